@@ -1,0 +1,48 @@
+# make run   sets everything up and runs the main job      make test  sets everything up and runs the tests
+PYTHON ?= python3
+# GPU machines: make env TENSORFLOW='tensorflow[and-cuda]==2.21.0'
+TENSORFLOW ?=
+ENV := .venv
+BIN := $(ENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.PHONY: help env run test lint format schema clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+env: $(ENV)/.done ## set up the environment in .venv
+
+$(ENV)/.done: envs/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "hypercurve needs Python 3.11, 3.12 or 3.13; say which with: make $(or $(MAKECMDGOALS),env) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(ENV)
+	$(BIN)/pip install --quiet --requirement envs/lock.txt
+	$(if $(TENSORFLOW),$(BIN)/pip uninstall --quiet --yes tensorflow-cpu && $(BIN)/pip install --quiet '$(TENSORFLOW)')
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: env ## run the main job: config/experiments/demo.yaml to tables, figures and a report
+	snakemake
+	@echo "Report: results/demo/report.html   Table: results/demo/comparison.csv   Figures: results/demo/figures/"
+
+test: env ## run the tests
+	pytest -n 2
+
+lint: env ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+format: env ## lay out the code
+	ruff check --fix --select I .
+	ruff format .
+	snakefmt Snakefile rules
+
+schema: env ## write the JSON schema of experiment files anew
+	hypercurve schema --output config/experiment.schema.json
+
+clean: ## remove the results, but not the environment
+	rm -rf results/[!R]* .snakemake

@@ -1,0 +1,25 @@
+# hypercurve: hyperparameter optimisation of neural networks on clusters.
+#
+#   snakemake                                        the experiments that config/config.yaml lists
+#   snakemake results/mnist-trials/report.html       one experiment
+#   snakemake results/demo/runs/lcm/0/journal.jsonl  one run
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/trials.smk"
+include: "rules/search.smk"
+include: "rules/compare.smk"
+include: "rules/figures.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),

@@ -1,0 +1,26 @@
+# Data sets, prepared once for all runs of all experiments that use them in the same way.
+
+DATA = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values()}
+
+
+rule data:
+    input:
+        # a file by path is an input, so that a changed file is prepared again
+        lambda w: DATA[w.key].path or [],
+    output:
+        directory(RESULTS + "/data/{key}"),
+    params:
+        source=lambda w: DATA[w.key].path or DATA[w.key].name,
+        validation=lambda w: DATA[w.key].validation,
+        seed=lambda w: DATA[w.key].seed,
+    wildcard_constraints:
+        key="|".join(map(re.escape, DATA)),
+    log:
+        RESULTS + "/data/logs/{key}.log",
+    benchmark:
+        RESULTS + "/data/logs/{key}.tsv"
+    conda:
+        "../envs/hypercurve.yaml"
+    shell:
+        "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed}"
+        " --output {output:q} > {log} 2>&1"

@@ -1,0 +1,40 @@
+"""Which figures an experiment gets. Snakemake asks while it reads its rules, so nothing here imports a plotting library."""
+
+from ..config import Experiment
+from ..domains import Constant
+
+AXES = 3
+"""Axes of the `grid` figure."""
+
+
+def applicable(experiment: Experiment) -> list[str]:
+    """The figures that fit an experiment, in the order of its report.
+
+    ``best`` and ``curves`` always fit; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
+    grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way.
+    """
+    figures = ["best", "curves"]
+    if experiment.budget.at:
+        figures.append("budgets")
+    if grid_method(experiment) is not None:
+        figures.append("grid")
+    if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in experiment.methods):
+        figures.append("schedules")
+    return figures
+
+
+def grid_method(experiment: Experiment) -> str | None:
+    """The first method that searches a grid of at least three axes."""
+    for name, method in experiment.methods.items():
+        if method.search.kind == "grid" and len(experiment.setting("", name).space.variables) >= AXES:
+            return name
+    return None
+
+
+def decays(experiment: Experiment, method: str) -> bool:
+    """Whether a method's space has a decay ratio that is not the constant 1."""
+    space = experiment.setting("", method).space
+    if "decay_ratio" not in space:
+        return False
+    domain = space["decay_ratio"]
+    return not (isinstance(domain, Constant) and domain.constant == 1)

@@ -1,0 +1,257 @@
+"""Finished runs as plain records, read from their journals; and `trials.csv`.
+
+This folds a journal lightly: it believes what was decided instead of deciding it again (:meth:`hypercurve.run.Run.fold`
+does that). Only the standard library and the journal module are imported, since a cluster job starts for every
+`trials.csv`.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..files import appearing
+from ..journal import JournalError, Line, read_lines
+
+if TYPE_CHECKING:  # would import pydantic and NumPy
+    from ..config import Setting
+    from ..space import Value
+
+Status = Literal["running", "completed", "stopped", "failed"]
+Kind = Literal["reported", "completed", "failed"]
+
+
+@dataclass(slots=True)
+class TrialRecord:
+    """One trial.
+
+    Attributes:
+        number: from 0.
+        configuration: its hyperparameters; inactive ones are absent.
+        started: virtual time of its start.
+        status: how it ended; ``running`` only while reading.
+        progress: share of the training done, in [0, 1].
+        metrics: what it reported at its end; empty if it did not get there.
+        seconds: computing seconds (training and evaluation).
+        cost: virtual seconds.
+        curve: (progress, metrics) of every report.
+        reason: why it failed.
+    """
+
+    number: int
+    configuration: "Mapping[str, Value]"
+    started: float
+    status: Status = "running"
+    progress: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    cost: float = 0.0
+    curve: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
+    reason: str | None = None
+
+    def performance(self, objective: str) -> float | None:
+        """The objective's value at the end, given its key (``val_accuracy``); None if the trial did not get there."""
+        return self.metrics.get(objective)
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One report, completion or failure, in the journal's order.
+
+    Attributes:
+        kind: which of these.
+        trial: the trial's number.
+        progress: share of its training.
+        time: virtual time.
+        seconds: computing seconds since the trial's last report.
+    """
+
+    kind: Kind
+    trial: int
+    progress: float
+    time: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One finished run.
+
+    Attributes:
+        experiment, method, repeat: which run it is.
+        setting: digest of the setting.
+        data: digest of the prepared data set.
+        samples: size of the training part; None in journals that do not say.
+        trials: by number.
+        events: what happened, in order.
+        best: the chosen trial's number; None if no trial completed.
+        test: the chosen trial's metrics on the test set, as ``test_...``; empty if there are none.
+        reason: why the run ended: ``finished``, ``seconds`` or ``samples``.
+        first: when the first report's training began, in seconds since 1970; None without reports.
+        last: when the last report came.
+    """
+
+    experiment: str
+    method: str
+    repeat: int
+    setting: str
+    data: str
+    samples: int | None
+    trials: dict[int, TrialRecord] = field(default_factory=dict)
+    events: list[EventRecord] = field(default_factory=list)
+    best: int | None = None
+    test: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    first: float | None = None
+    last: float | None = None
+
+    @property
+    def chosen(self) -> TrialRecord | None:
+        """The trial with the best performance."""
+        return None if self.best is None else self.trials[self.best]
+
+    def performance(self, objective: str) -> float | None:
+        """The chosen trial's performance, given the objective's key."""
+        return None if self.chosen is None else self.chosen.performance(objective)
+
+    @property
+    def seconds(self) -> float:
+        """Computing seconds, summed over workers."""
+        return sum(trial.seconds for trial in self.trials.values())
+
+    @property
+    def cost(self) -> float:
+        """Virtual seconds, summed over trials."""
+        return sum(trial.cost for trial in self.trials.values())
+
+    @property
+    def wall(self) -> float | None:
+        """Seconds by the clock: from when the first report's training began to the last report.
+
+        The beginning of a report's training is the report's `at` less its `seconds` and `overhead`, and the earliest of all
+        reports counts: so a run whose trials were scattered over jobs is measured from its first job to its last,
+        including what the jobs waited in between; likewise a resumed run includes its pause. Starting up, reading data
+        and the final test are not included. A replay keeps the clock of the run that it replays.
+        """
+        return None if self.first is None or self.last is None else self.last - self.first
+
+    def count(self, status: Status) -> int:
+        """How many trials ended so."""
+        return sum(trial.status == status for trial in self.trials.values())
+
+
+def read_run(path: Path) -> RunRecord:
+    """The run in a journal.
+
+    Raises:
+        JournalError: the journal is damaged, or its run has not ended; the message names the file and, where there is
+            one, the line.
+    """
+    lines, _ = read_lines(path)
+    if not lines:
+        raise JournalError(f"{path}: is empty: its run has not begun")
+    if lines[0].get("event") != "run":
+        raise JournalError(f"{path}:1: must be the run's first line, but says event = {lines[0].get('event')!r}")
+    run: RunRecord | None = None
+    for number, line in enumerate(lines, start=1):
+        try:
+            run = _take(run, line)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise JournalError(f"{path}:{number}: is not what a run writes ({_say(error)})") from None
+    if run is None or not run.reason:
+        raise JournalError(f"{path}: its run has not ended; start it again, and it goes on from here")
+    return run
+
+
+def _take(run: RunRecord | None, line: Line) -> RunRecord:
+    event = line["event"]
+    if (run is None) != (event == "run"):
+        raise ValueError("a second `run` line")
+    if run is None:
+        run = RunRecord(
+            str(line["experiment"]),
+            str(line["method"]),
+            int(line["repeat"]),
+            str(line["setting"]),
+            str(line["data"]),
+            line.get("samples"),
+        )
+    elif event == "tested":
+        run.test = _numbers(line["metrics"])
+    elif run.reason:
+        raise ValueError("the run has ended before it")
+    elif event == "ended":
+        run.reason = str(line["reason"])
+        run.best = line["best"]
+        if run.best is not None and run.trials[run.best].status != "completed":
+            raise ValueError(f"trial {run.best} is chosen but did not complete")
+    elif event in ("reported", "completed", "failed"):
+        _happened(run, run.trials[line["trial"]], line)
+    elif event != "started":
+        raise ValueError(f"unknown event {event!r}")
+    for action in line.get("then", ()):
+        if "start" in action:
+            number = int(action["start"])
+            started = float(line.get("time", 0.0))
+            run.trials[number] = TrialRecord(number, dict(action["configuration"]), started)
+        elif "stop" in action:
+            run.trials[action["stop"]].status = "stopped"
+    return run
+
+
+def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
+    wall: Mapping[str, Any] = line.get("wall", {})
+    kind: Kind = line["event"]
+    progress = 1.0 if kind == "completed" else float(line["progress"])
+    time = float(line["time"])
+    seconds = float(wall.get("seconds", 0.0))
+    run.events.append(EventRecord(kind, trial.number, progress, time, seconds))
+    trial.progress = progress
+    trial.seconds += seconds
+    trial.cost = time - trial.started
+    if kind == "failed":
+        trial.status, trial.reason = "failed", str(line["reason"])
+    else:
+        metrics = _numbers(line["metrics"])
+        trial.curve.append((progress, metrics))
+        if kind == "completed":
+            trial.status, trial.metrics = "completed", metrics
+    if "at" in wall:
+        at = float(wall["at"])
+        began = at - seconds - float(wall.get("overhead", 0.0))
+        run.first = began if run.first is None else min(run.first, began)
+        run.last = at if run.last is None else max(run.last, at)
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _say(error: Exception) -> str:
+    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+
+
+def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
+    """Write `trials.csv`: one row per trial.
+
+    The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped
+    or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
+    read back as exactly what they were.
+    """
+    names = setting.space.names
+    with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trial", *names, "status", "progress", "performance", "seconds", "cost"])
+        for trial in sorted(run.trials.values(), key=lambda trial: trial.number):
+            values = [_cell(trial.configuration.get(name)) for name in names]
+            performance = trial.performance(setting.objective.key)
+            row = [trial.number, *values, trial.status, trial.progress, _cell(performance), trial.seconds, trial.cost]
+            writer.writerow(row)
+
+
+def _cell(value: object) -> object:
+    """A value as it would stand in an experiment file; nothing for None."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value

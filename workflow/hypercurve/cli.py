@@ -1,0 +1,310 @@
+"""The command line: one subcommand per Snakemake rule, each usable without Snakemake.
+
+Subcommands import what they need when they run: `check` answers in a fraction of a second, only training pays for
+TensorFlow.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import UserError
+from .files import write_text
+
+Arguments = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Returns:
+        0, or 2 for anything the user can mend, 130 after Ctrl-C.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.command(parsed)
+    except UserError as error:
+        print(f"hypercurve {parsed.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _check(given: Arguments) -> None:
+    from .reading import ConfigError, read_experiment
+
+    problems: list[str] = []
+    for path in given.files:
+        try:
+            experiment = read_experiment(path)
+        except ConfigError as error:
+            problems.append(str(error))
+        else:
+            methods = len(experiment.methods)
+            print(f"{path}: ok, {methods} method{'s' * (methods > 1)} × {experiment.repeats} repeats on {experiment.data.label}")
+    if problems:
+        raise UserError("\n" + "\n".join(problems))
+
+
+def _schema(given: Arguments) -> None:
+    from .config import Experiment
+
+    text = json.dumps(Experiment.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    if given.output is None:
+        print(text, end="")
+    else:
+        write_text(given.output, text)
+
+
+def _resolve(given: Arguments) -> None:
+    from .reading import read_experiment
+
+    experiment = read_experiment(given.experiment)
+    if given.method is None:
+        resolved = experiment.model_dump_json(indent=2)
+    elif given.method in experiment.methods:
+        resolved = experiment.setting(given.experiment.stem, given.method).model_dump_json(indent=2)
+    else:
+        raise UserError(f"{given.experiment}: no method {given.method!r}; it has {', '.join(experiment.methods)}")
+    write_text(given.output, resolved + "\n")
+
+
+def _data(given: Arguments) -> None:
+    from pydantic import ValidationError
+
+    from .data_spec import DataSpec
+    from .training.data import prepare
+
+    source = "path" if given.source.endswith(".npz") else "name"
+    try:
+        spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
+    except ValidationError as error:
+        raise UserError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+    prepare(spec, given.output)
+
+
+def _table(given: Arguments) -> None:
+    from .execution.batches import trial_table
+    from .reading import read_setting
+
+    rows = trial_table(read_setting(given.setting), given.repeat)
+    write_text(given.output, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _batch(given: Arguments) -> None:
+    from .execution.batches import batch_of, run_batch
+    from .journal import read_lines
+    from .reading import read_setting
+    from .training import make_trainer
+
+    setting = read_setting(given.setting)
+    table, _ = read_lines(given.table)
+    first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
+    with _journal(given.output, first) as journal:
+        trainer = make_trainer(setting, given.data)
+        run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch)
+
+
+def _search(given: Arguments) -> None:
+    from .execution.batches import read_batches
+    from .execution.serial import execute
+    from .progress import Progress
+    from .reading import read_setting
+    from .run import Run
+    from .training import make_trainer
+    from .training.data import load
+    from .training.recorded import RecordedTrainer
+
+    setting = read_setting(given.setting)
+    dataset = load(given.data)
+    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
+    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
+    with _journal(given.output, first) as journal, Progress() as watch:
+        trainer = make_trainer(setting, given.data)
+        if given.batches:
+            trainer = RecordedTrainer(read_batches(setting, given.repeat, given.batches), live=trainer)
+        execute(run, trainer, journal, watch=watch)
+
+
+@contextmanager
+def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
+    """A journal that is written beside ``output`` and takes its place when it is complete.
+
+    Snakemake deletes the outputs of a job that failed or was killed; what is to be resumed must not be one. A journal
+    that other settings, data or code began is of no use: it is deleted, and the run begins anew.
+
+    Args:
+        first: what the first line of a journal worth going on with must say.
+    """
+    from .journal import Journal, read_lines
+    from .provenance import code_digest
+
+    partial = output.with_name(output.stem + ".partial" + output.suffix)
+    code = code_digest("runs")
+    note = partial.with_suffix(".code")
+    if partial.exists():
+        lines, _ = read_lines(partial)
+        begun = lines[0] if lines else {}
+        changed = [key for key, value in first.items() if begun.get(key) != value]
+        if not note.exists() or note.read_text() != code:
+            changed.append("code")
+        if changed:
+            print(f"{partial}: begun with other {', '.join(changed)}; beginning anew", file=sys.stderr)
+            partial.unlink()
+        else:
+            print(f"{partial}: going on after line {len(lines)}", file=sys.stderr)
+    write_text(note, code)
+    with Journal(partial) as journal:
+        yield journal
+    partial.replace(output)
+    note.unlink()
+
+
+def _trials(given: Arguments) -> None:
+    from .analysis.records import read_run, write_trials
+    from .reading import read_setting
+
+    write_trials(read_run(given.journal), read_setting(given.setting), given.output)
+
+
+def _compare(given: Arguments) -> None:
+    from .analysis import tables
+
+    experiment, runs = _runs(given)
+    table = tables.at_budgets if given.at_budgets else tables.comparison
+    tables.write(table(experiment, runs), given.output)
+
+
+def _figure(given: Arguments) -> None:
+    from .analysis import figures
+
+    experiment, runs = _runs(given)
+    figures.save(figures.FIGURES[given.figure](experiment, runs), given.output, given.output.with_suffix(".png"))
+
+
+def _report(given: Arguments) -> None:
+    from .analysis import report
+
+    experiment, runs = _runs(given)
+    folder: Path = given.results
+    report.write(experiment, folder.name, runs, folder / "comparison.csv", folder / "figures", given.output)
+
+
+def _runs(given: Arguments) -> tuple[Any, Any]:
+    """The experiment in a results folder, and all its runs by method."""
+    from .analysis.records import read_run
+    from .reading import read_resolved
+
+    experiment = read_resolved(given.results / "experiment.json")
+    return experiment, {
+        method: [
+            read_run(given.results / "runs" / method / str(repeat) / "journal.jsonl")
+            for repeat in range(experiment.repeats)
+        ]
+        for method in experiment.methods
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hypercurve",
+        description="Hyperparameter optimisation of neural networks on clusters.",
+        epilog="The workflow calls these commands: `snakemake results/demo/report.html` runs them all, in order. "
+        "`hypercurve COMMAND --help` explains one.",
+    )
+    parser.add_argument("--version", action="version", version=f"hypercurve {__version__}")
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[Arguments], None], text: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example:\n  hypercurve {name} {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=command)
+        return sub
+
+    def output(sub: argparse.ArgumentParser, text: str, required: bool = True) -> None:
+        sub.add_argument("-o", "--output", type=Path, required=required, help=text)
+
+    def run(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
+        sub.add_argument("--repeat", type=int, default=0, help="which repeat, from 0 (default: 0)")
+
+    def data(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--data", type=Path, required=True, help="folder of the prepared data set")
+
+    sub = add("check", _check, "check experiment files; says all that is wrong, exits with 2", "config/experiments/*.yaml")
+    sub.add_argument("files", type=Path, nargs="+", metavar="FILE")
+
+    sub = add("schema", _schema, "print the JSON schema of experiment files", "-o config/experiment.schema.json")
+    output(sub, "file to write instead of printing", required=False)
+
+    sub = add("resolve", _resolve, "write an experiment, or one method's setting, with all defaults filled in",
+              "config/experiments/demo.yaml --method lcm -o setting.json")
+    sub.add_argument("experiment", type=Path, help="an experiment file")
+    sub.add_argument("--method", help="the method; without it, the whole experiment is resolved")
+    output(sub, "JSON file to write")
+
+    sub = add("data", _data, "prepare a data set: check, split, store as arrays that processes share",
+              "mnist --validation 10000 -o results/data/mnist")
+    sub.add_argument("source", help="digits, mnist, fashion_mnist, cifar10, or an .npz file")
+    sub.add_argument("--validation", type=_number, default=0.2, help="validation part: a count or a share (default: 0.2)")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    output(sub, "folder to write")
+
+    sub = add("table", _table, "list the trials of a run whose number of trials is known", "setting.json -o table.jsonl")
+    run(sub)
+    output(sub, "table to write, one JSON object per line")
+
+    sub = add("batch", _batch, "train one batch of a trial table",
+              "setting.json --table table.jsonl --batch 0 --of 4 --data DIR -o batch-0.jsonl")
+    run(sub)
+    data(sub)
+    sub.add_argument("--table", type=Path, required=True, help="the trial table")
+    sub.add_argument("--batch", type=int, required=True, help="which batch, from 0")
+    sub.add_argument("--of", type=int, required=True, help="number of batches")
+    output(sub, "recorded events to write")
+
+    sub = add("search", _search, "carry out a run; goes on where a killed one stopped",
+              "setting.json --data DIR -o journal.jsonl")
+    run(sub)
+    data(sub)
+    sub.add_argument("--batches", type=Path, nargs="+", default=[], help="recorded batches: gather these, train nothing")
+    output(sub, "journal to write")
+
+    sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
+    sub.add_argument("setting", type=Path, help="the method's setting")
+    sub.add_argument("journal", type=Path, help="the run's journal")
+    output(sub, "CSV file to write")
+
+    sub = add("compare", _compare, "write an experiment's comparison of methods", "results/demo -o comparison.csv")
+    sub.add_argument("results", type=Path, help="the experiment's results folder")
+    sub.add_argument("--at-budgets", action="store_true", help="the best results at the experiment's smaller budgets instead")
+    output(sub, "CSV file to write")
+
+    sub = add("figure", _figure, "draw a figure of an experiment", "results/demo best -o best.svg")
+    sub.add_argument("results", type=Path, help="the experiment's results folder")
+    sub.add_argument("figure", help="best, curves, grid, schedules or budgets")
+    output(sub, "SVG file to write; a PNG file of the same name appears beside it")
+
+    sub = add("report", _report, "write an experiment's report", "results/demo -o report.html")
+    sub.add_argument("results", type=Path, help="the experiment's results folder")
+    output(sub, "HTML file to write")
+    return parser
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)

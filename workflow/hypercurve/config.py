@@ -1,0 +1,474 @@
+"""What a user may write: the typed form of an experiment file.
+
+An experiment compares *methods* on one data set, network, search space and budget. This module holds the models and
+their checks, nothing that trains or searches; it imports neither TensorFlow nor pandas, since the Snakefile and every
+cluster job read it. Reading YAML and turning errors into messages is :mod:`hypercurve.reading`'s part.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from .data_spec import DataSpec
+from .space import Space, merged
+from .hyperparameters import MODELS, known
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an experiment: where, what, and the names that would have been right."""
+
+    path: tuple[str | int, ...]
+    message: str
+    allowed: tuple[str, ...] = ()
+
+
+class Model(BaseModel):
+    """Base of all settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class OneOf(Model):
+    """A choice between kinds, written ``kind`` or ``{kind: {option: value}}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            if given not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
+                )
+            return {given: {}}
+        if isinstance(given, Mapping):
+            return {key: {} if value is None else value for key, value in given.items()}
+        return given
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise PydanticCustomError(
+                "one_kind", "needs exactly one of {allowed}", {"allowed": ", ".join(type(self).model_fields)}
+            )
+        return self
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {self.kind: self.options}
+
+    @property
+    def kind(self) -> str:
+        """The chosen kind."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def options(self) -> Any:
+        """The chosen kind's options."""
+        return getattr(self, self.kind)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        properties: dict[str, Any] = {}
+        for name, prop in schema.pop("properties").items():
+            prop.pop("default", None)
+            if "anyOf" in prop:  # "options or absent": absent is not something to write
+                prop.update(next(branch for branch in prop.pop("anyOf") if branch.get("type") != "null"))
+            properties[name] = prop
+        form = {
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": False,
+            "minProperties": 1,
+            "maxProperties": 1,
+        }
+        schema.pop("additionalProperties", None)
+        schema.pop("type", None)
+        schema["anyOf"] = [{"type": "string", "enum": list(properties)}, form]
+        return schema
+
+
+class Objective(Model):
+    """What is optimised; always measured on the validation part."""
+
+    metric: Literal["accuracy", "loss"] = "accuracy"
+    """`accuracy` or `loss` of the validation part."""
+    mode: Literal["max", "min"] = "max"
+    """Whether more (`max`) or less (`min`) is better."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if (self.metric, self.mode) in (("accuracy", "min"), ("loss", "max")):
+            raise PydanticCustomError(
+                "objective",
+                "{metric} with mode {mode} would look for the worst",
+                {"metric": self.metric, "mode": self.mode},
+            )
+        return self
+
+    @property
+    def key(self) -> str:
+        """The metric's name in reports, as Keras would call it."""
+        return f"val_{self.metric}"
+
+    def better(self, one: float, other: float) -> bool:
+        """Whether performance ``one`` is strictly better than ``other``."""
+        return one > other if self.mode == "max" else one < other
+
+
+class Budget(Model):
+    """When a run ends; exactly one of `trials`, `seconds` and `samples`."""
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Number of trials started."""
+    seconds: Positive | None = None
+    """Computing seconds: training and evaluation, summed over workers. The report that would pass them is not taken."""
+    samples: Positive | None = None
+    """Training samples seen, summed over trials. The report that would pass them is not taken."""
+    at: tuple[Positive, ...] = ()
+    """Smaller budgets of the same kind, in increasing order, at which the best result is tabulated as well."""
+
+    KINDS: ClassVar[tuple[str, ...]] = ("trials", "seconds", "samples")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [kind for kind in self.KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("budget", "needs exactly one of trials, seconds, samples")
+        if any(a >= b for a, b in pairwise(self.at)) or (self.at and self.at[-1] >= self.limit):
+            raise PydanticCustomError("budget_at", "`at` must increase and stay below the budget itself")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`trials`, `seconds` or `samples`."""
+        return next(kind for kind in self.KINDS if getattr(self, kind) is not None)
+
+    @property
+    def limit(self) -> float:
+        """The number that goes with the kind."""
+        return float(getattr(self, self.kind))
+
+
+class Cost(Model):
+    """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
+
+    step: Annotated[float, Field(ge=0)] = 1e-4
+    """Virtual seconds per optimizer step (a)."""
+    sample: Annotated[float, Field(ge=0)] = 4e-6
+    """Virtual seconds per training sample (b); a step costs a + b × batch size."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        if self.step + self.sample <= 0:
+            raise PydanticCustomError("cost", "step and sample cannot both be 0: training would take no virtual time")
+        return self
+
+
+class Training(Model):
+    """How every trial is trained and watched."""
+
+    accumulation_points: tuple[Annotated[float, Field(gt=0, le=1)], ...] = tuple(k / 10 for k in range(1, 11))
+    """Shares of training in (0, 1] where the learning curve is recorded: a list that ends with 1, or a number of evenly
+    spaced points."""
+    evaluate: Literal["end", "points"] = "end"
+    """Measure the validation part at the end of a trial only, or at every accumulation point."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
+    compiler: Literal["auto", "xla", "graph"] = "auto"
+    """`auto`: XLA, but TensorFlow's graph mode for convolutions on a CPU."""
+
+    @field_validator("accumulation_points", mode="before")
+    @classmethod
+    def _expand(cls, given: Any) -> Any:
+        if isinstance(given, int) and not isinstance(given, bool):
+            if not 1 <= given <= 10_000:
+                raise PydanticCustomError("points", "as a number of points, must be between 1 and 10000")
+            return tuple(k / given for k in range(1, given + 1))
+        return given
+
+    @field_validator("accumulation_points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if not points or points[-1] != 1 or any(a >= b for a, b in pairwise(points)):
+            raise PydanticCustomError("points", "must increase and end with 1")
+        return points
+
+
+class NoOptions(Model):
+    """A kind without options."""
+
+
+class GridOptions(Model):
+    """Every combination; continuous axes are cut into points."""
+
+    points: Annotated[int, Field(ge=1)] = 5
+    """Points on each continuous axis that does not name its own number."""
+
+
+class Search(OneOf):
+    """The searcher: which configurations are tried."""
+
+    random: NoOptions | None = None
+    """Independent draws from the space (Bergstra and Bengio 2012)."""
+    grid: GridOptions | None = None
+    """Every combination of the grid."""
+    sobol: NoOptions | None = None
+    """A scrambled Sobol sequence: random-like, but evenly spread."""
+
+
+class LCMOptions(Model):
+    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
+
+    stopping_rate: Share = 0.8
+    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances."""
+    split: Share = 0.1
+    """r: share of the configurations that are trained to the end before any trial is checked."""
+    check_points: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.1, 0.2, 0.4)
+    """C: shares of training where a trial is checked; each must be an accumulation point."""
+    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
+    """d: distance between learning curves; `dtw` is dynamic time warping."""
+    configurations: Annotated[int, Field(ge=1)] | None = None
+    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
+
+    @field_validator("check_points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if not points or any(a >= b for a, b in pairwise(points)):
+            raise PydanticCustomError("points", "must hold at least one point and increase")
+        return points
+
+
+class Stop(OneOf):
+    """The stopper: which trials go on."""
+
+    lcm: LCMOptions | None = None
+    """Learning Curve Matching."""
+
+
+class Method(Model):
+    """How an experiment is searched: a searcher and, if wanted, a stopper."""
+
+    description: str = ""
+    """A line for the report."""
+    search: Search
+    """Which configurations are tried: `random`, `grid`, `sobol`."""
+    stop: Stop | None = None
+    """Which trials go on: `lcm`; without it, all do."""
+    space: dict[str, Any] = Field(default_factory=dict)
+    """Domains that replace or extend the experiment's space for this method."""
+    slots: Annotated[int, Field(ge=1)] = 1
+    """How many trials are going at once in the method's own logic; not the number of processes."""
+    trials_per_job: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials per cluster job, for methods without a stopper and a budget in trials."""
+
+
+class Setting(Model):
+    """Everything that one method's runs depend on, and nothing else: what a run reads and its journal names."""
+
+    experiment: str
+    method: str
+    seed: int
+    data: DataSpec
+    model: str
+    objective: Objective
+    space: Space
+    budget: Budget
+    cost: Cost
+    training: Training
+    search: Search
+    stop: Stop | None
+    slots: int
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change when anything here does."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude_unset=False)).encode()).hexdigest()[:16]
+
+    @property
+    def trials(self) -> int | None:
+        """Number of trials, where it is known beforehand."""
+        limit = self.budget.trials
+        if self.search.kind == "grid":
+            size = self.space.grid_size(self.search.options.points)
+            return size if limit is None else min(limit, size)
+        return limit
+
+
+class Experiment(Model):
+    """One experiment file."""
+
+    description: str = ""
+    """The question that the experiment answers, for the report."""
+    data: DataSpec
+    """The data set."""
+    model: str
+    """The network: `softmax`, `dense`, `mlp`, `cnn`, or `synthetic`, a learning curve by formula."""
+    objective: Objective = Objective()
+    """What is optimised."""
+    space: Space
+    """The search space: a domain, or a constant, for each hyperparameter."""
+    budget: Budget
+    """When a run ends."""
+    repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """How often every method is run, each time with seeds of its own."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """The seed that all randomness of the experiment follows from."""
+    baseline: Name | None = None
+    """The method that the others are compared with; by default the first."""
+    training: Training = Training()
+    """How every trial is trained and watched."""
+    cost: Cost = Cost()
+    """The virtual cost of training."""
+    methods: Annotated[dict[Name, Method], Field(min_length=1)]
+    """The methods, by name."""
+    figures: tuple[Literal["best", "curves", "grid", "schedules", "budgets"], ...] | None = None
+    """Figures to draw; by default those that fit the experiment."""
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, model: str) -> str:
+        if model not in MODELS:
+            raise PydanticCustomError("unknown_model", "must be one of {allowed}", {"allowed": ", ".join(MODELS)})
+        return model
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = list(self._problems())
+        if problems:
+            raise PydanticCustomError("problems", "does not fit together", {"problems": problems})
+        return self
+
+    def _problems(self) -> Iterator[Problem]:
+        """Errors that need more than one key to see."""
+        yield from _space_problems(self.model, self.space, ("space",), self.space)
+        if self.baseline is not None and self.baseline not in self.methods:
+            yield Problem(("baseline",), f"must name a method: {', '.join(self.methods)}", tuple(self.methods))
+        for name, method in self.methods.items():
+            at = ("methods", name)
+            try:
+                space = self.space_of(name)
+            except ValidationError as error:
+                for found in error.errors():
+                    yield Problem((*at, "space", *found["loc"]), found["msg"])
+                continue
+            yield from _space_problems(self.model, space, (*at, "space"), method.space)
+            if method.search.kind == "grid" and self.budget.trials is not None:
+                size = space.grid_size(method.search.options.points)
+                if size > self.budget.trials:
+                    yield Problem(
+                        (*at, "search"),
+                        f"the grid has {size} configurations but the budget is {self.budget.trials} trials: "
+                        "take fewer points or a larger budget",
+                    )
+            if method.stop is not None and method.stop.kind == "lcm":
+                yield from self._lcm_problems(method.stop.options, (*at, "stop", "lcm"))
+
+    def _lcm_problems(self, lcm: LCMOptions, at: tuple[str, ...]) -> Iterator[Problem]:
+        points = self.training.accumulation_points
+        foreign = [p for p in lcm.check_points if p not in points]
+        if foreign:
+            yield Problem(
+                (*at, "check_points"),
+                f"{foreign[0]} is not an accumulation point; training.accumulation_points has "
+                + ", ".join(f"{p:g}" for p in points),
+            )
+        if lcm.configurations is None and self.budget.trials is None:
+            yield Problem(
+                at, f"needs `configurations` (n): the budget is in {self.budget.kind}, so the number of trials is open"
+            )
+
+    @property
+    def reference(self) -> str:
+        """The baseline's name."""
+        return self.baseline or next(iter(self.methods))
+
+    def space_of(self, method: str) -> Space:
+        """The space that a method searches: the experiment's, with the method's own domains in it.
+
+        Raises:
+            ValidationError: the method's domains do not fit.
+        """
+        own = self.methods[method].space
+        return merged(self.space, own) if own else self.space
+
+    def setting(self, experiment: str, method: str) -> Setting:
+        """What the runs of one method depend on.
+
+        Args:
+            experiment: the experiment's name.
+            method: a key of ``methods``.
+        """
+        chosen = self.methods[method]
+        return Setting(
+            experiment=experiment,
+            method=method,
+            seed=self.seed,
+            data=self.data,
+            model=self.model,
+            objective=self.objective,
+            space=self.space_of(method),
+            budget=self.budget,
+            cost=self.cost,
+            training=self.training,
+            search=chosen.search,
+            stop=chosen.stop,
+            slots=chosen.slots,
+        )
+
+    def batches(self, method: str) -> int:
+        """Into how many jobs a method's trials are scattered; 0: the method is one search job.
+
+        Trials can be scattered where no trial depends on another and their number is known beforehand.
+        """
+        chosen = self.methods[method]
+        trials = self.setting("", method).trials
+        if chosen.stop is not None or trials is None or self.budget.kind != "trials":
+            return 0
+        per_job = chosen.trials_per_job
+        if per_job == "auto":
+            # A job pays for some ten seconds of start-up and compilation: not fewer than 8 trials, and no more than 50,
+            # so that a lost job loses little.
+            per_job = min(max(math.ceil(trials / 4), 8), 50)
+        return math.ceil(trials / per_job)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _space_problems(model: str, space: Space, at: tuple[str | int, ...], names: Container[str]) -> Iterator[Problem]:
+    """Hyperparameters that the model does not know, and domains with values that it cannot take."""
+    table = known(model)
+    for name, domain in space.root.items():
+        if name not in names:
+            continue
+        if name not in table:
+            yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
+            continue
+        for value in domain.extremes:
+            if problem := table[name].problem(value):
+                yield Problem((*at, name), f"{problem}, not {value!r}")
+                break

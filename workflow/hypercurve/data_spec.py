@@ -1,0 +1,61 @@
+"""Which data an experiment trains on: the `data` part of an experiment file.
+
+Typed and cheap to import, since the Snakefile parses it in every cluster job. Loading, checking and splitting the data is
+left to :mod:`hypercurve.training.data`.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import PurePath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
+
+
+class DataSpec(BaseModel):
+    """Data by name or from a file, and how much of its training part is kept for validation.
+
+    >>> DataSpec(name="mnist", validation=10000).key.split("-")[0]
+    'mnist'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name | None = Field(
+        None,
+        description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
+        "cache of Keras.",
+    )
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
+        "from 0. Not together with `name`.",
+    )
+    validation: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2,
+        description="How much of the training part is kept for validation: a count (a whole number of at least 1) or a "
+        "share between 0 and 1.",
+    )
+    seed: int = Field(0, ge=0, description="Decides which examples are kept for validation.")
+
+    @model_validator(mode="after")
+    def _exactly_one_source(self) -> Self:
+        if (self.name is None) == (self.path is None):
+            raise ValueError("give either `name` or `path`, and not both")
+        return self
+
+    @property
+    def label(self) -> str:
+        """The data's name in outputs: its name, or the stem of its file."""
+        return self.name or PurePath(self.path or "").stem
+
+    @property
+    def key(self) -> str:
+        """A short folder name that differs when anything here differs, such as ``mnist-1a2b3c4d``."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        label = re.sub(r"[^A-Za-z0-9_.]+", "_", self.label).strip("._") or "data"
+        return f"{label}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"

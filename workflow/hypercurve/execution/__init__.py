@@ -1,0 +1,1 @@
+"""Executors: who drives whom. They carry out what :mod:`hypercurve.run` decides."""

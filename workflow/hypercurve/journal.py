@@ -1,0 +1,100 @@
+"""The journal: a run's append-only log, one JSON object per line.
+
+Wall-clock readings and everything else that may differ between two equal runs (worker, host, traceback) sit under the
+key ``wall``; two journals are equal when they agree outside it. A line that was cut short by a kill is dropped on
+reading; any other damage is an error that names the line.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from .errors import UserError
+
+Line = dict[str, Any]
+
+
+class JournalError(UserError):
+    """A journal that cannot be used; the message names file and line."""
+
+
+def read_lines(path: Path) -> tuple[list[Line], int]:
+    """All whole lines of a journal, and the number of bytes they take.
+
+    Raises:
+        JournalError: the file cannot be read, or a line that was finished is not a JSON object.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+    lines: list[Line] = []
+    end = content.rfind(b"\n") + 1  # what follows the last newline is a half-written line
+    for number, raw in enumerate(content[:end].splitlines(keepends=False), start=1):
+        try:
+            line = json.loads(raw, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise JournalError(f"{path}:{number}: damaged line: {error}") from None
+        if not isinstance(line, dict):
+            raise JournalError(f"{path}:{number}: damaged line: not a JSON object")
+        lines.append(line)
+    return lines, end
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def without_wall(line: Line) -> Line:
+    """The part of a line that equal runs share."""
+    return {key: value for key, value in line.items() if key != "wall"}
+
+
+def encode(line: Line) -> bytes:
+    """A line's bytes, newline included."""
+    return json.dumps(line, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+
+
+class Journal:
+    """A journal open for appending.
+
+    Each line goes to the operating system in one write before what it decides takes effect, so that killing the process
+    loses at most a half-written last line. It is not forced to the disk: after a power cut the last seconds may be missing,
+    and are run again.
+
+    Args:
+        path: the file; created with its folder if missing. A half-written last line is cut off.
+
+    Raises:
+        JournalError: an existing file is damaged.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lines: list[Line] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            self.lines, end = read_lines(path)
+            os.truncate(path, end)
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+
+    def append(self, line: Line) -> None:
+        """Write one line."""
+        raw = encode(line)
+        try:
+            written = os.write(self._file, raw)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}") from None
+        if written != len(raw):  # a disk that became full: do not go on as if the line were there
+            raise JournalError(f"{self.path}: cannot be written: the disk is full")
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,153 @@
+"""Events and actions, and the scheduler that turns one into the other.
+
+A scheduler decides; executors carry out. It takes one event and returns the actions that follow. It reads no clock, does
+no I/O and draws random numbers only from keyed generators, so the same events always give the same actions: that is what
+makes a run resumable (fold its journal) and the same on any number of processes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from .search.base import Searcher
+from .space import Configuration
+from .stopping.base import Decision, Stopper
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A trial occupies a slot and is about to train."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A trial has reached an accumulation point before its end."""
+
+    trial: int
+    progress: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A trial has trained to its end."""
+
+    trial: int
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A trial diverged or raised; it is ranked behind all others and never ends the run."""
+
+    trial: int
+    progress: float
+    reason: str
+
+
+Event = Started | Reported | Completed | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Train a new configuration in a free slot."""
+
+    trial: int
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on to the next accumulation point."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End a trial for good; nothing of it is kept, so its slot and memory are free."""
+
+    trial: int
+
+
+Action = Start | Continue | Stop
+
+
+class Scheduler(Protocol):
+    """What an executor asks for decisions."""
+
+    def open(self) -> list[Action]:
+        """The first actions of a run."""
+        ...
+
+    def on(self, event: Event) -> list[Action]:
+        """The actions that follow an event."""
+        ...
+
+
+class TrialScheduler:
+    """A searcher with or without a stopper: the scheduler of every method that trains independent trials.
+
+    Args:
+        searcher: gives the configurations, in the order of their trial numbers.
+        stopper: decides which trials go on; None: all do.
+        slots: how many trials are going at once.
+        trials: how many trials are started at most; None: as many as the searcher gives.
+        curve: the metric that makes up a learning curve, lower is better.
+        objective: the metric that is a trial's performance at its end.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        stopper: Stopper | None,
+        *,
+        slots: int,
+        trials: int | None,
+        objective: str,
+        curve: str = "loss",
+    ):
+        self._searcher = searcher
+        self._stopper = stopper
+        self._slots = slots
+        self._trials = trials
+        self._objective = objective
+        self._curve = curve
+        self._next = 0
+
+    def open(self) -> list[Action]:
+        """Fill the slots."""
+        return [action for _ in range(self._slots) for action in self._refill()]
+
+    def on(self, event: Event) -> list[Action]:
+        """Continue, stop, or refill the slot that an event has freed."""
+        match event:
+            case Started(trial):
+                if self._stopper is not None:
+                    self._stopper.started(trial)
+                return [Continue(trial)]
+            case Reported(trial, progress, metrics):
+                if self._stopper is None:
+                    return [Continue(trial)]
+                if self._stopper.reported(trial, progress, metrics[self._curve]) is Decision.CONTINUE:
+                    return [Continue(trial)]
+                return [Stop(trial), *self._refill()]
+            case Completed(trial, metrics):
+                if self._stopper is not None:
+                    self._stopper.completed(trial, metrics[self._curve], metrics[self._objective])
+                return self._refill()
+            case Failed(trial):
+                if self._stopper is not None:
+                    self._stopper.failed(trial)
+                return self._refill()
+
+    def _refill(self) -> list[Action]:
+        if self._trials is not None and self._next >= self._trials:
+            return []
+        configuration = self._searcher.suggest(self._next)
+        if configuration is None:
+            return []
+        self._next += 1
+        return [Start(self._next - 1, configuration)]

@@ -1,0 +1,50 @@
+"""Searchers whose configurations do not depend on what other trials found: random, grid, Sobol."""
+
+from ..seeding import generator, integer_seed
+from ..space import Configuration, Space
+
+
+class RandomSearch:
+    """Independent draws from the space (Bergstra and Bengio 2012).
+
+    Trial ``t`` of a repeat is the same configuration in every method that searches the same space at random, so methods
+    are compared on equal draws.
+    """
+
+    def __init__(self, space: Space, seed: int, repeat: int):
+        self._space, self._seed, self._repeat = space, seed, repeat
+
+    def suggest(self, trial: int) -> Configuration:
+        """The draw that belongs to this trial."""
+        return self._space.sample(generator(self._seed, self._repeat, "configuration", trial))
+
+
+class GridSearch:
+    """Every combination, the last axis fastest; the same in all repeats.
+
+    Args:
+        points: points on each continuous axis that does not name its own number.
+    """
+
+    def __init__(self, space: Space, points: int):
+        self._configurations = space.grid(points)
+
+    def suggest(self, trial: int) -> Configuration | None:
+        """The grid's configuration with this number."""
+        return self._configurations[trial] if trial < len(self._configurations) else None
+
+
+class SobolSearch:
+    """A scrambled Sobol sequence (Sobol 1967, Owen 1998), scrambled anew in each repeat."""
+
+    def __init__(self, space: Space, seed: int, repeat: int):
+        self._space = space
+        self._seed = integer_seed(seed, repeat, "sobol")
+        self._configurations: list[Configuration] = []
+
+    def suggest(self, trial: int) -> Configuration:
+        """The sequence's point with this number."""
+        if trial >= len(self._configurations):
+            # A longer sequence starts with the shorter one, so doubling keeps what was given out.
+            self._configurations = self._space.sobol(max(64, 2 * trial), self._seed)
+        return self._configurations[trial]

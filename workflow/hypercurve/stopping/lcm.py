@@ -1,0 +1,145 @@
+"""Learning Curve Matching (LCM), as the slides' Algorithms 1 and 3 and the poster give it.
+
+Accumulation stage: while at most n·r trials are complete, every trial trains to its end, and its losses at the
+accumulation points A and its final performance join the record. Checking stage: at each check point in C, the trial's
+losses so far are compared with the losses at the same points of every complete training; the nearest one's final
+performance is the prediction; if the prediction ranks in the worst share s of the recorded performances, the trial is
+stopped. Trials that reach the end join the record.
+
+Where the seeds are silent, this is the rule here:
+
+- Which stage a trial is in is settled when it starts (Algorithm 1, line 5).
+- Equal distances: the earliest recorded curve is the nearest.
+- The rank of a prediction is 1 + the number of recorded performances strictly better than it. With m recorded, the trial
+  stops if its rank exceeds (1 - s)·m, but never if its rank is 1: what looks like the best so far goes on.
+- A failed trial reached no end: it neither joins the record nor counts towards n·r.
+- A distance that is NaN never wins a match (a zero curve has no cosine distance, say); without any match the trial goes on.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Decision
+
+Floats = npt.NDArray[np.float64]
+Distance = Callable[[Floats, Floats], Floats]
+
+
+def _euclidean(curve: Floats, record: Floats) -> Floats:
+    difference = record - curve
+    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+
+
+def _manhattan(curve: Floats, record: Floats) -> Floats:
+    return np.abs(record - curve).sum(axis=1)
+
+
+def _cosine(curve: Floats, record: Floats) -> Floats:
+    norms = np.sqrt(np.einsum("ij,ij->i", record, record)) * np.sqrt(curve @ curve)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1.0 - (record @ curve) / norms
+
+
+def _dtw(curve: Floats, record: Floats) -> Floats:
+    from dtaidistance import dtw  # imported here: only this distance needs it
+
+    return np.array([dtw.distance_fast(curve, other) for other in np.ascontiguousarray(record)])
+
+
+DISTANCES: dict[str, Distance] = {
+    "euclidean": _euclidean,
+    "manhattan": _manhattan,
+    "cosine": _cosine,
+    "dtw": _dtw,
+}
+"""Distance of one curve, shape (points,), to each recorded one, shape (curves, points): shape (curves,)."""
+
+
+class LearningCurveMatching:
+    """The stopper.
+
+    Args:
+        configurations: n, the number of configurations.
+        stopping_rate: s in (0, 1).
+        split: r in (0, 1).
+        check_points: C, a subset of ``accumulation_points``.
+        accumulation_points: A, increasing, ending with 1.
+        distance: d, a key of :data:`DISTANCES`.
+        mode: whether a performance is better when larger (``max``) or smaller (``min``).
+    """
+
+    def __init__(
+        self,
+        *,
+        configurations: int,
+        stopping_rate: float,
+        split: float,
+        check_points: tuple[float, ...],
+        accumulation_points: tuple[float, ...],
+        distance: str = "euclidean",
+        mode: Literal["max", "min"] = "max",
+    ):
+        self._accumulate = configurations * split
+        self._keep = 1.0 - stopping_rate
+        self._check_points = frozenset(check_points)
+        self._distance = DISTANCES[distance]
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._curves: dict[int, list[float]] = {}
+        self._checked: set[int] = set()
+        # The record X, Z: doubled when full, so that adding a curve costs constant time on average.
+        self._losses = np.empty((16, len(accumulation_points)))
+        self._performances = np.empty(16)
+        self._size = 0
+
+    @property
+    def recorded(self) -> int:
+        """Number of complete trainings in the record."""
+        return self._size
+
+    def started(self, trial: int) -> None:
+        """Settle the trial's stage."""
+        self._curves[trial] = []
+        if self._size > self._accumulate:
+            self._checked.add(trial)
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Match the trial's curve if this is a check point of a checked trial."""
+        curve = self._curves[trial]
+        curve.append(loss)
+        if trial in self._checked and progress in self._check_points and self._bad(np.array(curve)):
+            self._forget(trial)
+            return Decision.STOP
+        return Decision.CONTINUE
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Add a complete training to the record."""
+        curve = self._curves[trial]
+        curve.append(loss)
+        if self._size == len(self._losses):
+            self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+            self._performances = np.concatenate([self._performances, np.empty_like(self._performances)])
+        self._losses[self._size] = curve
+        self._performances[self._size] = self._sign * performance
+        self._size += 1
+        self._forget(trial)
+
+    def failed(self, trial: int) -> None:
+        """Forget the trial."""
+        self._forget(trial)
+
+    def _forget(self, trial: int) -> None:
+        self._curves.pop(trial, None)
+        self._checked.discard(trial)
+
+    def _bad(self, curve: Floats) -> bool:
+        distances = self._distance(curve, self._losses[: self._size, : len(curve)])
+        if np.isnan(distances).all():
+            return False
+        performances = self._performances[: self._size]
+        prediction = performances[np.nanargmin(distances)]
+        better = int((performances > prediction).sum())
+        # The tolerance keeps (1 - 0.8)·15 = 2.9999999999999996 from stopping a trial of rank 3.
+        return better > 0 and better + 1 > self._keep * self._size + 1e-9

@@ -1,0 +1,172 @@
+"""Data on disk: loaded once, checked, split, and stored so that every process maps the same pages.
+
+A prepared folder holds six `.npy` files (x and y of the training, validation and test parts) and `manifest.json`. Images
+stay uint8 with a `scale` that the compiled step multiplies by; anything else becomes float32. Which data is wanted is told
+by :class:`hypercurve.data_spec.DataSpec`; feeding it to networks is left to :mod:`hypercurve.training.engine`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data_spec import DataSpec
+from ..seeding import generator
+from .sources import Arrays, DataError, check, read, sha256
+
+__all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
+
+STORED_ARRAYS = ("x_train", "y_train", "x_validation", "y_validation", "x_test", "y_test")
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Prepared data; arrays are mapped from files, copy on write.
+
+    Attributes:
+        folder: where it lies.
+        classes: number of classes; labels are int32 from 0 to classes - 1.
+        scale: factor that inputs are multiplied by.
+        digest: sixteen hexadecimal digits that change with any of the stored arrays.
+    """
+
+    folder: Path
+    classes: int
+    scale: float
+    digest: str
+    x_train: npt.NDArray[Any]
+    y_train: npt.NDArray[np.int32]
+    x_validation: npt.NDArray[Any]
+    y_validation: npt.NDArray[np.int32]
+    x_test: npt.NDArray[Any]
+    y_test: npt.NDArray[np.int32]
+
+    @property
+    def samples(self) -> int:
+        """Size of the training part."""
+        return len(self.x_train)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return tuple(self.x_train.shape[1:])
+
+
+def prepare(spec: DataSpec, folder: Path) -> Dataset:
+    """Load, check and split data, and store it in a folder that appears complete or not at all.
+
+    Args:
+        spec: which data.
+        folder: where to store it; what is there already is replaced.
+
+    Raises:
+        DataError: the data cannot be had or used.
+    """
+    source, scale, origin, digest = read(spec)
+    check(source, origin)
+    parts = _split(source, spec, origin)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        files = {}
+        for name in STORED_ARRAYS:
+            path = temporary / f"{name}.npy"
+            np.save(path, np.ascontiguousarray(parts[name]), allow_pickle=False)
+            files[name] = {
+                "shape": list(parts[name].shape),
+                "dtype": parts[name].dtype.name,
+                "bytes": path.stat().st_size,
+                "sha256": sha256(path),
+            }
+        manifest = {
+            "data": spec.model_dump(mode="json"),
+            "source_sha256": digest,
+            "classes": int(parts["y_train"].max()) + 1,
+            "scale": scale,
+            "files": files,
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return load(folder)
+
+
+def load(folder: Path) -> Dataset:
+    """Prepared data, mapped into memory. Sizes are checked; contents are by :func:`verify`.
+
+    Raises:
+        DataError: something is missing or has the wrong size.
+    """
+    manifest = _manifest(folder)
+    arrays: Arrays = {}
+    for name, entry in manifest["files"].items():
+        path = folder / f"{name}.npy"
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            found = f"has {path.stat().st_size} bytes in place of {entry['bytes']}" if path.is_file() else "is missing"
+            raise DataError(f"{path} {found}; remove the folder {folder} and prepare the data again")
+        # Copy on write: processes share the pages, and DLPack accepts the array (it refuses read-only ones).
+        arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
+    files = "".join(manifest["files"][name]["sha256"] for name in STORED_ARRAYS)
+    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
+    return Dataset(folder, manifest["classes"], manifest["scale"], digest, **arrays)
+
+
+def verify(folder: Path) -> None:
+    """Check that every file of prepared data holds what it was written with.
+
+    Raises:
+        DataError: a file differs.
+    """
+    load(folder)
+    for name, entry in _manifest(folder)["files"].items():
+        path = folder / f"{name}.npy"
+        if sha256(path) != entry["sha256"]:
+            raise DataError(
+                f"{path} was changed after it was written; remove the folder {folder} and prepare the data again"
+            )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if set(manifest["files"]) == set(STORED_ARRAYS):
+            return manifest
+        reason = "does not list the six arrays"
+    except FileNotFoundError:
+        reason = "is missing"
+    except (ValueError, KeyError, TypeError):
+        reason = "is damaged"
+    raise DataError(f"{path} {reason}; remove the folder {folder} and prepare the data again")
+
+
+def _split(source: Arrays, spec: DataSpec, origin: str) -> Arrays:
+    """The parts to store; the seed decides who goes to validation, and each part keeps the source's order."""
+    samples = len(source["x_train"])
+    count = spec.validation if isinstance(spec.validation, int) else max(1, round(spec.validation * samples))
+    if count >= samples:
+        raise DataError(
+            f"data from {origin}: `validation` asks for {count} examples, but the training part has only {samples}"
+        )
+    order = generator(spec.seed, 0, "split").permutation(samples)
+    validation, train = np.sort(order[:count]), np.sort(order[count:])
+    return {
+        "x_train": source["x_train"][train],
+        "y_train": source["y_train"][train],
+        "x_validation": source["x_train"][validation],
+        "y_validation": source["y_train"][validation],
+        "x_test": source["x_test"],
+        "y_test": source["y_test"],
+    }

@@ -1,0 +1,240 @@
+"""The compiled training engine: compile once, train many.
+
+A *network* is a Keras model used as a pure function; a *program* is its training loop, compiled. Neither holds the state
+of a training: weights, slot variables and the like go in and come out as tensors, so any number of sessions share one
+program, and networks that differ only in numeric hyperparameters compile once. One call runs up to `CHUNK` steps inside
+TensorFlow, which is what makes small networks fast: `model.fit` spends nearly all of its time between the steps.
+
+Which steps a trial takes, and when it is evaluated, is left to :mod:`hypercurve.training.keras_trainer`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..hyperparameters import known
+from .network import Array, Compiler, Network
+from .optimizers import OPTIMIZERS, Tensors
+from .runtime import tf
+
+_T = TypeVar("_T")
+
+CHUNK = 512
+"""Most steps per call. Sample numbers and rates come as arrays of this length, so that fewer steps compile nothing; a call
+costs some 0.3 ms on top of its steps, and a chunk of batches of 512 is 1 MB of sample numbers."""
+
+
+@dataclass(slots=True)
+class State:
+    """A training's whole state.
+
+    Attributes:
+        weights: trainable variables.
+        others: non-trainable variables: moving averages, states of random generators, numeric hyperparameters.
+        slots: the optimizer's slot variables.
+        loss: sum of the losses since the last point, a float64 scalar: it adds thousands of losses without losing the
+            last ones' digits, and cannot overflow before a loss does. Not finite once the training has diverged.
+    """
+
+    weights: Tensors
+    others: Tensors
+    slots: Tensors
+    loss: Any
+
+
+def as_tensor(array: Array) -> Any:
+    """A tensor of an array's data, without a copy on a CPU, so that processes share the pages of a mapped file.
+
+    DLPack takes the mapping as it is (`tf.constant` copies, 39 MB for MNIST); NumPy aligns the data in its files to 64
+    bytes, as TensorFlow wants. The array must be writable in NumPy's eyes (``mmap_mode="c"``), since DLPack has no
+    read-only arrays; the engine never writes to it.
+    """
+    if tf.config.list_physical_devices("GPU") or array.ctypes.data % 64 or not array.flags.c_contiguous:
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
+
+
+class Program:
+    """A network's training loop, compiled for one batch size, optimizer and shape of data.
+
+    Args:
+        network: what is trained.
+        optimizer: name in :data:`hypercurve.training.optimizers.OPTIMIZERS`.
+        batch_size: examples per step.
+    """
+
+    def __init__(self, network: Network, optimizer: str, batch_size: int) -> None:
+        self.network = network
+        self.optimizer = OPTIMIZERS[optimizer]
+        self.batch_size = batch_size
+        self.zero = tf.constant(0.0, tf.float64)
+        self._train = tf.function(self._loop, jit_compile=network.jit)
+        trainable = network.values[: network.trainable]
+        self.slots: list[Array] = [np.zeros_like(w) for _ in range(self.optimizer.slots) for w in trainable]
+
+    def state(self, values: Sequence[Array], slots: Sequence[Array] | None = None, loss: float = 0.0) -> State:
+        """A training's state from the values of all variables, and of the slots where training has begun."""
+        tensors = [tf.constant(value) for value in values]
+        weights, others = tensors[: self.network.trainable], tensors[self.network.trainable :]
+        tensors = [tf.constant(slot) for slot in (self.slots if slots is None else slots)]
+        return State(weights, others, tensors, tf.constant(loss, tf.float64))
+
+    def run(
+        self,
+        state: State,
+        x: Any,
+        y: Any,
+        scale: float,
+        order: npt.NDArray[np.int32],
+        rates: npt.NDArray[np.float32],
+        hyperparameters: Mapping[str, Any],
+    ) -> tuple[State, int]:
+        """Train for some steps; ends early at the first loss that is not finite.
+
+        Args:
+            state: where to start; not changed.
+            x: inputs of the training part, as a tensor.
+            y: labels of the training part, as a tensor.
+            scale: factor on the inputs.
+            order: sample numbers, one row per step.
+            rates: learning rate of each step.
+            hyperparameters: resolved; read for the optimizer's coefficients.
+
+        Returns:
+            The state afterwards and the number of steps done.
+        """
+        steps = len(order)
+        if steps > CHUNK:
+            raise ValueError(f"at most {CHUNK} steps per call, not {steps}")
+        padded = np.zeros((CHUNK, self.batch_size), np.int32)
+        padded[:steps] = order
+        padded_rates = np.zeros(CHUNK, np.float32)
+        padded_rates[:steps] = rates
+        coefficients = np.array([hyperparameters[name] for name in self.optimizer.coefficients], np.float32)
+        done, *rest = self._train(
+            state.weights,
+            state.others,
+            state.slots,
+            state.loss,
+            x,
+            y,
+            tf.constant(scale, tf.float32),
+            tf.constant(padded),
+            tf.constant(padded_rates),
+            tf.constant(coefficients),
+            tf.constant(steps),
+        )
+        return State(*rest), int(done)
+
+    def prepare(self, x: Any, y: Any, hyperparameters: Mapping[str, Any]) -> None:
+        """Compile now, by a run of no steps."""
+        order, rates = np.zeros((0, self.batch_size), np.int32), np.zeros(0, np.float32)
+        self.run(self.state(self.network.values), x, y, 1.0, order, rates, hyperparameters)
+
+    def _loop(
+        self,
+        weights: Tensors,
+        others: Tensors,
+        slots: Tensors,
+        loss: Any,
+        x: Any,
+        y: Any,
+        scale: Any,
+        order: Any,
+        rates: Any,
+        coefficients: Any,
+        steps: Any,
+    ) -> Any:
+        self.network.compiled()
+
+        def going(done: Any, *state: Any) -> Any:
+            return (done < steps) & tf.math.is_finite(state[-1])
+
+        def step(done: Any, weights: Tensors, others: Tensors, slots: Tensors, loss: Any) -> Any:
+            rows = order[done]
+            inputs = tf.cast(tf.gather(x, rows), tf.float32) * scale
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                losses, _, others, penalty = self.network.losses(
+                    weights, others, inputs, tf.gather(y, rows), training=True
+                )
+                mean = tf.reduce_mean(losses) + penalty
+            gradients = tape.gradient(mean, weights, unconnected_gradients="zero")
+            weights, slots = self.optimizer.update(weights, slots, gradients, rates[done], coefficients)
+            return done + 1, weights, list(others), slots, loss + tf.cast(mean, tf.float64)
+
+        state = (tf.constant(0), weights, others, slots, loss)
+        return tf.while_loop(going, step, state, parallel_iterations=1)
+
+
+class Engine:
+    """Networks and programs by what they are compiled for, at most `size` of each.
+
+    Args:
+        compiler: see :class:`hypercurve.training.network.Network`.
+        size: how many networks and programs to keep. TensorFlow itself keeps compiled code for the life of a process, so
+            a search over a great many structures is best cut into batches of trials.
+
+    Attributes:
+        compilations: how often something was compiled so far.
+    """
+
+    def __init__(self, compiler: Compiler = "auto", size: int = 64) -> None:
+        self.compiler: Compiler = compiler
+        self.size = size
+        self.compilations = 0
+        self._networks: OrderedDict[Hashable, Network] = OrderedDict()
+        self._programs: OrderedDict[Hashable, Program] = OrderedDict()
+
+    def _count(self) -> None:
+        self.compilations += 1
+
+    def network(
+        self, model: str, hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+    ) -> Network:
+        """The network of these hyperparameters, built if there is none yet."""
+
+        def build() -> Network:
+            return Network(model, hyperparameters, input_shape, classes, self.compiler, self._count)
+
+        return self._kept(self._networks, (_structure(model, hyperparameters), input_shape, classes), build)
+
+    def program(self, model: str, hyperparameters: Mapping[str, Any], x: Any, y: Any, classes: int) -> Program:
+        """The training loop of these hyperparameters, built and compiled if there is none yet.
+
+        Args:
+            model: a built-in model's name or ``package.module:function``.
+            hyperparameters: resolved.
+            x: inputs of the training part, as a tensor.
+            y: labels of the training part, as a tensor.
+            classes: number of classes.
+        """
+
+        def build() -> Program:
+            network = self.network(model, hyperparameters, tuple(x.shape[1:]), classes)
+            program = Program(network, optimizer, batch_size)
+            program.prepare(x, y, hyperparameters)
+            return program
+
+        optimizer, batch_size = str(hyperparameters["optimizer"]), int(hyperparameters["batch_size"])
+        key = (_structure(model, hyperparameters), optimizer, batch_size, tuple(x.shape), x.dtype.name, classes)
+        return self._kept(self._programs, key, build)
+
+    def _kept(self, shelf: OrderedDict[Hashable, _T], key: Hashable, build: Callable[[], _T]) -> _T:
+        if key not in shelf:
+            shelf[key] = build()
+            if len(shelf) > self.size:
+                shelf.popitem(last=False)
+        shelf.move_to_end(key)
+        return shelf[key]
+
+
+def _structure(model: str, hyperparameters: Mapping[str, Any]) -> Hashable:
+    """What two trials must agree in to have the same network; hyperparameters unknown to the table count as structure."""
+    table = known(model)
+    structure = [(n, v) for n, v in sorted(hyperparameters.items()) if n not in table or table[n].role == "network"]
+    return (model, *structure)

@@ -1,0 +1,245 @@
+"""Trainer for Keras networks: which steps a trial takes on which samples, and what it reports.
+
+Everything about a trial follows from its configuration and seed: the initial weights, the order of samples, and the
+state of dropout. Compiled steps come from :mod:`hypercurve.training.engine`; TensorFlow is imported when the first
+trainer is made, so this module costs nothing to import.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..seeding import generator
+from ..space import Value
+from .base import Report, Snapshot, Trial
+from .data import load
+from ..cost import step_at, total_steps
+from ..hyperparameters import known, resolve
+from .schedules import learning_rates
+
+if TYPE_CHECKING:
+    from .network import Compiler
+
+
+class SampleOrder:
+    """The samples of every step of a trial: an endless stream of shuffled epochs, cut into batches.
+
+    Batches run across the ends of epochs, so none is partial, and step s of a trial takes the same samples wherever and
+    whenever it is trained: no state to save.
+
+    Args:
+        trial: whose order.
+        samples: size of the training part.
+        batch_size: samples per step.
+    """
+
+    def __init__(self, trial: Trial, samples: int, batch_size: int) -> None:
+        self.trial, self.samples, self.batch_size = trial, samples, batch_size
+        self._epochs: dict[int, npt.NDArray[np.int32]] = {}
+
+    def _epoch(self, epoch: int) -> npt.NDArray[np.int32]:
+        if epoch not in self._epochs:
+            draw = generator(self.trial.seed, self.trial.repeat, "shuffle", self.trial.number, epoch)
+            self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}  # two epochs at most
+            self._epochs[epoch] = draw.permutation(self.samples).astype(np.int32)
+        return self._epochs[epoch]
+
+    def steps(self, start: int, stop: int) -> npt.NDArray[np.int32]:
+        """Sample numbers of the steps from `start` up to `stop`, one row per step."""
+        first, last = start * self.batch_size, stop * self.batch_size
+        pieces = [np.empty(0, np.int32)]
+        for epoch in range(first // self.samples, -(-last // self.samples)):
+            offset = epoch * self.samples
+            pieces.append(self._epoch(epoch)[max(first - offset, 0) : last - offset])
+        return np.concatenate(pieces).reshape(-1, self.batch_size)
+
+
+class KerasTrainer:
+    """Trains Keras networks; see :class:`hypercurve.training.base.Trainer`.
+
+    Args:
+        model: a built-in model's name or ``package.module:function``.
+        dataset: folder written by :func:`hypercurve.training.data.prepare`.
+        points: shares of training in (0, 1] at which the reported loss starts anew. 1 need not be named.
+        evaluate: whether validation is evaluated at the end only, or whenever a session reports.
+        threads: threads per trial.
+        compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.network.Network`.
+
+    Raises:
+        DataError: the folder holds no data that can be used.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        dataset: Path,
+        *,
+        points: tuple[float, ...] = (),
+        evaluate: Literal["end", "points"] = "end",
+        threads: int = 1,
+        compiler: "Compiler" = "auto",
+    ) -> None:
+        self.model = model
+        self.data = load(dataset)
+        self.points = tuple(sorted({*points, 1.0}))
+        self.evaluate = evaluate
+
+        from . import runtime
+
+        runtime.configure(threads)
+        from .engine import Engine, as_tensor
+
+        self.engine = Engine(compiler)
+        self.x, self.y = as_tensor(self.data.x_train), as_tensor(self.data.y_train)
+
+    def open(self, trial: Trial) -> "KerasSession":
+        """A session at the start of its training. Networks not met before are compiled here."""
+        return KerasSession(self, trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
+        """`test_loss` and `test_accuracy` of a trained network."""
+        session = KerasSession(self, trial)
+        session.restore(snapshot)
+        loss, accuracy = session.evaluate(self.data.x_test, self.data.y_test)
+        return {"test_loss": loss, "test_accuracy": accuracy}
+
+
+class KerasSession:
+    """One trial in training; see :class:`hypercurve.training.base.Session`.
+
+    Attributes:
+        step: steps done.
+        total: steps of the whole training.
+    """
+
+    def __init__(self, trainer: KerasTrainer, trial: Trial) -> None:
+        start, compiled = time.perf_counter(), trainer.engine.compilations
+        self.trainer, self.trial = trainer, trial
+        data = trainer.data
+        self.hyperparameters: dict[str, Any] = resolve(trainer.model, trial.configuration)
+        self.program = trainer.engine.program(trainer.model, self.hyperparameters, trainer.x, trainer.y, data.classes)
+        self.network = self.program.network
+        self.network.prepare(data.x_validation, data.y_validation)
+        ready = time.perf_counter()
+        self._overhead = ready - start if trainer.engine.compilations > compiled else 0.0
+        batch_size = self.program.batch_size
+        self.total = total_steps(self.hyperparameters["epochs"], data.samples, batch_size)
+        self.step, self.progress, self.anchor = 0, 0.0, 0
+        # Losses are averaged from the last of these steps on, whatever pieces the training is cut into.
+        self._marks = sorted({0, *(self._step_at(point) for point in trainer.points)})
+        self._order = SampleOrder(trial, data.samples, batch_size)
+        values = self.network.set_knobs(self.network.initial(trial), self.hyperparameters)
+        self._state = self.program.state(values)
+        self._seconds = time.perf_counter() - start - self._overhead
+
+    def _step_at(self, progress: float) -> int:
+        """The step at which a share of the training is done; at least one, so that every report has a loss."""
+        return max(1, step_at(progress, self.total))
+
+    def advance(self, progress: float) -> Report:
+        """Train up to a share of the training and report.
+
+        Returns:
+            `loss`: mean training loss since the trainer's last point before `progress`; NaN once the training has
+            diverged, from where on nothing is computed. `val_loss` and `val_accuracy` at the end, or always if the
+            trainer evaluates at points, unless the training has diverged.
+
+        Raises:
+            ValueError: `progress` is not in (0, 1], or lies before what is done.
+        """
+        if not 0 < progress <= 1 or progress < self.progress:
+            raise ValueError(f"cannot train from {self.progress} to {progress} of a training")
+        start = time.perf_counter()
+        target = max(self.step, self._step_at(progress))
+        while self.step < target:
+            self._train(min(target, next(mark for mark in (*self._marks, target) if mark > self.step)))
+        self.progress = progress
+        window = self.step - self._marks[bisect_left(self._marks, self.step) - 1]
+        loss = float(self._state.loss) / window
+        metrics = {"loss": loss if np.isfinite(loss) else float("nan")}
+        if np.isfinite(loss) and (progress == 1 or self.trainer.evaluate == "points"):
+            data = self.trainer.data
+            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(data.x_validation, data.y_validation)
+        seconds, overhead = time.perf_counter() - start + self._seconds, self._overhead
+        self._seconds = self._overhead = 0.0
+        return Report(progress, metrics, seconds, overhead)
+
+    def _train(self, stop: int) -> None:
+        """Train up to a step, not beyond the next mark."""
+        from .engine import CHUNK
+
+        trainer, hyperparameters = self.trainer, self.hyperparameters
+        diverged = not np.isfinite(float(self._state.loss))
+        if self.step in self._marks and not diverged:
+            self._state.loss = self.program.zero
+        while self.step < stop and not diverged:
+            end = min(self.step + CHUNK, stop)
+            rates = learning_rates(hyperparameters, self.step, end - self.step, anchor=self.anchor)
+            if correct := self.program.optimizer.correct:
+                rates = correct(hyperparameters, self.step, rates)
+            order = self._order.steps(self.step, end)
+            self._state, done = self.program.run(
+                self._state, trainer.x, trainer.y, trainer.data.scale, order, rates, hyperparameters
+            )
+            self.step += done
+            diverged = not np.isfinite(float(self._state.loss))
+        self.step = stop
+
+    def evaluate(self, x: npt.NDArray[Any], y: npt.NDArray[np.int32]) -> tuple[float, float]:
+        """Mean loss and accuracy over a part of the data."""
+        return self.network.evaluate(self._state.weights, self._state.others, x, y, self.trainer.data.scale)
+
+    def snapshot(self) -> Snapshot:
+        """The state now. The sum of losses since the last point travels at the end of the slots."""
+        from .network import pack
+
+        state = self._state
+        weights = pack([tensor.numpy() for tensor in (*state.weights, *state.others)])
+        slots = pack([tensor.numpy() for tensor in (*state.slots, state.loss)])
+        return Snapshot(self.progress, self.step, weights, slots)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of this or another session with the same structure; own hyperparameters stay.
+
+        Raises:
+            ValueError: the snapshot is of another structure.
+        """
+        from .network import unpack
+
+        values = unpack(snapshot.weights, self.network.values)
+        *slots, loss = unpack(snapshot.slots, [*self.program.slots, np.zeros((), np.float64)])
+        values = self.network.set_knobs(values, self.hyperparameters)
+        self._state = self.program.state(values, slots, float(loss))
+        self.step, self.progress = snapshot.step, snapshot.progress
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(learning_rates(self.hyperparameters, self.step, 1, anchor=self.anchor)[0])
+
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
+        """Go on with other numeric hyperparameters: what a population does to its members.
+
+        Args:
+            configuration: the whole new configuration.
+            anchor: the step at which its `learning_rate` holds undecayed; the next step if not given.
+
+        Raises:
+            ValueError: it differs in more than numeric hyperparameters, or in the length of training.
+        """
+        new: dict[str, Any] = resolve(self.trainer.model, configuration)
+        changed = {name for name in {*new, *self.hyperparameters} if new.get(name) != self.hyperparameters.get(name)}
+        table = known(self.trainer.model)
+        if fixed := sorted(name for name in changed if name not in table or table[name].role != "numeric"):
+            raise ValueError(f"{', '.join(fixed)} cannot change during training")
+        self.hyperparameters = new
+        self.anchor = self.step if anchor is None else anchor
+        state = self._state
+        values = [tensor.numpy() for tensor in (*state.weights, *state.others)]
+        slots = [tensor.numpy() for tensor in state.slots]
+        self._state = self.program.state(self.network.set_knobs(values, new), slots, float(state.loss))

@@ -1,0 +1,77 @@
+"""A trainer that plays recorded curves instead of training.
+
+It turns any recorded run, or the batches of one, into something that schedulers can be driven with again.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from ..journal import JournalError, Line
+from .base import Report, Session, Snapshot, Trainer, Trial, TrialFailed
+
+
+class RecordedTrainer:
+    """Plays the reports of recorded trials.
+
+    A trial that was started twice (its job was killed in between) is played as it went the last time; both would be equal.
+
+    Args:
+        lines: journal lines (``reported``, ``completed``, ``failed``); others are passed over.
+        live: trains what the records cannot give: the chosen network, for the test set.
+    """
+
+    def __init__(self, lines: Iterable[Line], live: Trainer | None = None):
+        self._reports: dict[int, dict[float, Line]] = {}
+        self._live = live
+        for line in lines:
+            if line["event"] in ("reported", "completed", "failed"):
+                progress = 1.0 if line["event"] == "completed" else float(line["progress"])
+                self._reports.setdefault(line["trial"], {})[progress] = line
+
+    def open(self, trial: Trial) -> "RecordedSession":
+        """The trial's recorded reports.
+
+        Raises:
+            JournalError: the trial was not recorded.
+        """
+        if trial.number not in self._reports:
+            raise JournalError(f"trial {trial.number} is missing from the records")
+        return RecordedSession(trial.number, self._reports[trial.number])
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Train the network again, from its seed, and test that: records hold no weights."""
+        if self._live is None:
+            raise RuntimeError("recorded curves hold no networks to test")
+        session: Session = self._live.open(trial)
+        for point in sorted(self._reports[trial.number]):
+            session.advance(point)
+        return self._live.test(trial, session.snapshot())
+
+
+class RecordedSession:
+    """One recorded trial."""
+
+    def __init__(self, number: int, reports: dict[float, Line]):
+        self._number = number
+        self._reports = reports
+
+    def advance(self, progress: float) -> Report:
+        """The recorded report at this point.
+
+        Raises:
+            TrialFailed: the trial failed here.
+            JournalError: nothing was recorded here.
+        """
+        if progress not in self._reports:
+            raise JournalError(f"trial {self._number} has no recorded report at {progress}")
+        line = self._reports[progress]
+        report = Report(progress, line.get("metrics", {}), wall=line.get("wall", {}))
+        if line["event"] == "failed":
+            raise TrialFailed(line["reason"], report)
+        return report
+
+    def snapshot(self) -> Snapshot:
+        """Not recorded: see :meth:`RecordedTrainer.test`."""
+        return Snapshot.empty()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Nothing to restore."""

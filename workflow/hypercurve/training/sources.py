@@ -1,0 +1,201 @@
+"""Where data comes from, and what is refused: the four arrays of a source, checked.
+
+Sources are scikit-learn's digits, Keras's loaders and cache, and NumPy files of the user's. Every problem is a
+:class:`DataError` in words for users. Splitting and storing is left to :mod:`hypercurve.training.data`.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import socket
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..data_spec import DataSpec
+from ..errors import UserError
+from ..seeding import generator
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+
+SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+DIGITS_TEST_SHARE = 0.2
+"""scikit-learn's digits come without a test part: this share is held out, always the same examples (seed 0)."""
+
+NETWORK_TIMEOUT = 10.0
+"""Seconds to wait for a server before a download counts as failed."""
+
+# Where Keras keeps what it downloads, below its cache folder.
+_CACHED = {
+    "mnist": "mnist.npz",
+    "fashion_mnist": "fashion-mnist",
+    "cifar10": "cifar-10-batches-py-target",
+}
+
+
+class DataError(UserError):
+    """Data cannot be used; the message names the file, what is wrong with it, and what to do."""
+
+
+def keras_cache() -> Path:
+    """The folder in which Keras keeps data: below `KERAS_HOME`, or `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
+    """The four arrays, the scale of the inputs, where they are from in words, and the sha256 of that."""
+    if spec.path is not None:
+        path = Path(spec.path).expanduser()
+        if not path.is_file():
+            raise DataError(f"data file {path} does not exist; `path` under `data` counts from where the workflow runs")
+        source, digest = read_npz(path), sha256(path)
+        origin = str(path)
+    elif spec.name == "digits":
+        source, origin = _digits(), "scikit-learn's digits"
+        digest = _digest_arrays(source)
+    else:
+        source, origin = _from_keras(str(spec.name))
+        digest = _digest_arrays(source)
+    if spec.name == "digits":
+        return source, 1 / 16, origin, digest
+    return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, digest
+
+
+def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in SOURCE_ARRAYS:
+        digest.update(np.ascontiguousarray(source[name]).data)
+    return digest.hexdigest()
+
+
+def read_npz(path: Path) -> Arrays:
+    """The four arrays of a NumPy file.
+
+    Raises:
+        DataError: the file is damaged, or lacks an array, or holds Python objects.
+    """
+    wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+            if missing := [name for name in SOURCE_ARRAYS if name not in file.files]:
+                held = ", ".join(file.files) or "nothing"
+                raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
+            arrays: Arrays = {}
+            for name in SOURCE_ARRAYS:
+                try:
+                    arrays[name] = file[name]
+                except ValueError as error:
+                    if "pickle" not in str(error) and "Object" not in str(error):
+                        raise
+                    message = (
+                        f"data file {path}: {name} holds Python objects, not numbers, and is not loaded for safety"
+                    )
+                    raise DataError(message) from None
+            return arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+        # np.load takes whatever is no archive for a pickle, and says so in words that would mislead.
+        reason = "not a NumPy .npz archive, or cut short" if "pickle" in str(error) else (str(error) or "cut short")
+        raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
+
+
+def _digits() -> Arrays:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int32)
+    order = generator(0, 0, "digits test part").permutation(len(images))
+    test, train = np.split(order, [round(DIGITS_TEST_SHARE * len(images))])
+    test, train = np.sort(test), np.sort(train)
+    return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
+
+
+def _from_keras(name: str) -> tuple[Arrays, str]:
+    """Data by Keras's own loader and cache; a cached MNIST file of any source is read as it is."""
+    place = keras_cache() / _CACHED[name]
+    if name == "mnist" and place.is_file():
+        return read_npz(place), str(place)
+    from .runtime import keras
+
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar, and its own words on files it finds damaged
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        state = "is there but damaged" if place.exists() else "is not there"
+        raise DataError(
+            f"data {name} could not be loaded: {place} {state}, and it could not be downloaded "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). {_advice(name, place)}"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return dict(zip(SOURCE_ARRAYS, (x_train, y_train, x_test, y_test), strict=True)), f"Keras's {name}"
+
+
+def _advice(name: str, place: Path) -> str:
+    if name == "mnist":
+        return f"Put mnist.npz (arrays {', '.join(SOURCE_ARRAYS)}) at {place}, or name a file of yours with `path`."
+    return (
+        f"Where there is a network, run `python -c 'import keras; keras.datasets.{name}.load_data()'` and copy {place} to "
+        "this machine, or name an .npz file of yours with `path`."
+    )
+
+
+def check(source: Arrays, origin: str) -> None:
+    """Stop at data that cannot be trained on; labels become int32 vectors, inputs uint8 or float32."""
+
+    def stop(message: str) -> None:
+        raise DataError(f"data from {origin}: {message}")
+
+    for part in ("train", "test"):
+        x, y = source[f"x_{part}"], source[f"y_{part}"]
+        if y.ndim == 2 and y.shape[1] == 1:  # CIFAR-10 has its labels in a column
+            y = y[:, 0]
+        if x.ndim < 2:
+            stop(f"x_{part} has shape {x.shape}; the first axis counts examples and others are needed")
+        if x.size == 0 or y.size == 0:
+            stop(f"x_{part} or y_{part} is empty")
+        if y.ndim != 1 or len(x) != len(y):
+            stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; one label per example is needed")
+        if not np.issubdtype(y.dtype, np.integer):
+            stop(f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on")
+        if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
+            stop(f"x_{part} holds {x.dtype.name}, not numbers")
+        if int(y.min()) < 0:
+            stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
+        with np.errstate(over="ignore"):
+            inputs = x if x.dtype == np.uint8 else x.astype(np.float32)
+        if bad := int(np.count_nonzero(~np.isfinite(inputs))) if inputs.dtype != np.uint8 else 0:
+            stop(f"x_{part} has {bad} values that are NaN, infinite or beyond float32")
+        source[f"x_{part}"] = inputs
+        source[f"y_{part}"] = y
+    x_train, x_test, y_train, y_test = (source[name] for name in ("x_train", "x_test", "y_train", "y_test"))
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
+        stop(
+            f"examples of x_train have shape {x_train.shape[1:]} ({x_train.dtype.name}), those of x_test "
+            f"{x_test.shape[1:]} ({x_test.dtype.name}); they must agree"
+        )
+    present = np.unique(y_train)
+    if len(present) < 2:
+        stop(f"y_train has the single label {int(present[0])}; at least two classes are needed")
+    if int(present[-1]) != len(present) - 1:
+        gap = next(label for label in range(len(present) + 1) if label >= len(present) or present[label] != label)
+        stop(f"y_train goes up to label {int(present[-1])}, but label {gap} never occurs; labels must be 0, 1, 2, ...")
+    if int(y_test.max()) > int(present[-1]):
+        stop(f"y_test has the label {int(y_test.max())}, which never occurs in y_train")
+    source["y_train"], source["y_test"] = y_train.astype(np.int32), y_test.astype(np.int32)
