@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from hypercurve.data_spec import DataSpec
 from hypercurve.training.data import DataError, load, prepare, verify
-from pydantic import ValidationError
 
 
 def arrays(**changes):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from hypercurve.hyperparameters import HYPERPARAMETERS, known, resolve
 from hypercurve.training.schedules import learning_rates
 

@@ -78,10 +78,11 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
     for name in "abcde"[: draw(st.integers(1, 5))]:
         domain = draw(domains)
         parents = [n for n, d in raw.items() if not isinstance(d, dict) or not {"uniform", "log_uniform"} & set(d)]
-        if parents and draw(st.booleans()):
+        if draw(st.booleans()) and parents:
             domain = dict(domain) if isinstance(domain, dict) else {"constant": domain}
             domain["when"] = {}
-            for parent in draw(st.lists(st.sampled_from(parents), min_size=1, max_size=2, unique=True)):
+            chosen: list[str] = draw(st.lists(st.sampled_from(parents), min_size=1, max_size=2, unique=True))
+            for parent in chosen:
                 values = Space({parent: _free(raw[parent])})[parent].grid(2)
                 some = draw(st.lists(st.sampled_from(values), min_size=1, unique_by=_distinct))
                 domain["when"][parent] = some[0] if len(some) == 1 and draw(st.booleans()) else some
@@ -288,6 +289,12 @@ def test_sobol_takes_a_space_of_constants_but_no_negative_number() -> None:
         Space({"x": 1}).sobol(-1, 0)
 
 
+@pytest.mark.parametrize("raw", [{"integer": [0, 7]}, {"choice": [0, 1, 2, 3, 4, 5, 6, 7]}])
+def test_bins_are_equal_and_hold_their_lower_edges(raw: dict[str, Any]) -> None:
+    domain = Space({"x": raw})["x"]
+    assert [domain.decode(i / 32) for i in range(33)] == [i // 4 for i in range(32)] + [7]
+
+
 # Grids.
 
 
@@ -424,6 +431,7 @@ def _perturbed(raw: Any, value: Value, rule: dict[str, Any]) -> list[Value]:
         ({"integer": [1, 100]}, 2, {"factors": [0.8, 1.2]}, [1, 3]),
         ({"integer": [0, 100]}, 0, {"factors": [0.8, 1.2]}, [0, 1]),
         ({"integer": [-9, 100]}, -2, {"factors": [0.8, 1.2]}, [-3, -1]),
+        ({"integer": [-9, 100]}, -2, {"factors": [1.2]}, [-3]),
         ({"integer": [1, 100]}, 100, {"factors": [1e300]}, [100]),
         ({"integer": [1, 100]}, 7, {"factors": [1]}, [7]),
         ({"choice": [16, 32, 64], "ordered": True}, 32, {"factors": [0.8, 1.2]}, [16, 64]),

@@ -6,7 +6,6 @@ cluster job read it. Reading YAML and turning errors into messages is :mod:`hype
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,8 +28,11 @@ from .data_spec import DataSpec
 from .space import Space, merged
 from .hyperparameters import MODELS, known
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1)]
+# Strict: pydantic would take true for 1, and "3" for 3.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 
@@ -63,6 +65,10 @@ class OneOf(Model):
             return {given: {}}
         if isinstance(given, Mapping):
             return {key: {} if value is None else value for key, value in given.items()}
+        if not isinstance(given, cls):
+            raise PydanticCustomError(
+                "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
+            )
         return given
 
     @model_validator(mode="after")
@@ -140,7 +146,7 @@ class Objective(Model):
 class Budget(Model):
     """When a run ends; exactly one of `trials`, `seconds` and `samples`."""
 
-    trials: Annotated[int, Field(ge=1)] | None = None
+    trials: Annotated[Whole, Field(ge=1, le=10**9)] | None = None
     """Number of trials started."""
     seconds: Positive | None = None
     """Computing seconds: training and evaluation, summed over workers. The report that would pass them is not taken."""
@@ -158,6 +164,8 @@ class Budget(Model):
             raise PydanticCustomError("budget", "needs exactly one of trials, seconds, samples")
         if any(a >= b for a, b in pairwise(self.at)) or (self.at and self.at[-1] >= self.limit):
             raise PydanticCustomError("budget_at", "`at` must increase and stay below the budget itself")
+        if self.trials is not None and any(limit % 1 for limit in self.at):
+            raise PydanticCustomError("budget_at", "`at` must hold whole numbers where the budget is in trials")
         return self
 
     @property
@@ -174,9 +182,9 @@ class Budget(Model):
 class Cost(Model):
     """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
 
-    step: Annotated[float, Field(ge=0)] = 1e-4
+    step: Annotated[Number, Field(ge=0)] = 1e-4
     """Virtual seconds per optimizer step (a)."""
-    sample: Annotated[float, Field(ge=0)] = 4e-6
+    sample: Annotated[Number, Field(ge=0)] = 4e-6
     """Virtual seconds per training sample (b); a step costs a + b × batch size."""
 
     @model_validator(mode="after")
@@ -189,12 +197,12 @@ class Cost(Model):
 class Training(Model):
     """How every trial is trained and watched."""
 
-    accumulation_points: tuple[Annotated[float, Field(gt=0, le=1)], ...] = tuple(k / 10 for k in range(1, 11))
+    accumulation_points: tuple[Annotated[Number, Field(gt=0, le=1)], ...] = tuple(k / 10 for k in range(1, 11))
     """Shares of training in (0, 1] where the learning curve is recorded: a list that ends with 1, or a number of evenly
     spaced points."""
     evaluate: Literal["end", "points"] = "end"
     """Measure the validation part at the end of a trial only, or at every accumulation point."""
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[Whole, Field(ge=1)] = 1
     """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto`: XLA, but TensorFlow's graph mode for convolutions on a CPU."""
@@ -223,7 +231,7 @@ class NoOptions(Model):
 class GridOptions(Model):
     """Every combination; continuous axes are cut into points."""
 
-    points: Annotated[int, Field(ge=1)] = 5
+    points: Annotated[Whole, Field(ge=1, le=10_000)] = 5
     """Points on each continuous axis that does not name its own number."""
 
 
@@ -245,11 +253,11 @@ class LCMOptions(Model):
     """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances."""
     split: Share = 0.1
     """r: share of the configurations that are trained to the end before any trial is checked."""
-    check_points: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.1, 0.2, 0.4)
+    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
     """C: shares of training where a trial is checked; each must be an accumulation point."""
     distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
     """d: distance between learning curves; `dtw` is dynamic time warping."""
-    configurations: Annotated[int, Field(ge=1)] | None = None
+    configurations: Annotated[Whole, Field(ge=1)] | None = None
     """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
 
     @field_validator("check_points")
@@ -278,9 +286,9 @@ class Method(Model):
     """Which trials go on: `lcm`; without it, all do."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
-    slots: Annotated[int, Field(ge=1)] = 1
+    slots: Annotated[Whole, Field(ge=1)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
     """Trials per cluster job, for methods without a stopper and a budget in trials."""
 
 
@@ -304,7 +312,8 @@ class Setting(Model):
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change when anything here does."""
-        return hashlib.sha256(canonical(self.model_dump(mode="json", exclude_unset=False)).encode()).hexdigest()[:16]
+        # Not with sorted keys: the order of the space decides which draw goes to which hyperparameter.
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @property
     def trials(self) -> int | None:
@@ -331,9 +340,9 @@ class Experiment(Model):
     """The search space: a domain, or a constant, for each hyperparameter."""
     budget: Budget
     """When a run ends."""
-    repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
+    repeats: Annotated[Whole, Field(ge=1, le=10_000)] = 1
     """How often every method is run, each time with seeds of its own."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     """The seed that all randomness of the experiment follows from."""
     baseline: Name | None = None
     """The method that the others are compared with; by default the first."""
@@ -452,11 +461,6 @@ class Experiment(Model):
             # so that a lost job loses little.
             per_job = min(max(math.ceil(trials / 4), 8), 50)
         return math.ceil(trials / per_job)
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _space_problems(model: str, space: Space, at: tuple[str | int, ...], names: Container[str]) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ def pick(values: Sequence[_T], u: float) -> _T:
 
 
 def _nearest_integer(x: float) -> int:
-    return math.floor(x + 0.5)  # round() goes to even at halves, which spaces a grid unevenly
+    return math.floor(x + 0.5)  # unlike round(), gives each integer its lower edge, as `pick` does: equal bins
 
 
 def _check_when(when: object) -> object:

@@ -6,8 +6,11 @@ nearest valid one. All problems of a file are reported at once.
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +24,8 @@ from .space import Space
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # A config is written by hand; anything larger is some other file, given by mistake.
 LARGEST_FILE = 1_000_000
+# Nor does one stand for more values than this: nine lines of YAML aliases can stand for a billion.
+MOST_VALUES = 1_000_000
 
 
 class ConfigError(UserError):
@@ -41,6 +46,10 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merge keys (<<) are not read; write the keys out", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
@@ -79,8 +88,9 @@ def read_experiment(path: Path) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        problems = [_describe(path, node, given, problem) for problem in _problems(error)]
-        raise ConfigError("\n".join(dict.fromkeys(problems))) from None
+        problems = _all_problems(given, error)
+        found = sorted((_describe(path, node, given, problem) for problem in problems), key=lambda pair: pair[0])
+        raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
 
 
 _Resolved = TypeVar("_Resolved", bound=BaseModel)
@@ -110,10 +120,10 @@ def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
+        first = next(_problems({}, error))
+        where = ".".join(map(str, first.path)) or "the file"
         raise ConfigError(
-            f"{path}: {where}: {first['msg']}; `hypercurve resolve` writes this file: delete it, and it is made again"
+            f"{path}: {where}: {first.message}; `hypercurve resolve` writes this file: delete it, and it is made again"
         ) from None
 
 
@@ -125,6 +135,8 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         loader = _Loader(text)
         try:
             node = loader.get_single_node()
+            if node is not None and _values(node, {}) > MOST_VALUES:
+                raise ConfigError(f"{path}: its aliases (*name) stand for themselves, or for over {MOST_VALUES} values")
             value = None if node is None else loader.construct_document(node)  # type: ignore[no-untyped-call]
         finally:
             loader.dispose()  # type: ignore[no-untyped-call]
@@ -141,26 +153,138 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     return value, node
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _values(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node stands for, with its aliases written out; infinitely many if it contains itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until it is known: what refers to a node from inside it has no end
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        inner = (part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,)))
+        known[id(node)] = 1 + sum(_values(part, known) for part in inner)
+    return known[id(node)]
+
+
+# What pydantic finds, in the words of someone who has never heard of it.
+_WORDS = {
+    "missing": "is required",
+    "extra_forbidden": "unknown key",
+    "invalid_key": "a key must be a name",
+    "string_type": "must be text; a number or truth value as text stands in quotes",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "a name may hold letters, digits, '-' and '_' only, and begins with a letter or digit",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "tuple_type": "must be a list, such as [a, b]",
+    "dict_type": "must be a mapping, such as {{name: value}}",
+    "model_type": "must be a mapping",
+    "too_short": "must not be empty",
+    "literal_error": "must be one of {expected}",
+    "json_invalid": "is damaged, not JSON",
+}
+# Keys with values of two types, for which pydantic finds a problem per type.
+_EITHER = {
+    "validation": "must be a number of examples, at least 1, or a share of them above 0 and below 1",
+    "trials_per_job": "must be a whole number of at least 1, or auto",
+}
+
+
+def _problems(given: Any, error: ValidationError) -> Iterator[Problem]:
     for found in error.errors():
-        context = found.get("ctx", {})
-        if found["type"] == "problems":
+        context: dict[str, Any] = found.get("ctx", {})
+        kind = found["type"]
+        if kind == "problems":
             yield from context["problems"]
             continue
         path = tuple(part for part in found["loc"] if part != "[key]")
-        message = found["msg"].removeprefix("Value error, ")
+        if len(path) > 1 and path[-2] in _EITHER and _locate(None, given, path)[2] < len(path) and kind != "missing":
+            yield Problem(path[:-1], _EITHER[str(path[-2])])
+            continue
         allowed: tuple[str, ...] = ()
-        if found["type"] == "extra_forbidden":
-            allowed = _siblings(path)
-            message = "unknown key" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
-        elif found["type"] == "missing":
-            message = "is required"
-        elif isinstance(context.get("allowed"), str):
+        if isinstance(context.get("allowed"), str):
             allowed = tuple(context["allowed"].split(", "))
-        elif found["type"] == "literal_error":
+        elif kind == "literal_error":
             allowed = tuple(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
-            message = f"must be one of {', '.join(allowed)}"
-        yield Problem(path, message[:1].lower() + message[1:], allowed)
+            context = {"expected": ", ".join(allowed)}
+        message = found["msg"].removeprefix("Value error, ")
+        if kind in _WORDS:
+            message = _WORDS[kind].format(**context)
+        if kind in ("extra_forbidden", "model_type"):
+            allowed = _siblings(path if kind == "extra_forbidden" else (*path, ""))
+            keys = ", ".join(allowed) or "none"
+            message += f"; allowed: {keys}" if kind == "extra_forbidden" else f" with keys among {keys}"
+        yield Problem(path, message, allowed)
+
+
+# Stands in for what is required but wrong, while the rest is checked.
+_STAND_INS: dict[str, Any] = {
+    "data": {"name": "digits"},
+    "model": "softmax",
+    "space": {},
+    "budget": {"trials": 10**9},
+    "methods": {"stand-in": {"search": "random"}},
+    "search": "random",
+}
+
+
+def _all_problems(given: dict[str, Any], error: ValidationError) -> list[Problem]:
+    """The problems of a file, also those that pydantic does not look for where it has found others.
+
+    Checks across keys need all keys to be well-formed. So what is wrong is left out and the rest checked again, until
+    nothing new is found. Problems that may come from the leaving out alone are no problems of the file.
+    """
+    problems = list(_problems(given, error))
+    rest, new = deepcopy(given), problems
+    left_out: set[tuple[str | int, ...]] = set()
+    while new:
+        for problem in new:
+            left_out.add(_leave_out(rest, problem.path))
+        try:
+            Experiment.model_validate(rest)
+            break
+        except ValidationError as further:
+            new = [found for found in _problems(rest, further) if not _follows(found.path, left_out)]
+        problems += new
+    return problems
+
+
+def _leave_out(rest: dict[str, Any], path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Take the smallest part with a problem out of a file that can do without it; returns the part's place."""
+    depth = 1
+    if path[:1] == ("space",):
+        depth = 2
+    elif path[:1] == ("methods",):
+        depth = 4 if path[2:3] == ("space",) else 3
+    path = path[:depth]
+    inside: Any = rest
+    for part in path[:-1]:
+        inside = inside.get(part) if isinstance(inside, dict) else None
+    if isinstance(inside, dict) and path:
+        inside.pop(path[-1], None)
+        if path[-1] in _STAND_INS and len(path) in (1, 3):
+            inside[path[-1]] = deepcopy(_STAND_INS[str(path[-1])])
+    return path
+
+
+def _follows(path: tuple[str | int, ...], left_out: set[tuple[str | int, ...]]) -> bool:
+    """Whether the problem at a place may come from what was left out elsewhere."""
+    if any(path[: len(part)] == part or part[: len(path)] == path for part in left_out):
+        return True
+    tops = {part[0] for part in left_out if part}
+    spaces = any(part[0] == "space" or part[2:3] == ("space",) for part in left_out if part)
+    return (
+        (path[-1] == "check_points" and "training" in tops)
+        or (path == ("baseline",) and any(part[0] == "methods" and len(part) < 3 for part in left_out if part))
+        or ("space" in (path[0], *path[2:3]) and (("model",) in left_out or (spaces and "when" in path)))
+    )
 
 
 def _siblings(path: Sequence[str | int]) -> tuple[str, ...]:
@@ -187,7 +311,8 @@ def _model_in(annotation: Any) -> Any:
     return None
 
 
-def _describe(path: Path, node: yaml.Node | None, given: Any, problem: Problem) -> str:
+def _describe(path: Path, node: yaml.Node | None, given: Any, problem: Problem) -> tuple[int, str]:
+    """The problem's line, 0 if there is none, and what to say."""
     line, value, depth = _locate(node, given, problem.path)
     where = f"{path}:{line}" if line else str(path)
     key = ".".join(str(part) for part in problem.path) or "(the file)"
@@ -200,7 +325,7 @@ def _describe(path: Path, node: yaml.Node | None, given: Any, problem: Problem) 
         nearest = difflib.get_close_matches(wrong, problem.allowed, n=1, cutoff=0.5)
         if nearest and nearest[0] != wrong:
             text += f"; did you mean '{nearest[0]}'?"
-    return text
+    return line or 0, text
 
 
 def _locate(node: yaml.Node | None, value: Any, path: Sequence[str | int]) -> tuple[int | None, Any, int]:
@@ -222,5 +347,6 @@ def _locate(node: yaml.Node | None, value: Any, path: Sequence[str | int]) -> tu
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    # In pieces: a value may be far longer than what is shown of it.
+    text = "".join(islice(json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value), 61))
     return text if len(text) <= 60 else text[:57] + "..."

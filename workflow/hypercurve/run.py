@@ -213,6 +213,8 @@ class Run:
             case "run":
                 return self.begin(wall)
             case "ended":
+                if line["reason"] != ("finished" if self.due() is None else self.setting.budget.kind):
+                    raise ValueError(f"reason = {line['reason']}")
                 return self.end(line["reason"], wall)
             case "tested":
                 return self.test(line["metrics"], wall)

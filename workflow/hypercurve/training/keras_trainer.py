@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..cost import step_at, total_steps
+from ..hyperparameters import known, resolve
 from ..seeding import generator
 from ..space import Value
 from .base import Report, Snapshot, Trial
 from .data import load
-from ..cost import step_at, total_steps
-from ..hyperparameters import known, resolve
 from .schedules import learning_rates
 
 if TYPE_CHECKING:

@@ -78,6 +78,12 @@ class Network:
         compiler: ``xla``; ``graph`` for TensorFlow's own kernels; ``auto`` for XLA unless the network has convolutions
             and runs on a CPU.
         compiled: called whenever something is compiled for this network.
+
+    Attributes:
+        variables: all variables, trainable ones first: their names and shapes matter, not what they hold.
+        values: what they held when the network was built.
+        trainable: how many are trainable.
+        jit: whether XLA compiles this network.
     """
 
     def __init__(
@@ -96,12 +102,12 @@ class Network:
                 self.model.build((None, *input_shape))
         self.compiled = compiled
         self.jit = compiler == "xla" or (compiler == "auto" and not self._slow_in_xla())
-        variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
-        self.values: list[Array] = [np.array(variable.numpy()) for variable in variables]
+        self.variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        self.values: list[Array] = [np.array(variable.numpy()) for variable in self.variables]
         self.trainable = len(self.model.trainable_variables)
-        self._initializers = [self._fresh(initializers.get(id(v)), v) for v in variables]
-        self._generators = [i for i, v in enumerate(variables) if v.path.endswith("seed_generator_state")]
-        self._knobs = {i: v.name.removeprefix(KNOB) for i, v in enumerate(variables) if v.name.startswith(KNOB)}
+        self._initializers = [self._fresh(initializers.get(id(v)), v) for v in self.variables]
+        self._generators = [i for i, v in enumerate(self.variables) if v.path.endswith("seed_generator_state")]
+        self._knobs = {i: v.name.removeprefix(KNOB) for i, v in enumerate(self.variables) if v.name.startswith(KNOB)}
         self._evaluate = tf.function(self._evaluation, jit_compile=self.jit)
         self._ready = False
 

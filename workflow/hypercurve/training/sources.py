@@ -89,9 +89,10 @@ def read_npz(path: Path) -> Arrays:
     """
     wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+        with loaded as file:
             if missing := [name for name in SOURCE_ARRAYS if name not in file.files]:
                 held = ", ".join(file.files) or "nothing"
                 raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
@@ -108,8 +109,9 @@ def read_npz(path: Path) -> Arrays:
                     raise DataError(message) from None
             return arrays
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        # np.load takes whatever is no archive for a pickle, and says so in words that would mislead.
-        reason = "not a NumPy .npz archive, or cut short" if "pickle" in str(error) else (str(error) or "cut short")
+        # NumPy takes whatever is no archive for a pickle, and says so in words that would mislead.
+        vague = "pickle" in str(error) or "not a zip file" in str(error) or not str(error)
+        reason = "not a NumPy .npz archive, or cut short" if vague else str(error)
         raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
 
 

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..seeding import generator
-from .base import Report, Snapshot, Trial
 from ..cost import step_at, total_steps
 from ..hyperparameters import resolve
+from ..seeding import generator
+from .base import Report, Snapshot, Trial
 
 SAMPLES = 50_000
 """Examples in the training part that is pretended."""

@@ -1,0 +1,151 @@
+"""A small deterministic experiment, run for real with a trainer that only pretends, for the tests of tables and figures."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hypercurve.analysis.records import RunRecord, read_run
+from hypercurve.config import Experiment
+from hypercurve.execution.serial import execute
+from hypercurve.journal import Journal
+from hypercurve.run import Run
+from hypercurve.seeding import generator
+from hypercurve.training.base import Report, Snapshot, Trial, TrialFailed
+
+SAMPLES = 5000
+
+
+class PretendTrainer:
+    """Learning curves by formula, seconds by steps, and a share of trials that diverge or raise.
+
+    The seconds and the clock are pretended too, so that everything is the same on every machine.
+    """
+
+    def __init__(self, *, points: bool = False, failing: float = 0.08):
+        self.points, self.failing = points, failing
+        self.clock = 1.7e9
+
+    def open(self, trial: Trial) -> "PretendSession":
+        return PretendSession(self, trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        quality = PretendSession(self, trial).quality
+        return {"test_accuracy": quality - 0.003, "test_loss": 1 - quality}
+
+
+class PretendSession:
+    def __init__(self, trainer: PretendTrainer, trial: Trial):
+        rng = generator(trial.seed, trial.repeat, "pretended", trial.number)
+        given = trial.configuration
+        rate = float(given["learning_rate"])
+        misfit = (math.log10(max(rate, 1e-6)) + 1.3) ** 2 / 4 + (float(given.get("momentum", 0.5)) - 0.6) ** 2
+        self.quality = round(0.1 + 0.88 / (1 + 0.25 * misfit) + 0.004 * rng.standard_normal(), 4)
+        self.speed = 12 / (1 + misfit) * math.exp(0.3 * rng.standard_normal())
+        self.fails_at = rng.choice([0.1, 0.3, 0.7]) if rng.random() < trainer.failing or rate > 0.9 else None
+        self.raises = rng.random() < 0.3
+        self.noise, self.trainer, self.progress = rng, trainer, 0.0
+        self.pace = 40 * float(given.get("epochs", 3)) / float(given.get("batch_size", 32))
+
+    def advance(self, progress: float) -> Report:
+        seconds = (progress - self.progress) * self.pace
+        self.progress = progress
+        self.trainer.clock += seconds + 0.5
+        if self.fails_at is not None and progress >= self.fails_at:
+            if self.raises:
+                wall = {"seconds": seconds, "worker": 0, "at": self.trainer.clock}
+                raise TrialFailed("MemoryError: out of <memory>", Report(progress, {}, wall=wall))
+            loss = math.nan
+        else:
+            floor = 2.3 * (1 - self.quality)
+            loss = (floor + (2.3 - floor) * math.exp(-self.speed * progress)) * math.exp(0.04 * self.noise.standard_normal())
+        metrics = {"loss": loss}
+        if progress == 1 or self.trainer.points:
+            accuracy = 0.1 + (self.quality - 0.1) * (1 - math.exp(-2 * self.speed * progress))
+            metrics |= {"val_accuracy": self.quality if progress == 1 else round(accuracy, 4), "val_loss": loss}
+        wall: dict[str, Any] = {"seconds": seconds, "overhead": 0.5, "worker": 0, "at": self.trainer.clock}
+        return Report(progress, metrics, seconds, 0.5, wall)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.progress, 0, np.empty(0, np.float32), np.empty(0, np.float32))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        raise NotImplementedError
+
+
+def experiment(**changes: Any) -> Experiment:
+    """Random search against LCM, in the slides' manner."""
+    given: dict[str, Any] = {
+        "description": "Does LCM find what random search finds, and how much sooner?",
+        "data": {"name": "mnist", "validation": 10000},
+        "model": "dense",
+        "space": {
+            "learning_rate": {"log_uniform": [1e-4, 1.0], "points": 6},
+            "momentum": {"uniform": [0.0, 1.0], "points": 5},
+            "batch_size": {"choice": [32, 64, 128], "ordered": True},
+            "epochs": 3,
+        },
+        "budget": {"trials": 60},
+        "repeats": 5,
+        "baseline": "random",
+        "methods": {
+            "random": {"search": "random", "description": "independent draws"},
+            "lcm": {"search": "random", "stop": {"lcm": {"split": 0.2}}},
+        },
+    }
+    return Experiment.model_validate(given | changes)
+
+
+def run_all(chosen: Experiment, folder: Path, **trainer: Any) -> dict[str, list[RunRecord]]:
+    """Run every method and repeat, and read the journals back."""
+    runs: dict[str, list[RunRecord]] = {method: [] for method in chosen.methods}
+    for method, repeat in itertools.product(chosen.methods, range(chosen.repeats)):
+        path = folder / "runs" / method / str(repeat) / "journal.jsonl"
+        run = Run(chosen.setting("example", method), repeat, samples=SAMPLES, data="0123456789abcdef")
+        with Journal(path) as journal:
+            execute(run, PretendTrainer(**trainer), journal)
+        runs[method].append(read_run(path))
+    return runs
+
+
+def schedules_experiment() -> Experiment:
+    """The poster's: one static rate against decaying ones."""
+    return experiment(
+        model="mlp",
+        space={
+            "learning_rate": {"log_uniform": [0.0016, 0.8], "points": 24},
+            "decay_ratio": 0.95,
+            "decay_every": 100,
+            "batch_size": 32,
+            "epochs": 5,
+        },
+        training={"accumulation_points": 50, "evaluate": "points"},
+        budget={"trials": 24},
+        repeats=1,
+        baseline="static",
+        methods={
+            "static": {"search": "grid", "space": {"learning_rate": 0.0016, "decay_ratio": 1.0}},
+            "decaying": {"search": "grid"},
+        },
+    )
+
+
+def grid_experiment() -> Experiment:
+    """A grid of three axes with another search beside it."""
+    return experiment(
+        budget={"trials": 90}, repeats=2, baseline="grid", methods={"grid": {"search": "grid"}, "random": {"search": "random"}}
+    )
+
+
+def time_experiment() -> Experiment:
+    """A budget in computing seconds with smaller ones."""
+    return experiment(
+        budget={"seconds": 160, "at": [10, 20, 40, 80]},
+        methods={
+            "random": {"search": "random"},
+            "lcm": {"search": "random", "stop": {"lcm": {"split": 0.1, "configurations": 100}}},
+        },
+    )

@@ -1,0 +1,168 @@
+"""One contract suite over every method: any searcher with any stopper, on random events."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hypercurve.config import Budget, Experiment, Setting
+from hypercurve.scheduling import (
+    Completed,
+    Continue,
+    Event,
+    Failed,
+    Reported,
+    Scheduler,
+    Start,
+    Started,
+    Stop,
+    TrialScheduler,
+)
+from hypercurve.search import make_searcher
+from hypercurve.stopping import make_stopper
+
+SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
+STOPS = [None, {"lcm": {}}, {"lcm": {"distance": "cosine", "split": 0.3}}]
+METHODS = list(itertools.product(SEARCHES, STOPS, [1, 3, 8]))
+
+
+def setting(search: object, stop: object, slots: int, trials: int = 24) -> Setting:
+    experiment = Experiment.model_validate(
+        {
+            "data": {"name": "digits"},
+            "model": "synthetic",
+            "space": {"learning_rate": {"uniform": [0.0, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}},
+            "budget": {"trials": trials},
+            "methods": {"method": {"search": search, "stop": stop, "slots": slots}},
+        }
+    )
+    return experiment.setting("contract", "method")
+
+
+def scheduler(given: Setting, repeat: int = 0) -> Scheduler:
+    return TrialScheduler(
+        make_searcher(given, repeat),
+        make_stopper(given),
+        slots=given.slots,
+        trials=given.trials,
+        objective=given.objective.key,
+    )
+
+
+class Driver:
+    """Delivers random but possible events to a scheduler and holds its actions to the contract."""
+
+    def __init__(self, given: Setting, data: st.DataObject):
+        self.setting, self.data = given, data
+        self.points = given.training.accumulation_points
+        self.events: list[Event] = []
+        self.actions: list[list[object]] = []
+        self.scheduler = scheduler(given)
+        self.waiting: dict[int, int] = {}  # trials going, by the index of the point they train to; -1: about to start
+        self.started: list[int] = []
+        self.over: set[int] = set()
+
+    def take(self, event: Event | None) -> None:
+        actions = self.scheduler.open() if event is None else self.scheduler.on(event)
+        if event is not None:
+            self.events.append(event)
+        self.actions.append(list(actions))
+        answered = False
+        for action in actions:
+            match action:
+                case Start(trial, configuration):
+                    assert trial == len(self.started), "trials are numbered in the order of their starts"
+                    self.setting.space.validate_configuration(configuration)
+                    self.started.append(trial)
+                    self.waiting[trial] = -1
+                case Continue(trial):
+                    assert event is not None
+                    assert trial == event.trial
+                    self.waiting[trial] += 1
+                    answered = True
+                case Stop(trial):
+                    assert trial in self.waiting, "only a trial that is going can be stopped"
+                    self.over.add(trial)
+                    del self.waiting[trial]
+                    answered = answered or (event is not None and trial == event.trial)
+        if isinstance(event, Started | Reported):
+            assert answered, "a trial that reports is told what to do"
+        assert len(self.waiting) <= self.setting.slots
+
+    def run(self) -> None:
+        self.take(None)
+        while self.waiting:
+            trial = self.data.draw(st.sampled_from(sorted(self.waiting)))
+            index = self.waiting[trial]
+            loss = self.data.draw(st.sampled_from([0.0, 0.1, 0.5, 1.0, 3.0]))
+            fails = self.data.draw(st.integers(0, 15)) == 0
+            if index == -1:
+                self.take(Started(trial))
+            elif fails:
+                self._end(trial, Failed(trial, self.points[index], "diverged"))
+            elif index == len(self.points) - 1:
+                self._end(trial, Completed(trial, {"loss": loss, "val_accuracy": loss / 3}))
+            else:
+                self.take(Reported(trial, self.points[index], {"loss": loss}))
+
+    def _end(self, trial: int, event: Event) -> None:
+        del self.waiting[trial]
+        self.over.add(trial)
+        self.take(event)
+
+
+@pytest.mark.parametrize(("search", "stop", "slots"), METHODS, ids=str)
+class TestContract:
+    @settings(max_examples=5, deadline=None)
+    @given(data=st.data())
+    def test_every_trial_is_started_once_and_ends(
+        self, search: object, stop: object, slots: int, data: st.DataObject
+    ) -> None:
+        driver = Driver(setting(search, stop, slots), data)
+        driver.run()
+        assert len(driver.over) == len(driver.started) == (9 if isinstance(search, dict) else 24)
+
+    @settings(max_examples=3, deadline=None)
+    @given(data=st.data())
+    def test_equal_events_give_equal_actions(
+        self, search: object, stop: object, slots: int, data: st.DataObject
+    ) -> None:
+        driver = Driver(setting(search, stop, slots), data)
+        driver.run()
+        again = scheduler(driver.setting)
+        assert [again.open(), *map(again.on, driver.events)] == driver.actions
+
+
+def configurations(search: object, repeat: int, trials: int = 24) -> Iterator[object]:
+    searcher = make_searcher(setting(search, None, 1, trials), repeat)
+    return (searcher.suggest(trial) for trial in range(trials))
+
+
+@pytest.mark.parametrize("search", ["random", "sobol"])
+def test_repeats_draw_different_configurations_and_the_same_repeat_the_same(search: str) -> None:
+    first, again, other = (list(configurations(search, repeat)) for repeat in (0, 0, 1))
+    assert first == again
+    assert not any(configuration in other for configuration in first)
+
+
+def test_methods_that_search_at_random_draw_the_same_configurations() -> None:
+    plain, stopped = setting("random", None, 1), setting("random", {"lcm": {}}, 4)
+    one, other = make_searcher(plain, 3), make_searcher(stopped, 3)
+    assert [one.suggest(t) for t in range(20)] == [other.suggest(t) for t in range(20)]
+
+
+def test_a_sobol_sequence_goes_on_as_it_began_when_more_is_asked_for() -> None:
+    assert list(configurations("sobol", 0, 300))[:24] == list(configurations("sobol", 0, 24))
+
+
+def test_a_budget_in_seconds_starts_trials_without_end() -> None:
+    open_ended = setting("random", None, 2).model_copy(update={"budget": Budget(seconds=5)})
+    endless = scheduler(open_ended)
+    endless.open()
+    for trial in range(500):
+        assert endless.on(Completed(trial, {"loss": 0.0, "val_accuracy": 0.0}))[0] == Start(
+            trial + 2,
+            make_searcher(open_ended, 0).suggest(trial + 2),  # type: ignore[arg-type]
+        )

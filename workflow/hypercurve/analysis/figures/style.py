@@ -1,0 +1,197 @@
+"""The one visual language of all figures: sizes, fonts, colours, and how numbers and names are written.
+
+Made for print at 16 cm: no text below 8 pt, methods told apart by line style and marker as well as by colour (Okabe and Ito's,
+which hold for colour-blind readers), dense layers rasterised so that a figure of 10,000 trials stays small.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+
+from ...config import Experiment, Objective
+from ...files import appearing
+
+WIDTH = 6.3  # inches: 16 cm
+DENSE = 400
+"""Curves in a panel above which only this many are drawn, evenly picked, and the panel says so."""
+INK, MUTED, FAINT = "#222222", "#666666", "#b8b8b8"
+FAILED = "#b2182b"
+
+# Okabe and Ito 2008, without yellow, which vanishes on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+_RC: dict[str, Any] = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same bytes on every machine
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.minor.width": 0.5,
+    "ytick.minor.width": 0.5,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 3.5,
+    "xtick.minor.size": 2,
+    "ytick.minor.size": 2,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "svg.fonttype": "path",  # looks alike wherever it is opened or printed, fonts or not
+    "svg.hashsalt": "hypercurve",  # the same bytes from the same data
+}
+
+Draw = Callable[..., Figure]
+
+
+def styled(draw: Draw) -> Draw:
+    """Draw with this style, whatever the process has set."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Figure:
+        with mpl.rc_context(_RC):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def save(figure: Figure, svg: Path, png: Path) -> None:
+    """Write a figure as SVG and PNG; equal figures give equal bytes."""
+    with mpl.rc_context(_RC):
+        with appearing(svg) as temporary:
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=300)
+        with appearing(png) as temporary:
+            figure.savefig(temporary, format="png", metadata={"Software": "hypercurve"}, dpi=200)
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure whose parts make room for each other; sizes in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn, in all figures."""
+
+    colour: str
+    line: Any
+    marker: str
+
+
+def looks(experiment: Experiment) -> dict[str, Look]:
+    """The look of each method, by its place in the experiment."""
+    return {
+        method: Look(COLOURS[i % len(COLOURS)], LINES[i % len(LINES)], MARKERS[i % len(MARKERS)])
+        for i, method in enumerate(experiment.methods)
+    }
+
+
+def objective_label(objective: Objective, prefix: str = "validation") -> str:
+    """The objective in words, such as ``validation accuracy``."""
+    return f"{prefix} {objective.metric}"
+
+
+def format_performance(value: float, objective: Objective, digits: int = 2) -> str:
+    """A performance as a reader wants it: accuracies in percent."""
+    return f"{100 * value:.{digits}f}\u202f%" if objective.metric == "accuracy" else f"{value:.4g}"
+
+
+def performance_axis(axis: Any, objective: Objective) -> None:
+    """Write an axis of performances as a reader wants it."""
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+    if objective.metric == "accuracy":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}\u202f%"))
+
+
+def share_axis(axis: Any) -> None:
+    """Write an axis of shares of training in percent."""
+    axis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol="\u202f%"))
+
+
+def log_axis(axis: Any) -> None:
+    """A logarithmic axis with plain numbers where they are short, and labels between the decades if there are few."""
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low) if low > 0 else 3.0
+    subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def short(value: Any, digits: int = 3) -> str:
+    """A number in few characters; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return str(value)
+    number = float(value)
+    if number == int(number) and abs(number) < 1e6:
+        return f"{int(number):,}".replace(",", "\u202f")
+    if 1e-3 <= abs(number) < 1e6:
+        return f"{number:.{digits}g}"
+    mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    if mantissa == "1":
+        return "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}e{int(exponent)}"
+
+
+def words(name: str) -> str:
+    """A hyperparameter's name as a label."""
+    return name.replace("_", " ")
+
+
+def pick(items: Sequence[Any], most: int = DENSE) -> list[Any]:
+    """At most so many, evenly from all."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).round().astype(int)]
+
+
+def limits(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, float]:
+    """Bounds of an axis that holds all values with some room; never empty."""
+    known: npt.NDArray[np.float64] = np.array([value for value in values if math.isfinite(value)], dtype=float)
+    if not len(known):
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    room = margin * (high - low) or max(abs(high) * 0.02, 1e-6)
+    return low - room, high + room
+
+
+def nothing(axes: Axes, text: str = "no trial completed") -> None:
+    """Say in an empty panel why it is empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+
+
