@@ -288,8 +288,9 @@ class Method(Model):
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
-    """Trials per cluster job, for methods without a stopper and a budget in trials."""
+    trials_per_job: Annotated[Whole, Field(ge=1)] = 50
+    """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
+    take some ten seconds of each job."""
 
 
 class Setting(Model):
@@ -449,18 +450,15 @@ class Experiment(Model):
     def batches(self, method: str) -> int:
         """Into how many jobs a method's trials are scattered; 0: the method is one search job.
 
-        Trials can be scattered where no trial depends on another and their number is known beforehand.
+        Trials can be scattered where no trial depends on another and their number is known beforehand. A single batch
+        would only be gathered again, so it is a search as well.
         """
         chosen = self.methods[method]
         trials = self.setting("", method).trials
         if chosen.stop is not None or trials is None or self.budget.kind != "trials":
             return 0
-        per_job = chosen.trials_per_job
-        if per_job == "auto":
-            # A job pays for some ten seconds of start-up and compilation: not fewer than 8 trials, and no more than 50,
-            # so that a lost job loses little.
-            per_job = min(max(math.ceil(trials / 4), 8), 50)
-        return math.ceil(trials / per_job)
+        batches = math.ceil(trials / chosen.trials_per_job)
+        return batches if batches > 1 else 0
 
 
 def _space_problems(model: str, space: Space, at: tuple[str | int, ...], names: Container[str]) -> Iterator[Problem]:

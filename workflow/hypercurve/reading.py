@@ -8,8 +8,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +16,9 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import Experiment, Method, Problem, Setting
+from .config import Experiment, Problem, Setting
 from .errors import UserError
-from .space import Space
+from .problems import all_problems, problems_in
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # A config is written by hand; anything larger is some other file, given by mistake.
@@ -83,12 +82,14 @@ def read_experiment(path: Path) -> Experiment:
     if not EXPERIMENT_NAME.fullmatch(path.stem):
         raise ConfigError(f"{path}: an experiment's file name may hold letters, digits, '-' and '_' only")
     given, node = _read_yaml(path)
+    if given is None:
+        raise ConfigError(f"{path}: is empty; an experiment has the keys {', '.join(Experiment.model_fields)}")
     if not isinstance(given, dict):
         raise ConfigError(f"{path}: must be a mapping with the keys {', '.join(Experiment.model_fields)}")
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        problems = _all_problems(given, error)
+        problems = all_problems(given, error)
         found = sorted((_describe(path, node, given, problem) for problem in problems), key=lambda pair: pair[0])
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
 
@@ -120,7 +121,7 @@ def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = next(_problems({}, error))
+        first = next(problems_in({}, error))
         where = ".".join(map(str, first.path)) or "the file"
         raise ConfigError(
             f"{path}: {where}: {first.message}; `hypercurve resolve` writes this file: delete it, and it is made again"
@@ -143,14 +144,27 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise ConfigError(f"{path}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = "" if mark is None else f":{mark.line + 1}"
-        raise ConfigError(f"{path}{line}: not valid YAML: {error.problem or error}") from None
+        where = path if mark is None else f"{path}:{mark.line + 1}"
+        raise ConfigError(f"{where}: not valid YAML: {_say(error)}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     return value, node
+
+
+def _say(error: yaml.MarkedYAMLError) -> str:
+    text = error.problem or str(error)
+    if "'\\t'" in text:
+        return "a tab; lines are indented with spaces"
+    if "constructor for the tag" in text:
+        return "tags (!name) are not read"
+    return text.removeprefix("but ") if error.context is None else f"{error.context}: {text}"
 
 
 def _values(node: yaml.Node, known: dict[int, float]) -> float:
@@ -161,154 +175,6 @@ def _values(node: yaml.Node, known: dict[int, float]) -> float:
         inner = (part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,)))
         known[id(node)] = 1 + sum(_values(part, known) for part in inner)
     return known[id(node)]
-
-
-# What pydantic finds, in the words of someone who has never heard of it.
-_WORDS = {
-    "missing": "is required",
-    "extra_forbidden": "unknown key",
-    "invalid_key": "a key must be a name",
-    "string_type": "must be text; a number or truth value as text stands in quotes",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "a name may hold letters, digits, '-' and '_' only, and begins with a letter or digit",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "tuple_type": "must be a list, such as [a, b]",
-    "dict_type": "must be a mapping, such as {{name: value}}",
-    "model_type": "must be a mapping",
-    "too_short": "must not be empty",
-    "literal_error": "must be one of {expected}",
-    "json_invalid": "is damaged, not JSON",
-}
-# Keys with values of two types, for which pydantic finds a problem per type.
-_EITHER = {
-    "validation": "must be a number of examples, at least 1, or a share of them above 0 and below 1",
-    "trials_per_job": "must be a whole number of at least 1, or auto",
-}
-
-
-def _problems(given: Any, error: ValidationError) -> Iterator[Problem]:
-    for found in error.errors():
-        context: dict[str, Any] = found.get("ctx", {})
-        kind = found["type"]
-        if kind == "problems":
-            yield from context["problems"]
-            continue
-        path = tuple(part for part in found["loc"] if part != "[key]")
-        if len(path) > 1 and path[-2] in _EITHER and _locate(None, given, path)[2] < len(path) and kind != "missing":
-            yield Problem(path[:-1], _EITHER[str(path[-2])])
-            continue
-        allowed: tuple[str, ...] = ()
-        if isinstance(context.get("allowed"), str):
-            allowed = tuple(context["allowed"].split(", "))
-        elif kind == "literal_error":
-            allowed = tuple(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
-            context = {"expected": ", ".join(allowed)}
-        message = found["msg"].removeprefix("Value error, ")
-        if kind in _WORDS:
-            message = _WORDS[kind].format(**context)
-        if kind in ("extra_forbidden", "model_type"):
-            allowed = _siblings(path if kind == "extra_forbidden" else (*path, ""))
-            keys = ", ".join(allowed) or "none"
-            message += f"; allowed: {keys}" if kind == "extra_forbidden" else f" with keys among {keys}"
-        yield Problem(path, message, allowed)
-
-
-# Stands in for what is required but wrong, while the rest is checked.
-_STAND_INS: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "model": "softmax",
-    "space": {},
-    "budget": {"trials": 10**9},
-    "methods": {"stand-in": {"search": "random"}},
-    "search": "random",
-}
-
-
-def _all_problems(given: dict[str, Any], error: ValidationError) -> list[Problem]:
-    """The problems of a file, also those that pydantic does not look for where it has found others.
-
-    Checks across keys need all keys to be well-formed. So what is wrong is left out and the rest checked again, until
-    nothing new is found. Problems that may come from the leaving out alone are no problems of the file.
-    """
-    problems = list(_problems(given, error))
-    rest, new = deepcopy(given), problems
-    left_out: set[tuple[str | int, ...]] = set()
-    while new:
-        for problem in new:
-            left_out.add(_leave_out(rest, problem.path))
-        try:
-            Experiment.model_validate(rest)
-            break
-        except ValidationError as further:
-            new = [found for found in _problems(rest, further) if not _follows(found.path, left_out)]
-        problems += new
-    return problems
-
-
-def _leave_out(rest: dict[str, Any], path: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Take the smallest part with a problem out of a file that can do without it; returns the part's place."""
-    depth = 1
-    if path[:1] == ("space",):
-        depth = 2
-    elif path[:1] == ("methods",):
-        depth = 4 if path[2:3] == ("space",) else 3
-    path = path[:depth]
-    inside: Any = rest
-    for part in path[:-1]:
-        inside = inside.get(part) if isinstance(inside, dict) else None
-    if isinstance(inside, dict) and path:
-        inside.pop(path[-1], None)
-        if path[-1] in _STAND_INS and len(path) in (1, 3):
-            inside[path[-1]] = deepcopy(_STAND_INS[str(path[-1])])
-    return path
-
-
-def _follows(path: tuple[str | int, ...], left_out: set[tuple[str | int, ...]]) -> bool:
-    """Whether the problem at a place may come from what was left out elsewhere."""
-    if any(path[: len(part)] == part or part[: len(path)] == path for part in left_out):
-        return True
-    tops = {part[0] for part in left_out if part}
-    spaces = any(part[0] == "space" or part[2:3] == ("space",) for part in left_out if part)
-    return (
-        (path[-1] == "check_points" and "training" in tops)
-        or (path == ("baseline",) and any(part[0] == "methods" and len(part) < 3 for part in left_out if part))
-        or ("space" in (path[0], *path[2:3]) and (("model",) in left_out or (spaces and "when" in path)))
-    )
-
-
-def _siblings(path: Sequence[str | int]) -> tuple[str, ...]:
-    """The keys that may stand where an unknown key stands."""
-    model: Any = Experiment
-    for part in path[:-1]:
-        if model is Experiment and part == "methods":
-            model = dict
-        elif model is dict:
-            model = Method
-        elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-            model = _model_in(model.model_fields[str(part)].annotation)
-        else:
-            return ()
-    if isinstance(model, type) and issubclass(model, BaseModel) and not issubclass(model, Space):
-        return tuple(model.model_fields)
-    return ()
-
-
-def _model_in(annotation: Any) -> Any:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
 
 
 def _describe(path: Path, node: yaml.Node | None, given: Any, problem: Problem) -> tuple[int, str]:

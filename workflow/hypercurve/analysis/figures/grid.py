@@ -170,7 +170,7 @@ def _scatter(figure, spot, axes, known, norm, palette, reverse) -> None:  # type
         getattr(panel, f"set_{which}label")(axis.label, labelpad=-4)
         getattr(panel, f"{which}axis").set_tick_params(pad=-2)
         getattr(panel, f"{which}axis").pane.set(facecolor="#f7f7f7", edgecolor="#dddddd")
-    panel.set_box_aspect((1, 1, 0.85), zoom=0.98)
+    panel.set_box_aspect((1, 1, 0.85), zoom=0.92)
 
 
 def _marginal(axes: Sequence[_Axis], known: Mapping[tuple[object, ...], float], i: int, j: int, best: np.ufunc) -> Floats:

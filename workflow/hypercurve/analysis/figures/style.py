@@ -17,6 +17,7 @@ import numpy.typing as npt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from ...config import Experiment, Objective
@@ -100,7 +101,7 @@ def save(figure: Figure, svg: Path, png: Path) -> None:
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure whose parts make room for each other; sizes in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,10 @@ def limits(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, flo
 
 
 def nothing(axes: Axes, text: str = "no trial completed") -> None:
-    """Say in an empty panel why it is empty."""
+    """Say in a panel why it is empty."""
+    if not axes.has_data():
+        axes.set_xticks([])
+        axes.set_yticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
 
