@@ -46,9 +46,9 @@ def configuration(number: int) -> dict[str, Any]:
     }
 
 
-def timed(call: Callable[[], object]) -> float:
+def timed(call: Callable[..., object], *arguments: object) -> float:
     start = time.perf_counter()
-    call()
+    call(*arguments)
     return time.perf_counter() - start
 
 
@@ -111,8 +111,9 @@ def serve_fit(folder: Path) -> None:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             models[name].compile(optimizer=keras.optimizers.SGD(RATE, momentum=MOMENTUM), loss=loss)
             models[name].fit(x[:3200], data.y_train[:3200], batch_size=BATCH, epochs=1, verbose=0)  # compiles
-        seconds = timed(lambda: models[name].fit(x, data.y_train, batch_size=BATCH, epochs=1, verbose=0))  # noqa: B023
-        print(seconds, flush=True)
+        start = time.perf_counter()
+        models[name].fit(x, data.y_train, batch_size=BATCH, epochs=1, verbose=0)
+        print(time.perf_counter() - start, flush=True)
 
 
 def run_trials(folder: Path, numbers: range, remember: tuple[int, ...] = ()) -> None:
@@ -162,12 +163,12 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
         session.advance(1 / (repeats + 1))
     for repeat in range(1, repeats + 1):
         for name, session in sessions.items():
-            point = min((repeat + 1) / (repeats + 1), 0.9999)  # 1 would evaluate as well
-            times[name]["ours"].append(timed(lambda: session.advance(point)))  # noqa: B023
+            # The last epoch stops short of its end, where validation would be evaluated as well.
+            times[name]["ours"].append(timed(session.advance, min((repeat + 1) / (repeats + 1), 0.9999)))
             if name == "softmax":
-                times[name]["numpy"].append(
-                    timed(lambda: by_hand.epoch(order.steps(repeat * steps, (repeat + 1) * steps)))
-                )  # noqa: B023
+                start = time.perf_counter()
+                by_hand.epoch(order.steps(repeat * steps, (repeat + 1) * steps))
+                times[name]["numpy"].append(time.perf_counter() - start)
             server.stdin.write(f"{name}\n")
             server.stdin.flush()
             times[name]["fit"].append(float(server.stdout.readline()))
@@ -187,7 +188,7 @@ def where_time_goes(folder: Path, repeats: int) -> dict[str, float]:
     order = SampleOrder(trial, trainer.data.samples, BATCH).steps(0, CHUNK)
 
     def gathering(x: Any, y: Any, order: Any, scale: Any) -> Any:
-        def step(done: Any, inputs: Any, labels: Any) -> Any:
+        def step(done: Any, *_: Any) -> Any:
             return done + 1, tf.cast(tf.gather(x, order[done]), tf.float32) * scale, tf.gather(y, order[done])
 
         start = (tf.constant(0), tf.zeros((BATCH, *x.shape[1:])), tf.zeros(BATCH, tf.int32))
@@ -215,7 +216,7 @@ def where_time_goes(folder: Path, repeats: int) -> dict[str, float]:
         call()
     taken = {name: median(timed(call) for _ in range(5 * repeats)) for name, call in calls.items()}
     step = (taken["chunk"] - taken["call"]) / CHUNK
-    return {**taken, "step_us": step * 1e6, "gather_us": (taken["gather"] - 0.0) / CHUNK * 1e6}
+    return {**taken, "step_us": step * 1e6, "gather_us": taken["gather"] / CHUNK * 1e6}
 
 
 def random_trials(folder: Path, quick: bool) -> tuple[dict[str, Any], float]:
@@ -229,7 +230,7 @@ def random_trials(folder: Path, quick: bool) -> tuple[dict[str, Any], float]:
     start = time.perf_counter()
     commands = [this_script("--worker", str(n), str(n + half), "--folder", str(folder)) for n in (0, half)]
     workers = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet()) for c in commands]
-    if any([worker.wait() for worker in workers]):
+    if max(worker.wait() for worker in workers) != 0:
         raise RuntimeError("a worker failed")
     return many, (time.perf_counter() - start) / (2 * half)
 

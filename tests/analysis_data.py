@@ -61,7 +61,9 @@ class PretendSession:
             loss = math.nan
         else:
             floor = 2.3 * (1 - self.quality)
-            loss = (floor + (2.3 - floor) * math.exp(-self.speed * progress)) * math.exp(0.04 * self.noise.standard_normal())
+            loss = (floor + (2.3 - floor) * math.exp(-self.speed * progress)) * math.exp(
+                0.04 * self.noise.standard_normal()
+            )
         metrics = {"loss": loss}
         if progress == 1 or self.trainer.points:
             accuracy = 0.1 + (self.quality - 0.1) * (1 - math.exp(-2 * self.speed * progress))
@@ -136,7 +138,10 @@ def schedules_experiment() -> Experiment:
 def grid_experiment() -> Experiment:
     """A grid of three axes with another search beside it."""
     return experiment(
-        budget={"trials": 90}, repeats=2, baseline="grid", methods={"grid": {"search": "grid"}, "random": {"search": "random"}}
+        budget={"trials": 90},
+        repeats=2,
+        baseline="grid",
+        methods={"grid": {"search": "grid"}, "random": {"search": "random"}},
     )
 
 

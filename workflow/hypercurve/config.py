@@ -25,8 +25,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from .data_spec import DataSpec
-from .space import Space, merged
 from .hyperparameters import MODELS, known
+from .space import Space, merged
 
 # Strict: pydantic would take true for 1, and "3" for 3.
 Whole = Annotated[int, Field(strict=True)]
@@ -214,6 +214,8 @@ class Training(Model):
             if not 1 <= given <= 10_000:
                 raise PydanticCustomError("points", "as a number of points, must be between 1 and 10000")
             return tuple(k / given for k in range(1, given + 1))
+        if not isinstance(given, list | tuple):
+            raise PydanticCustomError("points", "must be a list of shares of training that ends with 1, or their number")
         return given
 
     @field_validator("accumulation_points")
@@ -356,9 +358,9 @@ class Experiment(Model):
     figures: tuple[Literal["best", "curves", "grid", "schedules", "budgets"], ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
-    @field_validator("model")
+    @field_validator("model", mode="before")
     @classmethod
-    def _known_model(cls, model: str) -> str:
+    def _known_model(cls, model: object) -> object:
         if model not in MODELS:
             raise PydanticCustomError("unknown_model", "must be one of {allowed}", {"allowed": ", ".join(MODELS)})
         return model

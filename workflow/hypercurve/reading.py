@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(
                     None, None, "merge keys (<<) are not read; write the keys out", key_node.start_mark
                 )
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a name", key_node.start_mark)
             if key in seen:
@@ -70,7 +70,7 @@ _Loader.add_implicit_resolver(
     [*"-+0123456789."],
 )
 # Decimal only: PyYAML's own rule would read 010 as 8 and 1:30 as 90.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value)))
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -138,9 +138,9 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
             node = loader.get_single_node()
             if node is not None and _values(node, {}) > MOST_VALUES:
                 raise ConfigError(f"{path}: its aliases (*name) stand for themselves, or for over {MOST_VALUES} values")
-            value = None if node is None else loader.construct_document(node)  # type: ignore[no-untyped-call]
+            value = None if node is None else loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -148,12 +148,16 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         raise ConfigError(f"{path}:{line}: is not UTF-8 text") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise ConfigError(f"{path}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed") from None
+        raise ConfigError(
+            f"{path}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed"
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = path if mark is None else f"{path}:{mark.line + 1}"
         raise ConfigError(f"{where}: not valid YAML: {_say(error)}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML: brackets within brackets, too deep to read") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     return value, node
 

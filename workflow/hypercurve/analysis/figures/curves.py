@@ -75,7 +75,9 @@ def curves(experiment: Experiment, runs: Runs) -> Figure:
 
 def _range(runs: Sequence[RunRecord]) -> tuple[float, float, bool]:
     """Bounds of the loss axis, and whether it is logarithmic."""
-    losses = np.array([m[METRIC] for run in runs for trial in run.trials.values() for _, m in trial.curve if METRIC in m])
+    losses = np.array(
+        [m[METRIC] for run in runs for trial in run.trials.values() for _, m in trial.curve if METRIC in m]
+    )
     losses = losses[np.isfinite(losses)]
     if not len(losses):
         return 0.0, 1.0, False
@@ -101,14 +103,23 @@ def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
     shown = {status: [trial for trial in trials if trial.status == status] for status in ENDS}
     failed = [trial for trial in run.trials.values() if trial.status == "failed"]
     dense = len(trials) > 100
-    thin, alpha = (0.5, 0.25) if dense else (0.8, 0.6)
-    _lines(axes, shown["stopped"], FAINT, thin, min(1.0, alpha + 0.2), 1, dense)
-    _lines(axes, shown["completed"], look.colour, thin, alpha, 2, dense)
-    _lines(axes, shown["failed"], FAILED, thin, alpha, 2, dense)
+    _lines(axes, shown["stopped"], FAINT, 1, dense)
+    _lines(axes, shown["completed"], look.colour, 2, dense)
+    _lines(axes, shown["failed"], FAILED, 2, dense)
     ends = [_last(trial) for trial in shown["stopped"] if trial.curve]
     if ends:
         x, y = zip(*ends, strict=True)
-        axes.plot(x, y, "x", color=MUTED, markersize=3 if dense else 4, markeredgewidth=0.8, alpha=0.8, zorder=3, rasterized=dense)
+        axes.plot(
+            x,
+            y,
+            "x",
+            color=MUTED,
+            markersize=3 if dense else 4,
+            markeredgewidth=0.8,
+            alpha=0.8,
+            zorder=3,
+            rasterized=dense,
+        )
     if failed:
         places = sorted({trial.progress for trial in failed})
         axes.plot(
@@ -139,10 +150,11 @@ def _last(trial: TrialRecord) -> tuple[float, float]:
     return _points(trial)[-1]
 
 
-def _lines(
-    axes: Axes, trials: Sequence[TrialRecord], colour: str, width: float, alpha: float, zorder: int, dense: bool
-) -> None:
+def _lines(axes: Axes, trials: Sequence[TrialRecord], colour: str, zorder: int, dense: bool) -> None:
     lines = [np.array(points) for trial in trials if (points := _points(trial))]
+    # The more lines, the fainter each: a layer's darkness tells how many lie on each other.
+    alpha = min(0.65, max(0.25, 40 / (len(lines) + 1)))
+    width = 0.8 if len(lines) < 100 else 0.5
     axes.add_collection(
         LineCollection(lines, colors=colour, linewidths=width, alpha=alpha, zorder=zorder, rasterized=dense),
         autolim=False,

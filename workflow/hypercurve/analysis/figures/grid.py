@@ -80,7 +80,9 @@ def grid(experiment: Experiment, runs: Runs) -> Figure:
         panel = figure.add_subplot(spot)
         table = _marginal(axes, known, i, j, np.fmax if objective.mode == "max" else np.fmin)
         small = max(table.shape) <= CELLS
-        text = np.vectorize(lambda v: "" if np.isnan(v) else f"{100 * v:.1f}" if objective.metric == "accuracy" else f"{v:.3g}")
+        text = np.vectorize(
+            lambda v: "" if np.isnan(v) else f"{100 * v:.1f}" if objective.metric == "accuracy" else f"{v:.3g}"
+        )
         sns.heatmap(
             table,
             ax=panel,
@@ -108,7 +110,7 @@ def grid(experiment: Experiment, runs: Runs) -> Figure:
         ScalarMappable(norm, palette), ax=figure.axes, location="bottom", shrink=0.5, aspect=40, pad=0.02, extend=extend
     )
     bar.set_label("final " + objective_label(objective))
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     performance_axis(bar.ax.xaxis, objective)
     return figure
 
@@ -116,7 +118,7 @@ def grid(experiment: Experiment, runs: Runs) -> Figure:
 def _performances(
     runs: Sequence[RunRecord], names: Sequence[str], objective: str, best: object
 ) -> dict[tuple[object, ...], float]:
-    """Performance by the three values: the mean over repeats, and of these the best over all further axes; NaN: all failed."""
+    """Performance by the three values: the mean over repeats, then the best over further axes; NaN if all failed."""
     repeated: dict[tuple[tuple[str, object], ...], list[float]] = {}
     for run in runs:
         for trial in run.trials.values():
@@ -166,14 +168,18 @@ def _scatter(figure, spot, axes, known, norm, palette, reverse) -> None:  # type
     panel.view_init(elev=22, azim=-58)
     for which, axis in zip("xyz", axes, strict=True):
         chosen = _few(len(axis.values), 3)
-        getattr(panel, f"set_{which}ticks")([axis.places[k] for k in chosen], [short(axis.values[k], 2) for k in chosen])
+        getattr(panel, f"set_{which}ticks")(
+            [axis.places[k] for k in chosen], [short(axis.values[k], 2) for k in chosen]
+        )
         getattr(panel, f"set_{which}label")(axis.label, labelpad=-4)
         getattr(panel, f"{which}axis").set_tick_params(pad=-2)
         getattr(panel, f"{which}axis").pane.set(facecolor="#f7f7f7", edgecolor="#dddddd")
     panel.set_box_aspect((1, 1, 0.85), zoom=0.92)
 
 
-def _marginal(axes: Sequence[_Axis], known: Mapping[tuple[object, ...], float], i: int, j: int, best: np.ufunc) -> Floats:
+def _marginal(
+    axes: Sequence[_Axis], known: Mapping[tuple[object, ...], float], i: int, j: int, best: np.ufunc
+) -> Floats:
     """Rows: axis j, columns: axis i."""
     table = np.full((len(axes[j].values), len(axes[i].values)), np.nan)
     column = {value: k for k, value in enumerate(axes[i].values)}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,9 @@ def best_so_far(run: RunRecord, objective: Objective, *, virtual: bool = False) 
     Args:
         virtual: count virtual seconds instead of computing seconds.
     """
-    times, values, spent = [], [], 0.0
+    times: list[float] = []
+    values: list[float] = []
+    spent = 0.0
     costs = dict.fromkeys(run.trials, 0.0)
     for event in run.events:
         trial = run.trials[event.trial]
@@ -63,9 +66,7 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     figure = new_figure(3.1)
     axes = figure.subplots()
     tracks = {
-        method: [
-            track for run in runs[method] if len((track := best_so_far(run, objective, virtual=virtual))[0])
-        ]
+        method: [track for run in runs[method] if len((track := best_so_far(run, objective, virtual=virtual))[0])]
         for method in experiment.methods
     }
     # A mean needs something of every repeat.
@@ -118,9 +119,13 @@ def _track(
         )
     axes.step(x, mean, where="post", color=look.colour, linestyle=look.line, linewidth=1.5)
     axes.plot([end, right], [mean[-1]] * 2, color=look.colour, linestyle=(0, (0.8, 2.2)), linewidth=0.9)
-    axes.plot(end, mean[-1], look.marker, color=look.colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6)
+    axes.plot(
+        end, mean[-1], look.marker, color=look.colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6
+    )
     # For the legend alone: line and marker together.
-    axes.plot([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4.5, linewidth=1.5, label=method)
+    axes.plot(
+        [], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4.5, linewidth=1.5, label=method
+    )
     grid = np.geomspace(start, end, 100) if logarithmic else np.linspace(start, end, 100)
     where = np.searchsorted(x, grid, side="right") - 1
     return [float(value) for value in np.concatenate([mean[where[10:]], values[:, -1]])]
@@ -147,7 +152,9 @@ def budgets(experiment: Experiment, runs: Runs) -> Figure:
     table = at_budgets(experiment, runs)
     figure = new_figure(3.0)
     axes = figure.subplots()
-    axes.set_xlabel({"seconds": "budget (computing seconds)"}.get(experiment.budget.kind, f"budget ({experiment.budget.kind})"))
+    axes.set_xlabel(
+        {"seconds": "budget (computing seconds)"}.get(experiment.budget.kind, f"budget ({experiment.budget.kind})")
+    )
     axes.set_ylabel("best " + objective_label(objective))
     known = table.dropna(subset=["best_performance_mean"])
     if known.empty:
@@ -156,7 +163,7 @@ def budgets(experiment: Experiment, runs: Runs) -> Figure:
     axes.set_xscale("log")
     places = sorted({float(value) for value in table["budget"]})
     # Methods stand side by side, so that their bars do not hide each other; never wider than half a step.
-    gap = min((math.log(b / a) for a, b in zip(places, places[1:], strict=False)), default=0.7)
+    gap = min((math.log(b / a) for a, b in pairwise(places)), default=0.7)
     shift = min(0.05, 0.5 * gap / max(len(runs), 1))
     for i, (method, look) in enumerate(looks(experiment).items()):
         own = known[known["method"] == method]

@@ -66,7 +66,12 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
             trials = pick(list(runs[method][0].trials.values()), 200)
             dense = len(trials) > 60
             for axes, lines in ((a, _rates), (b, _validation)):
-                drawn = [(rate, line) for t in trials if (line := lines(experiment, runs[method][0], t)) is not None for rate in [_rate(experiment, t)]]
+                drawn = [
+                    (rate, line)
+                    for t in trials
+                    if (line := lines(experiment, runs[method][0], t)) is not None
+                    for rate in [_rate(experiment, t)]
+                ]
                 axes.add_collection(
                     LineCollection(
                         [line for _, line in drawn],
@@ -83,7 +88,9 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
         axes.set_xlabel("iteration")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"))
+        axes.xaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+        )
     _log_if_positive(a)
     _log_if_positive(c, "x")
     a.set_ylabel("learning rate")
@@ -97,9 +104,11 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
         if not axes.has_data():
             nothing(axes, "no reports")
     if initial:
-        bar = figure.colorbar(ScalarMappable(norm, palette), ax=[a, b, c], location="bottom", shrink=0.4, aspect=40, pad=0.04)
+        bar = figure.colorbar(
+            ScalarMappable(norm, palette), ax=[a, b, c], location="bottom", shrink=0.4, aspect=40, pad=0.04
+        )
         bar.set_label("initial learning rate (decaying)")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         log_axis(bar.ax.xaxis)
     if static:
         handle = Line2D([], [], color=MUTED, linewidth=1.8, marker="D", markersize=4, label="static")
@@ -108,7 +117,7 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
 
 
 def _resolved(experiment: Experiment, trial: TrialRecord) -> dict[str, float]:
-    return resolve(experiment.model, trial.configuration)  # type: ignore[return-value]
+    return resolve(experiment.model, trial.configuration)
 
 
 def _rate(experiment: Experiment, trial: TrialRecord) -> float:
@@ -173,8 +182,16 @@ def _finals(
         rates = sorted(found)
         axes.plot(rates, [np.mean(found[rate]) for rate in rates], color=FAINT, linewidth=0.9, zorder=1)
     axes.scatter(
-        x, y, c=x, cmap=palette, norm=norm, s=5 if dense else 16, linewidths=0 if dense else 0.3, edgecolors="white",
-        zorder=2, rasterized=dense,
+        x,
+        y,
+        c=x,
+        cmap=palette,
+        norm=norm,
+        s=5 if dense else 16,
+        linewidths=0 if dense else 0.3,
+        edgecolors="white",
+        zorder=2,
+        rasterized=dense,
     )
 
 

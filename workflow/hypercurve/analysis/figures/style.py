@@ -1,7 +1,7 @@
 """The one visual language of all figures: sizes, fonts, colours, and how numbers and names are written.
 
-Made for print at 16 cm: no text below 8 pt, methods told apart by line style and marker as well as by colour (Okabe and Ito's,
-which hold for colour-blind readers), dense layers rasterised so that a figure of 10,000 trials stays small.
+Made for print at 16 cm: no text below 8 pt, methods told apart by line style and marker as well as by colour (Okabe and
+Ito's, which hold for colour-blind readers), dense layers rasterised so that a figure of 10,000 trials stays small.
 """
 
 import functools
@@ -84,7 +84,7 @@ def styled(draw: Draw) -> Draw:
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
-        with mpl.rc_context(_RC):
+        with mpl.rc_context(_RC):  # type: ignore[arg-type]
             return draw(*args, **kwargs)
 
     return wrapper
@@ -92,7 +92,7 @@ def styled(draw: Draw) -> Draw:
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write a figure as SVG and PNG; equal figures give equal bytes."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC):  # type: ignore[arg-type]
         with appearing(svg) as temporary:
             figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=300)
         with appearing(png) as temporary:
@@ -197,5 +197,3 @@ def nothing(axes: Axes, text: str = "no trial completed") -> None:
         axes.set_xticks([])
         axes.set_yticks([])
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
-
-

@@ -1,0 +1,118 @@
+"""Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hypercurve.config import Experiment, Setting
+from hypercurve.reading import read_experiment
+
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
+
+SYNTHETIC = """\
+description: a small experiment on learning curves by formula
+data: {name: digits, validation: 0.25}
+model: synthetic
+space:
+  learning_rate: {log_uniform: [0.001, 1.0]}
+  momentum: {uniform: [0.0, 0.99]}
+  batch_size: {choice: [32, 64], ordered: true}
+budget: {trials: 20}
+training: {accumulation_points: 5}
+methods:
+  random: {search: random}
+  lcm: {search: random, stop: {lcm: {split: 0.2, check_points: [0.2, 0.4]}}}
+"""
+
+Listing = dict[str, bytes | None]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> str:
+    """An experiment file that trains in milliseconds."""
+    return SYNTHETIC
+
+
+@pytest.fixture
+def write_experiment(tmp_path: Path) -> Callable[..., Path]:
+    """Writes an experiment file, by default the synthetic one: `write_experiment(text, name="x.yaml")`."""
+
+    def write(content: str | bytes = SYNTHETIC, name: str = "experiment.yaml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def experiment_from(write_experiment: Callable[..., Path]) -> Callable[..., Experiment]:
+    """Reads an experiment from text, after replacements: `experiment_from(("old", "new"), ...)`."""
+
+    def read(*changes: tuple[str, str], text: str = SYNTHETIC) -> Experiment:
+        return read_experiment(write_experiment(changed(text, *changes)))
+
+    return read
+
+
+@pytest.fixture
+def setting_from(experiment_from: Callable[..., Experiment]) -> Callable[..., Setting]:
+    """Resolves a method's setting: `setting_from(("old", "new"), ..., method="lcm")`."""
+
+    def resolve(*changes: tuple[str, str], method: str = "lcm", text: str = SYNTHETIC) -> Setting:
+        return experiment_from(*changes, text=text).setting("experiment", method)
+
+    return resolve
+
+
+@pytest.fixture(scope="session")
+def arrays() -> Callable[..., dict[str, np.ndarray]]:
+    """The four arrays of a tiny data set, with changes: `arrays(y_test=...)`; None leaves an array out."""
+
+    def make(**changes: np.ndarray | None) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(0)
+        made: dict[str, np.ndarray | None] = {
+            "x_train": rng.integers(0, 256, (60, 4, 4), dtype=np.uint8),
+            "y_train": np.arange(60) % 3,
+            "x_test": rng.integers(0, 256, (30, 4, 4), dtype=np.uint8),
+            "y_test": np.arange(30) % 3,
+        }
+        return {name: array for name, array in (made | changes).items() if array is not None}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, arrays: Callable[..., dict[str, np.ndarray]]) -> Path:
+    """The folder of a tiny prepared data set. Only for reading: it serves all tests."""
+    from hypercurve.data_spec import DataSpec
+    from hypercurve.training.data import prepare
+
+    source = tmp_path_factory.mktemp("source") / "tiny.npz"
+    np.savez(source, **arrays())
+    return prepare(DataSpec(path=str(source)), tmp_path_factory.mktemp("data") / "tiny").folder
+
+
+def changed(text: str, *changes: tuple[str, str]) -> str:
+    """A text after replacements, each of which must apply exactly once."""
+    for old, new in changes:
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the text, not once"
+        text = text.replace(old, new)
+    return text
+
+
+def listing(folder: Path) -> Listing:
+    """Everything in a folder: path to content, None for folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }

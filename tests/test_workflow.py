@@ -1,0 +1,179 @@
+"""The workflow: what is run for a target, what is run again after a change, what a person sees when something fails."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
+
+TINY = """\
+description: a tiny experiment
+data: {name: digits}
+model: synthetic
+space:
+  learning_rate: {uniform: [0.0, 1.0]}
+  momentum: {uniform: [0.0, 1.0]}
+budget: {trials: 12}
+repeats: 2
+baseline: random
+methods:
+  random: {search: random, trials_per_job: 6}
+  lcm: {search: random, stop: {lcm: {stopping_rate: 0.8, split: 0.2}}}
+"""
+
+
+class Workflow:
+    """Snakemake on a folder of experiments of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.experiments = folder / "experiments"
+        self.experiments.mkdir()
+        self.results = folder / "results"
+
+    def write(self, text: str, name: str = "tiny") -> None:
+        (self.experiments / f"{name}.yaml").write_text(text)
+
+    def call(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake for targets below the results folder."""
+        return subprocess.run(
+            [
+                *(SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2"),
+                *("--configfile", str(ROOT / "config/config.yaml"), *options),
+                *("--config", f"folder={self.experiments}", f"results={self.results}", "experiments=[tiny]"),
+                *("--", *(str(self.results / target) for target in targets)),
+            ],
+            capture_output=True,
+            text=True,
+        )
+
+    def planned(self, *targets: str) -> set[tuple[str, str]]:
+        """(rule, first output below the results folder) of every job that a dry run would start."""
+        run = self.call(*targets, options=("--dry-run",))
+        assert run.returncode == 0, run.stderr + run.stdout
+        jobs = re.findall(
+            r"^(?:local)?rule (\w+):\n(?:    input: .*\n)?    output: ([^,\n]+)", run.stdout + run.stderr, re.M
+        )
+        return {(rule, str(Path(output).relative_to(self.results))) for rule, output in jobs}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    workflow = Workflow(tmp_path_factory.mktemp("workflow"))
+    workflow.write(TINY)
+    run = workflow.call("tiny/report.html")
+    assert run.returncode == 0, run.stderr[-3000:] + run.stdout[-3000:]
+    return workflow
+
+
+def lcm_only() -> set[tuple[str, str]]:
+    runs = {("setting", "tiny/runs/lcm/setting.json")}
+    for repeat in range(2):
+        runs |= {("search", f"tiny/runs/lcm/{repeat}/journal.jsonl"), ("trials", f"tiny/runs/lcm/{repeat}/trials.csv")}
+    return runs
+
+
+AGGREGATES = {
+    ("experiment", "tiny/experiment.json"),
+    ("compare", "tiny/comparison.csv"),
+    ("figure", "tiny/figures/best.svg"),
+    ("figure", "tiny/figures/curves.svg"),
+    ("report", "tiny/report.html"),
+}
+
+
+@pytest.mark.slow
+class TestFinished:
+    def test_everything_is_there_and_nothing_is_left_to_do(self, finished: Workflow) -> None:
+        below = {
+            str(path.relative_to(finished.results / "tiny")) for path in finished.results.rglob("*") if path.is_file()
+        }
+        for method in ("random", "lcm"):
+            for repeat in ("0", "1"):
+                assert {f"runs/{method}/{repeat}/journal.jsonl", f"runs/{method}/{repeat}/trials.csv"} <= below
+        assert {"comparison.csv", "report.html", "figures/best.svg", "figures/best.png", "experiment.json"} <= below
+        assert not [name for name in below if "partial" in name or "/." in name], "nothing half-written stays"
+        assert finished.planned("tiny/report.html") == set()
+
+    def test_a_changed_method_reruns_that_method_and_what_depends_on_it(self, finished: Workflow) -> None:
+        finished.write(TINY.replace("stopping_rate: 0.8", "stopping_rate: 0.7"))
+        try:
+            assert finished.planned("tiny/report.html") == lcm_only() | AGGREGATES
+        finally:
+            finished.write(TINY)
+
+    @pytest.mark.parametrize(
+        "change", [("a tiny experiment", "another question"), ("baseline: random", "baseline: lcm")]
+    )
+    def test_a_change_of_the_comparison_trains_nothing(self, finished: Workflow, change: tuple[str, str]) -> None:
+        finished.write(TINY.replace(*change))
+        try:
+            assert finished.planned("tiny/report.html") == AGGREGATES
+        finally:
+            finished.write(TINY)
+
+    def test_a_changed_space_reruns_all_runs_but_prepares_no_data(self, finished: Workflow) -> None:
+        finished.write(TINY.replace("momentum: {uniform: [0.0, 1.0]}", "momentum: {uniform: [0.0, 0.9]}"))
+        try:
+            rules = {rule for rule, _ in finished.planned("tiny/report.html")}
+            assert {"setting", "trial_table", "batch", "search", "trials", "report"} <= rules
+            assert "data" not in rules
+        finally:
+            finished.write(TINY)
+
+    def test_a_run_can_be_made_again_by_its_name(self, finished: Workflow) -> None:
+        journal = finished.results / "tiny/runs/lcm/1/journal.jsonl"
+        before = [re.sub(r',"wall":.*', "", line) for line in journal.read_text().splitlines()]
+        journal.unlink()
+        assert finished.planned("tiny/runs/lcm/1/journal.jsonl") == {("search", "tiny/runs/lcm/1/journal.jsonl")}
+        assert finished.call("tiny/runs/lcm/1/journal.jsonl").returncode == 0
+        assert [re.sub(r',"wall":.*', "", line) for line in journal.read_text().splitlines()] == before
+
+    def test_snakemakes_own_report_holds_tables_and_figures(self, finished: Workflow) -> None:
+        made = finished.call("tiny/report.html", options=("--report", str(finished.folder / "all.zip")))
+        assert made.returncode == 0, made.stderr[-2000:]
+        assert (finished.folder / "all.zip").stat().st_size > 50_000
+
+
+@pytest.mark.slow
+def test_a_shipped_experiment_is_planned_by_its_target_alone(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [SNAKEMAKE, "-n", "--config", f"results={tmp_path}", "--", f"{tmp_path}/mnist-trials/comparison.csv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout + run.stderr, re.M))
+    # 9 repeats: 2 batches and a gathering of random search, 1 search of LCM
+    assert counts == {
+        "batch": "18", "compare": "1", "data": "1", "experiment": "1", "search": "18", "setting": "2", "trial_table": "9",
+        "total": "50",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_bad_experiment_stops_everything_before_any_job(tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path)
+    workflow.write(TINY.replace("stopping_rate: 0.8", "stoping_rate: 0.8"))
+    run = workflow.call("tiny/report.html")
+    assert run.returncode == 2
+    assert "tiny.yaml:12: methods.lcm.stop.lcm.stoping_rate" in run.stderr
+    assert "did you mean 'stopping_rate'?" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not workflow.results.exists()
+
+
+@pytest.mark.slow
+def test_a_failing_job_shows_its_log_and_the_reason(tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path)
+    workflow.write(TINY.replace("data: {name: digits}", "data: {path: none.npz}"))
+    (tmp_path / "none.npz").write_bytes(b"PK\x03\x04 damaged")
+    run = workflow.call("tiny/comparison.csv", options=("--show-failed-logs",))
+    assert run.returncode == 1
+    assert "none.npz" in run.stderr
+    assert "hypercurve data:" in run.stderr, "the log with the message is shown"
