@@ -98,8 +98,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, arrays: Callable[..., dic
     from hypercurve.training.data import prepare
 
     source = tmp_path_factory.mktemp("source") / "tiny.npz"
-    np.savez(source, **arrays())
+    save(source, arrays())
     return prepare(DataSpec(path=str(source)), tmp_path_factory.mktemp("data") / "tiny").folder
+
+
+def save(path: Path, arrays: dict[str, np.ndarray], compressed: bool = False) -> Path:
+    """Write arrays to an .npz file."""
+    write = np.savez_compressed if compressed else np.savez
+    write(path, **arrays)  # type: ignore[arg-type]
+    return path
 
 
 def changed(text: str, *changes: tuple[str, str]) -> str:

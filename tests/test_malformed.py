@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SYNTHETIC, changed, listing
+from conftest import SYNTHETIC, changed, listing, save
 from hypercurve.cli import main
 from hypercurve.provenance import code_digest
 
@@ -382,7 +382,7 @@ def test_data_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / "source.npz"
-    np.savez(path, **arrays(**changes))
+    save(path, arrays(**changes))
     said = refused(["data", str(path), "-o", str(tmp_path / "prepared")], tmp_path, capsys)
     assert str(path) in said
     assert words in said
@@ -392,7 +392,7 @@ def test_damaged_data_file_is_refused(
     arrays: Callable[..., dict[str, np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "source.npz"
-    np.savez_compressed(path, **arrays())
+    save(path, arrays(), compressed=True)
     whole = path.read_bytes()
     for content in (b"", b"not a zip archive", whole[: len(whole) // 2], whole[:-30]):
         path.write_bytes(content)
@@ -411,7 +411,7 @@ def test_validation_part_as_large_as_the_training_part_is_refused(
     arrays: Callable[..., dict[str, np.ndarray]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "source.npz"
-    np.savez(path, **arrays())
+    save(path, arrays())
     said = refused(["data", str(path), "--validation", "60", "-o", str(tmp_path / "prepared")], tmp_path, capsys)
     assert "`validation` asks for 60 examples, but the training part has only 60" in said
 

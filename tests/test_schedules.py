@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hypercurve.hyperparameters import HYPERPARAMETERS, known, resolve
-from hypercurve.training.schedules import learning_rates
+from hypercurve.schedules import learning_rates
 
 
 def test_staircase_and_inverse_time_agree_with_keras():

@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from .data_spec import DataSpec
 from .hyperparameters import MODELS, known
-from .space import Space, merged
+from .space import Rule, Space, merged
 
 # Strict: pydantic would take true for 1, and "3" for 3.
 Whole = Annotated[int, Field(strict=True)]
@@ -207,7 +207,7 @@ class Training(Model):
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto`: XLA, but TensorFlow's graph mode for convolutions on a CPU."""
 
-    @field_validator("accumulation_points", mode="before")
+    @field_validator("accumulation_points", mode="before", json_schema_input_type=int | tuple[float, ...])
     @classmethod
     def _expand(cls, given: Any) -> Any:
         if isinstance(given, int) and not isinstance(given, bool):
@@ -215,7 +215,9 @@ class Training(Model):
                 raise PydanticCustomError("points", "as a number of points, must be between 1 and 10000")
             return tuple(k / given for k in range(1, given + 1))
         if not isinstance(given, list | tuple):
-            raise PydanticCustomError("points", "must be a list of shares of training that ends with 1, or their number")
+            raise PydanticCustomError(
+                "points", "must be a list of shares of training that ends with 1, or their number"
+            )
         return given
 
     @field_validator("accumulation_points")
@@ -277,15 +279,58 @@ class Stop(OneOf):
     """Learning Curve Matching."""
 
 
+class QuartileOptions(Model):
+    """The least fit copy members drawn at random from the most fit."""
+
+    fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
+
+
+class Exploit(OneOf):
+    """Who copies whom at an evolution step."""
+
+    quartile: QuartileOptions | None = None
+    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
+    tournament: NoOptions | None = None
+    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
+
+
+class Population(Model):
+    """Population Based Training (slides; Jaderberg et al. 2017)."""
+
+    members: Annotated[Whole, Field(ge=2)] | None = None
+    """Size of the population; by default the budget's number of trials."""
+    every: Annotated[Whole, Field(ge=1)]
+    """Optimizer steps between evolution steps."""
+    exploit: Exploit = Exploit(quartile=QuartileOptions())
+    """Who copies whom: `quartile` or `tournament`."""
+    explore: dict[Name, Rule] = Field(default_factory=dict)
+    """How copied hyperparameters are perturbed, by name: `factors`, `uniform_factor`, `resample`; clipped to the space."""
+    lag: Literal[0, 1] = 0
+    """0: all wait for each other and rank on this step's fitness; 1: rank on the step before, so that nobody waits."""
+    fitness_samples: Annotated[Whole, Field(ge=1)] = 1000
+    """Validation samples that fitness is measured on at evolution steps; the end is measured on all."""
+    snapshot_every: Annotated[Whole, Field(ge=1)] = 10
+    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept."""
+
+
 class Method(Model):
-    """How an experiment is searched: a searcher and, if wanted, a stopper."""
+    """How an experiment is searched: a searcher and, if wanted, a stopper; or a population."""
 
     description: str = ""
     """A line for the report."""
-    search: Search
+    search: Search | None = None
     """Which configurations are tried: `random`, `grid`, `sobol`."""
     stop: Stop | None = None
     """Which trials go on: `lcm`; without it, all do."""
+    population: Population | None = None
+    """Population Based Training, in place of `search` and `stop`."""
+    order: Literal["virtual", "arrival"] = "virtual"
+    """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
+    as they arrive."""
+    tasks: Annotated[Whole, Field(ge=1)] | None = None
+    """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
+    result is the same (with `order: virtual`)."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1)] = 1
@@ -293,6 +338,14 @@ class Method(Model):
     trials_per_job: Annotated[Whole, Field(ge=1)] = 50
     """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
     take some ten seconds of each job."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.search is None) == (self.population is None):
+            raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
+        if self.population is not None and self.stop is not None:
+            raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+        return self
 
 
 class Setting(Model):
@@ -308,8 +361,10 @@ class Setting(Model):
     budget: Budget
     cost: Cost
     training: Training
-    search: Search
+    search: Search | None
     stop: Stop | None
+    population: Population | None
+    order: Literal["virtual", "arrival"]
     slots: int
 
     @property
@@ -322,10 +377,20 @@ class Setting(Model):
     def trials(self) -> int | None:
         """Number of trials, where it is known beforehand."""
         limit = self.budget.trials
-        if self.search.kind == "grid":
+        if self.population is not None:
+            return self.members
+        if self.search is not None and self.search.kind == "grid":
             size = self.space.grid_size(self.search.options.points)
             return size if limit is None else min(limit, size)
         return limit
+
+    @property
+    def members(self) -> int:
+        """Size of the population."""
+        assert self.population is not None
+        size = self.population.members or self.budget.trials
+        assert size is not None, "checked with the experiment"
+        return size
 
 
 class Experiment(Model):
@@ -335,7 +400,7 @@ class Experiment(Model):
     """The question that the experiment answers, for the report."""
     data: DataSpec
     """The data set."""
-    model: str
+    model: Annotated[str, Field(json_schema_extra={"enum": [*MODELS]})]
     """The network: `softmax`, `dense`, `mlp`, `cnn`, or `synthetic`, a learning curve by formula."""
     objective: Objective = Objective()
     """What is optimised."""
@@ -386,7 +451,9 @@ class Experiment(Model):
                     yield Problem((*at, "space", *found["loc"]), found["msg"])
                 continue
             yield from _space_problems(self.model, space, (*at, "space"), method.space)
-            if method.search.kind == "grid" and self.budget.trials is not None:
+            if method.population is not None:
+                yield from self._population_problems(method.population, space, (*at, "population"))
+            if method.search is not None and method.search.kind == "grid" and self.budget.trials is not None:
                 size = space.grid_size(method.search.options.points)
                 if size > self.budget.trials:
                     yield Problem(
@@ -396,6 +463,25 @@ class Experiment(Model):
                     )
             if method.stop is not None and method.stop.kind == "lcm":
                 yield from self._lcm_problems(method.stop.options, (*at, "stop", "lcm"))
+
+    def _population_problems(self, population: Population, space: Space, at: tuple[str, ...]) -> Iterator[Problem]:
+        if population.members is None and self.budget.trials is None:
+            yield Problem(at, f"needs `members`: the budget is in {self.budget.kind}, so the number of trials is open")
+        elif (population.members or self.budget.trials or 2) < 2:
+            yield Problem(at, "needs at least 2 `members`; by default the budget's number of trials")
+        for name, domain in space.root.items():
+            role = known(self.model)[name].role if name in known(self.model) else "numeric"
+            if name in space.variables and role != "numeric":
+                yield Problem(
+                    at,
+                    f"{name} must be a constant: members exchange weights, so only numeric hyperparameters may differ",
+                )
+            if domain.when:
+                yield Problem(at, f"{name} is conditional, which a population cannot be")
+        for name in population.explore:
+            if name not in space.root:
+                names = tuple(space.root)
+                yield Problem((*at, "explore", name), f"unknown key: the space has {', '.join(names)}", names)
 
     def _lcm_problems(self, lcm: LCMOptions, at: tuple[str, ...]) -> Iterator[Problem]:
         points = self.training.accumulation_points
@@ -446,6 +532,8 @@ class Experiment(Model):
             training=self.training,
             search=chosen.search,
             stop=chosen.stop,
+            population=chosen.population,
+            order=chosen.order,
             slots=chosen.slots,
         )
 
@@ -457,7 +545,8 @@ class Experiment(Model):
         """
         chosen = self.methods[method]
         trials = self.setting("", method).trials
-        if chosen.stop is not None or trials is None or self.budget.kind != "trials":
+        parallel = chosen.tasks is not None or chosen.population is not None
+        if parallel or chosen.stop is not None or trials is None or self.budget.kind != "trials":
             return 0
         batches = math.ceil(trials / chosen.trials_per_job)
         return batches if batches > 1 else 0

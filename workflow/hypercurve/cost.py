@@ -7,9 +7,9 @@ steps × (a + b × batch size) virtual seconds. A poor model costs idle time, ne
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .config import Cost
-from .space import Value
+from .config import Cost, Setting
 from .hyperparameters import resolve
+from .space import Value
 
 
 def total_steps(epochs: float, samples: int, batch_size: int) -> int:
@@ -20,6 +20,29 @@ def total_steps(epochs: float, samples: int, batch_size: int) -> int:
 def step_at(progress: float, total: int) -> int:
     """The step at which a share of the training is reached."""
     return round(progress * total)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCost:
+    """What one trial costs.
+
+    Attributes:
+        steps: optimizer steps of the whole training.
+        batch_size: samples per step.
+        step_seconds: virtual seconds per step.
+    """
+
+    steps: int
+    batch_size: int
+    step_seconds: float
+
+    def seconds(self, progress: float) -> float:
+        """Virtual seconds until a share of the training is reached."""
+        return step_at(progress, self.steps) * self.step_seconds
+
+    def trained(self, progress: float) -> int:
+        """Training samples seen until a share of the training is reached."""
+        return step_at(progress, self.steps) * self.batch_size
 
 
 @dataclass(frozen=True)
@@ -36,17 +59,22 @@ class CostModel:
     cost: Cost
     samples: int
 
-    def _steps(self, configuration: Mapping[str, Value], progress: float) -> tuple[int, int]:
+    def of(self, configuration: Mapping[str, Value]) -> TrialCost:
+        """The cost of a configuration's training."""
         filled = resolve(self.model, configuration)
         batch_size = int(filled["batch_size"])
-        return step_at(progress, total_steps(float(filled["epochs"]), self.samples, batch_size)), batch_size
+        steps = total_steps(float(filled["epochs"]), self.samples, batch_size)
+        return TrialCost(steps, batch_size, self.cost.step + self.cost.sample * batch_size)
 
-    def seconds(self, configuration: Mapping[str, Value], progress: float) -> float:
-        """Virtual seconds that a trial needs to get to ``progress``."""
-        steps, batch_size = self._steps(configuration, progress)
-        return steps * (self.cost.step + self.cost.sample * batch_size)
 
-    def trained(self, configuration: Mapping[str, Value], progress: float) -> int:
-        """Training samples that a trial has seen at ``progress``."""
-        steps, batch_size = self._steps(configuration, progress)
-        return steps * batch_size
+def report_points(setting: Setting, samples: int) -> tuple[float, ...]:
+    """Shares of training at which trials report: accumulation points, or a population's evolution steps and the end."""
+    population = setting.population
+    if population is None:
+        return setting.training.accumulation_points
+    steps = (
+        CostModel(setting.model, setting.cost, samples)
+        .of(setting.space.decode([0.5] * len(setting.space.variables)))
+        .steps
+    )
+    return (*(step / steps for step in range(population.every, steps, population.every)), 1.0)

@@ -12,9 +12,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .config import Setting
-from .cost import CostModel
+from .cost import CostModel, TrialCost, report_points, step_at
 from .journal import JournalError, Line, without_wall
-from .scheduling import Action, Completed, Continue, Event, Failed, Reported, Start, Started, Stop, TrialScheduler
+from .population import PopulationScheduler
+from .scheduling import (
+    Action,
+    Completed,
+    Continue,
+    Copy,
+    Event,
+    Failed,
+    Reported,
+    Scheduler,
+    Start,
+    Started,
+    Stop,
+    TrialScheduler,
+)
 from .search import make_searcher
 from .space import Configuration
 from .stopping import make_stopper
@@ -41,11 +55,15 @@ class TrialState:
         seconds: computing seconds so far.
         cost: virtual seconds so far.
         samples: training samples so far.
+        cost_of: what its training costs.
+        reports: number of reports so far.
+        anchor: optimizer step from which its hyperparameters hold, counted for learning-rate schedules.
     """
 
     number: int
     configuration: Configuration
     started: float
+    cost_of: TrialCost
     status: Status = "running"
     progress: float = 0.0
     curve: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
@@ -53,6 +71,8 @@ class TrialState:
     seconds: float = 0.0
     cost: float = 0.0
     samples: int = 0
+    reports: int = 0
+    anchor: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,15 +99,10 @@ class Run:
         self.repeat = repeat
         self.cost = CostModel(setting.model, setting.cost, samples)
         self._data = data
-        self._scheduler = TrialScheduler(
-            make_searcher(setting, repeat),
-            make_stopper(setting),
-            slots=setting.slots,
-            trials=setting.trials,
-            objective=setting.objective.key,
-        )
-        self._points = setting.training.accumulation_points
-        self._queue: list[Due] = []
+        self._scheduler = make_scheduler(setting, repeat, samples)
+        self._points = report_points(setting, samples)
+        self._waiting: dict[int, Due] = {}  # by trial; those going, but not members that wait for the others
+        self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, TrialState] = {}
         self.time = 0.0
         self.seconds = 0.0
@@ -112,7 +127,13 @@ class Run:
 
     def due(self) -> Due | None:
         """The report that comes next, or None when nothing is going."""
+        while self._queue and self._waiting.get(self._queue[0].trial) is not self._queue[0]:
+            heapq.heappop(self._queue)
         return self._queue[0] if self._queue else None
+
+    def due_of(self, trial: int) -> Due | None:
+        """The next report of one trial, or None when it is not going."""
+        return self._waiting.get(trial)
 
     def trial(self, number: int) -> Trial:
         """A trial as trainers want it."""
@@ -125,26 +146,29 @@ class Run:
             return self.seconds + seconds <= budget.seconds
         if budget.samples is not None:
             state = self.trials[due.trial]
-            trained = self.cost.trained(state.configuration, due.progress) - state.samples
+            trained = state.cost_of.trained(due.progress) - state.samples
             return self.samples + trained <= budget.samples
         return True
 
     def step(self, event: Event, wall: Mapping[str, Any] | None = None) -> Line:
-        """Take the event that is due and decide what follows.
+        """Take an event and decide what follows. In virtual order, it must be the one that is due.
 
         Returns:
             The journal line. Write it before carrying out its actions.
         """
-        due = heapq.heappop(self._queue)
-        assert (event.trial, _progress(event)) == (due.trial, due.progress), "events come in virtual-time order"
-        self.time = due.time
+        due = self._waiting[event.trial]
+        assert _progress(event) == due.progress, "a trial's reports come in order"
+        assert self.setting.order == "arrival" or due is self.due(), "events come in virtual-time order"
+        del self._waiting[event.trial]
+        self.time = max(self.time, due.time)
         state = self.trials[event.trial]
         seconds = float((wall or {}).get("seconds", 0.0))
-        trained = self.cost.trained(state.configuration, due.progress)
+        trained = state.cost_of.trained(due.progress)
         self.samples += trained - state.samples
         self.seconds += seconds
         state.samples, state.cost, state.progress = trained, due.time - state.started, due.progress
         state.seconds += seconds
+        state.reports += not isinstance(event, Started)
         match event:
             case Reported(metrics=metrics):
                 state.curve.append((due.progress, metrics))
@@ -235,19 +259,41 @@ class Run:
         for action in actions:
             match action:
                 case Start(trial, configuration):
-                    self.trials[trial] = TrialState(trial, configuration, started=self.time)
-                    heapq.heappush(self._queue, Due(self.time, trial, 0.0))
+                    cost = self.cost.of(configuration)
+                    self.trials[trial] = TrialState(trial, configuration, started=self.time, cost_of=cost)
+                    self._expect(Due(self.time, trial, 0.0))
                 case Continue(trial):
                     state = self.trials[trial]
-                    progress = next(point for point in self._points if point > state.progress)
-                    when = state.started + self.cost.seconds(state.configuration, progress)
-                    heapq.heappush(self._queue, Due(when, trial, progress))
+                    progress = self._points[state.reports]
+                    self._expect(Due(state.started + state.cost_of.seconds(progress), trial, progress))
                 case Stop(trial):
                     self.trials[trial].status = "stopped"
+                    self._waiting.pop(trial, None)
+                case Copy(trial, _, _, configuration):
+                    state = self.trials[trial]
+                    state.configuration, state.status = configuration, "running"
+                    state.anchor = step_at(state.progress, state.cost_of.steps)
         line["then"] = [encode_action(action) for action in actions]
         if wall:
             line["wall"] = dict(wall)
         return line
+
+    def _expect(self, due: Due) -> None:
+        self._waiting[due.trial] = due
+        heapq.heappush(self._queue, due)
+
+
+def make_scheduler(setting: Setting, repeat: int, samples: int) -> Scheduler:
+    """The scheduler of a method."""
+    if setting.population is not None:
+        return PopulationScheduler(setting, repeat, CostModel(setting.model, setting.cost, samples))
+    return TrialScheduler(
+        make_searcher(setting, repeat),
+        make_stopper(setting),
+        slots=setting.slots,
+        trials=setting.trials,
+        objective=setting.objective.key,
+    )
 
 
 def _progress(event: Event) -> float:
@@ -311,6 +357,8 @@ def encode_action(action: Action) -> Line:
             return {"continue": trial}
         case Stop(trial):
             return {"stop": trial}
+        case Copy(trial, source, progress, configuration):
+            return {"copy": trial, "from": source, "at": progress, "configuration": configuration}
 
 
 def _short(value: Any) -> str:

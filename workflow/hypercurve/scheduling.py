@@ -72,7 +72,24 @@ class Stop:
     trial: int
 
 
-Action = Start | Continue | Stop
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Go on with another member's weights, optimizer state and hyperparameters, the latter perturbed (PBT).
+
+    Attributes:
+        trial: the member that copies.
+        source: the member that it copies from.
+        progress: share of training at which the source's state is taken.
+        configuration: the hyperparameters that the member goes on with.
+    """
+
+    trial: int
+    source: int
+    progress: float
+    configuration: Configuration
+
+
+Action = Start | Continue | Stop | Copy
 
 
 class Scheduler(Protocol):

@@ -26,7 +26,8 @@ def applicable(experiment: Experiment) -> list[str]:
 def grid_method(experiment: Experiment) -> str | None:
     """The first method that searches a grid of at least three axes."""
     for name, method in experiment.methods.items():
-        if method.search.kind == "grid" and len(experiment.setting("", name).space.variables) >= AXES:
+        grid = method.search is not None and method.search.kind == "grid"
+        if grid and len(experiment.setting("", name).space.variables) >= AXES:
             return name
     return None
 

@@ -18,7 +18,7 @@ def seconds(value: float) -> str:
 
 def count(value: float) -> str:
     """A number of things, or their mean."""
-    return short(round(value, 1)) if value != int(value) else short(int(value))
+    return short(round(value, 1), 4) if value != int(value) else short(int(value))
 
 
 def shares(values: Iterable[float]) -> str:
@@ -81,6 +81,8 @@ def rules(experiment: Experiment, method: Method) -> list[str]:
 
 
 def _search(method: Method) -> str:
+    if method.search is None:
+        return ""
     options = method.search.options
     match method.search.kind:
         case "random":
@@ -103,8 +105,8 @@ def _stop(experiment: Experiment, method: Method) -> str:
             return (
                 f"Learning Curve Matching: once more than {shares([options.split])} of {short(known)} configurations are "
                 f"trained to the end, a new trial is checked at {shares(options.check_points)} of its training and "
-                f"stopped if the complete training with the nearest losses so far ({options.distance} distance) ended in the "
-                f"worst {shares([options.stopping_rate])}."
+                f"stopped if the complete training with the nearest losses so far ({options.distance} distance) ended in "
+                f"the worst {shares([options.stopping_rate])}."
             )
         case kind:
             return _plainly(kind, options)

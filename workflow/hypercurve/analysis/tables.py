@@ -13,8 +13,9 @@ import pandas as pd
 from scipy import stats
 
 from ..config import Experiment
-from ..cost import CostModel
+from ..cost import CostModel, TrialCost
 from ..files import appearing
+from ..journal import JournalError
 from .records import RunRecord
 
 Runs = Mapping[str, Sequence[RunRecord]]
@@ -133,20 +134,21 @@ def consumption(experiment: Experiment, run: RunRecord) -> dict[int, float]:
     """How much of the budget a run had used, in the budget's own unit, when each of its completed trials completed."""
     if experiment.budget.kind == "trials":
         return {trial.number: trial.number + 1.0 for trial in run.trials.values() if trial.status == "completed"}
-    model = None
+    costs: dict[int, TrialCost] = {}
     if experiment.budget.kind == "samples":
         if run.samples is None:
-            raise ValueError("the journal does not say how many samples the training part has")
+            raise JournalError(f"{run.method}/{run.repeat}: the journal does not say how many samples are trained on")
         model = CostModel(experiment.model, experiment.cost, run.samples)
+        costs = {number: model.of(trial.configuration) for number, trial in run.trials.items()}
     used, result = 0.0, {}
     trained = dict.fromkeys(run.trials, 0)
     for event in run.events:
-        if model is None:
-            used += event.seconds
-        else:
-            now = model.trained(run.trials[event.trial].configuration, event.progress)
+        if costs:
+            now = costs[event.trial].trained(event.progress)
             used += now - trained[event.trial]
             trained[event.trial] = now
+        else:
+            used += event.seconds
         if event.kind == "completed":
             result[event.trial] = used
     return result

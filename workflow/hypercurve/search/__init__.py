@@ -7,6 +7,7 @@ from .independent import GridSearch, RandomSearch, SobolSearch
 
 def make_searcher(setting: Setting, repeat: int) -> Searcher:
     """The searcher that a method names."""
+    assert setting.search is not None
     match setting.search.kind:
         case "random":
             return RandomSearch(setting.space, setting.seed, repeat)

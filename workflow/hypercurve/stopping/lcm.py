@@ -30,17 +30,20 @@ Distance = Callable[[Floats, Floats], Floats]
 
 def _euclidean(curve: Floats, record: Floats) -> Floats:
     difference = record - curve
-    return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    distances: Floats = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+    return distances
 
 
 def _manhattan(curve: Floats, record: Floats) -> Floats:
-    return np.abs(record - curve).sum(axis=1)
+    distances: Floats = np.abs(record - curve).sum(axis=1)
+    return distances
 
 
 def _cosine(curve: Floats, record: Floats) -> Floats:
     norms = np.sqrt(np.einsum("ij,ij->i", record, record)) * np.sqrt(curve @ curve)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return 1.0 - (record @ curve) / norms
+        distances: Floats = 1.0 - (record @ curve) / norms
+    return distances
 
 
 def _dtw(curve: Floats, record: Floats) -> Floats:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from ..config import Setting
+from ..cost import report_points
 from .base import Trainer
+from .data import load
 
 
 def make_trainer(setting: Setting, data: Path) -> Trainer:
@@ -12,18 +14,22 @@ def make_trainer(setting: Setting, data: Path) -> Trainer:
     Args:
         data: the folder of the prepared data set.
     """
+    training = setting.training
+    # A population's fitness is measured at every evolution step, on part of the validation samples.
+    evaluate = training.evaluate if setting.population is None else "points"
+    points = report_points(setting, load(data).samples)
     if setting.model == "synthetic":
         from .synthetic import SyntheticTrainer
 
-        return SyntheticTrainer()
+        return SyntheticTrainer(points=points, evaluate=evaluate)
     from .keras_trainer import KerasTrainer  # imports TensorFlow, which takes seconds
 
-    training = setting.training
     return KerasTrainer(
         setting.model,
         data,
-        points=training.accumulation_points,
-        evaluate=training.evaluate,
+        points=points,
+        evaluate=evaluate,
+        fitness_samples=None if setting.population is None else setting.population.fitness_samples,
         threads=training.threads,
         compiler=training.compiler,
     )

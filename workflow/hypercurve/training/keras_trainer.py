@@ -20,7 +20,7 @@ from ..seeding import generator
 from ..space import Value
 from .base import Report, Snapshot, Trial
 from .data import load
-from .schedules import learning_rates
+from ..schedules import learning_rates
 
 if TYPE_CHECKING:
     from .network import Compiler
@@ -67,6 +67,7 @@ class KerasTrainer:
         dataset: folder written by :func:`hypercurve.training.data.prepare`.
         points: shares of training in (0, 1] at which the reported loss starts anew. 1 need not be named.
         evaluate: whether validation is evaluated at the end only, or whenever a session reports.
+        fitness_samples: validation samples that are evaluated before the end; None for all.
         threads: threads per trial.
         compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.network.Network`.
 
@@ -81,6 +82,7 @@ class KerasTrainer:
         *,
         points: tuple[float, ...] = (),
         evaluate: Literal["end", "points"] = "end",
+        fitness_samples: int | None = None,
         threads: int = 1,
         compiler: "Compiler" = "auto",
     ) -> None:
@@ -88,6 +90,7 @@ class KerasTrainer:
         self.data = load(dataset)
         self.points = tuple(sorted({*points, 1.0}))
         self.evaluate = evaluate
+        self.fitness_samples = fitness_samples
 
         from . import runtime
 
@@ -164,7 +167,8 @@ class KerasSession:
         metrics = {"loss": loss if np.isfinite(loss) else float("nan")}
         if np.isfinite(loss) and (progress == 1 or self.trainer.evaluate == "points"):
             data = self.trainer.data
-            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(data.x_validation, data.y_validation)
+            part = slice(None if progress == 1 else self.trainer.fitness_samples)
+            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(data.x_validation[part], data.y_validation[part])
         seconds, overhead = time.perf_counter() - start + self._seconds, self._overhead
         self._seconds = self._overhead = 0.0
         return Report(progress, metrics, seconds, overhead)

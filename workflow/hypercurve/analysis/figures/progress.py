@@ -84,9 +84,10 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
         axes.set_xscale("log")
     right = last * 1.15 if logarithmic else last * 1.04
     shown: list[float] = []
+    band = min(0.14, 0.5 / len(tracks))  # of many methods that lie on each other, none should turn black
     for method, look in looks(experiment).items():
         if tracks[method]:
-            shown += _track(axes, method, look, tracks[method], right, logarithmic)
+            shown += _track(axes, method, look, tracks[method], right, logarithmic, band)
     axes.set_xlim(first * 0.9 if logarithmic else 0, right)
     _clip(axes, shown, objective)
     if logarithmic:
@@ -94,7 +95,8 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     else:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     performance_axis(axes.yaxis, objective)
-    axes.legend(loc="lower right" if objective.mode == "max" else "upper right", handlelength=2.8)
+    corner = "lower right" if objective.mode == "max" else "upper right"
+    axes.legend(loc=corner, handlelength=2.8, ncols=1 if len(tracks) <= 5 else 2)
     return figure
 
 
@@ -105,8 +107,9 @@ def _track(
     tracks: Sequence[tuple[Floats, Floats, float]],
     right: float,
     logarithmic: bool,
+    band: float,
 ) -> list[float]:
-    """Draw one method; gives back values that the axis should show."""
+    """Draw one method, its band with this opacity; gives back values that the axis should show."""
     start, end = max(times[0] for times, _, _ in tracks), max(ended for _, _, ended in tracks)
     steps = np.unique(np.concatenate([times for times, _, _ in tracks]))
     x = np.unique(np.concatenate([[start], steps[steps >= start], [end]]))
@@ -115,7 +118,7 @@ def _track(
     mean = values.mean(axis=0)
     if len(tracks) > 1:
         axes.fill_between(
-            x, values.min(axis=0), values.max(axis=0), step="post", color=look.colour, alpha=0.14, linewidth=0
+            x, values.min(axis=0), values.max(axis=0), step="post", color=look.colour, alpha=band, linewidth=0
         )
     axes.step(x, mean, where="post", color=look.colour, linestyle=look.line, linewidth=1.5)
     axes.plot([end, right], [mean[-1]] * 2, color=look.colour, linestyle=(0, (0.8, 2.2)), linewidth=0.9)
@@ -192,5 +195,9 @@ def budgets(experiment: Experiment, runs: Runs) -> Figure:
     axes.set_xlim(places[0] / 1.25, places[-1] * 1.25)
     axes.margins(y=0.08)
     performance_axis(axes.yaxis, objective)
-    axes.legend(loc="lower right" if objective.mode == "max" else "upper right", handlelength=2.8)
+    # Lines and markers without their bars say enough, and "best" finds the place that hides least.
+    handles, names = axes.get_legend_handles_labels()
+    axes.legend(
+        [handle[0] if isinstance(handle, tuple) else handle for handle in handles], names, loc="best", handlelength=2.8
+    )
     return figure

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...config import Experiment
-from ...cost import step_at, total_steps
+from ...cost import CostModel, step_at
 from ...hyperparameters import resolve
-from ...training.schedules import learning_rates
+from ...journal import JournalError
+from ...schedules import learning_rates
 from ..plan import decays
 from ..records import RunRecord, TrialRecord
 from ..tables import Runs
@@ -127,9 +128,8 @@ def _rate(experiment: Experiment, trial: TrialRecord) -> float:
 def _iterations(experiment: Experiment, run: RunRecord, trial: TrialRecord) -> int:
     """Iterations of the whole training."""
     if run.samples is None:
-        raise ValueError("the journal does not say how many samples the training part has")
-    values = _resolved(experiment, trial)
-    return total_steps(float(values["epochs"]), run.samples, int(values["batch_size"]))
+        raise JournalError(f"{run.method}/{run.repeat}: the journal does not say how many samples are trained on")
+    return CostModel(experiment.model, experiment.cost, run.samples).of(trial.configuration).steps
 
 
 def _rates(experiment: Experiment, run: RunRecord, trial: TrialRecord) -> Floats | None:

@@ -69,7 +69,9 @@ _RC: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
+    "legend.frameon": True,  # without an edge: only keeps lines from running through names
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "figure.dpi": 100,
     "figure.facecolor": "white",
     "svg.fonttype": "path",  # looks alike wherever it is opened or printed, fonts or not

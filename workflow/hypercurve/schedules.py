@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .hyperparameters import resolve
+from .space import Configuration
+
 
 def learning_rates(
     hyperparameters: Mapping[str, Any], start: int, steps: int, *, anchor: int = 0
@@ -36,3 +39,16 @@ def learning_rates(
         inverse_time = 1.0 + np.float64(hyperparameters.get("decay", 0.0)) * iteration
         rates = np.float64(hyperparameters["learning_rate"]) * staircase / inverse_time
         return rates.astype(np.float32)
+
+
+def decayed(configuration: Configuration, iterations: int, model: str) -> Configuration:
+    """A configuration whose `learning_rate` is what it has decayed to after some iterations.
+
+    What a member of a population passes on is its present rate, not the one it began with. A configuration without a
+    schedule comes back as it is.
+    """
+    hyperparameters = resolve(model, configuration)
+    if hyperparameters.get("decay_ratio", 1.0) == 1 and hyperparameters.get("decay", 0.0) == 0:
+        return configuration
+    rate = float(learning_rates(hyperparameters, iterations, 1)[0])
+    return {**configuration, "learning_rate": rate}

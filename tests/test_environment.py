@@ -1,0 +1,108 @@
+"""The environment files agree: pyproject.toml says what is needed, envs/lock.txt and envs/hypercurve.yaml pin it alike."""
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from conftest import ROOT
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = ROOT / "envs" / "lock.txt"
+CONDA = ROOT / "envs" / "hypercurve.yaml"
+PYTHONS = ("3.11", "3.12", "3.13")
+"""Versions of Python that the project is for."""
+
+
+def requirements(lines: list[str]) -> list[Requirement]:
+    return [Requirement(line) for line in lines]
+
+
+def locked() -> dict[str, list[Requirement]]:
+    """The lock's pins by package; a package may have one pin for each platform or Python."""
+    pins: dict[str, list[Requirement]] = {}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        text = line.split("#")[0].strip()
+        if text:
+            requirement = Requirement(text)
+            pins.setdefault(canonicalize_name(requirement.name), []).append(requirement)
+    return pins
+
+
+def version(pin: Requirement) -> str:
+    (only,) = pin.specifier
+    assert only.operator == "==", f"{pin} is no pin"
+    return str(only.version)
+
+
+def conda() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(CONDA.read_text(encoding="utf-8"))
+    return loaded
+
+
+def conda_pip() -> list[Requirement]:
+    (part,) = [entry["pip"] for entry in conda()["dependencies"] if isinstance(entry, dict)]
+    return requirements(part)
+
+
+NEEDED = requirements(PROJECT["dependencies"])
+# The lock is for machines without a GPU; on others, TensorFlow is replaced (see the Makefile).
+OPTIONAL = requirements(
+    [line for extra, lines in PROJECT["optional-dependencies"].items() if extra != "gpu" for line in lines]
+)
+
+
+@pytest.mark.parametrize("needed", [*NEEDED, *OPTIONAL], ids=str)
+def test_lock_pins_what_is_needed_within_its_range(needed: Requirement) -> None:
+    pins = locked().get(canonicalize_name(needed.name), [])
+    assert pins, f"envs/lock.txt does not pin {needed.name}"
+    for pin in pins:
+        assert needed.specifier.contains(version(pin), prereleases=True), (
+            f"pyproject.toml wants {needed}, pinned: {pin}"
+        )
+
+
+def test_lock_pins_everything_exactly_and_once_for_each_machine() -> None:
+    for name, pins in locked().items():
+        assert all(version(pin) for pin in pins)
+        markers = [str(pin.marker) for pin in pins]
+        assert len(set(markers)) == len(markers), f"{name} is pinned twice"
+
+
+def test_conda_environment_pins_what_the_lock_pins() -> None:
+    pins = locked()
+    for requirement in conda_pip():
+        versions = {version(pin) for pin in pins[canonicalize_name(requirement.name)]}
+        assert versions == {version(requirement)}, f"envs/hypercurve.yaml has {requirement}, envs/lock.txt {versions}"
+
+
+def test_conda_environment_holds_what_rules_need() -> None:
+    has = {canonicalize_name(requirement.name) for requirement in conda_pip()}
+    extras = [
+        requirement
+        for extra in ("cpu", "slurm")
+        for requirement in requirements(PROJECT["optional-dependencies"][extra])
+    ]
+    assert {canonicalize_name(needed.name) for needed in [*NEEDED, *extras]} <= has
+
+
+def test_versions_of_python_agree() -> None:
+    wanted = SpecifierSet(PROJECT["requires-python"])
+    assert all(wanted.contains(f"{python}.1") for python in PYTHONS)
+    assert not wanted.contains("3.10.9")
+    assert not wanted.contains("3.14.0")
+    (line,) = [entry for entry in conda()["dependencies"] if isinstance(entry, str) and entry.startswith("python=")]
+    assert line.removeprefix("python=") in PYTHONS
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "(3, 11) <= sys.version_info < (3, 14)" in makefile
+
+
+@pytest.mark.parametrize("path", [LOCK, CONDA, ROOT / "pyproject.toml"], ids=lambda path: path.name)
+def test_no_address_of_an_index_stands_in_an_environment_file(path: Any) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"https?://|file://|--(extra-)?index-url|--find-links|--trusted-host|@\s*git", text)
