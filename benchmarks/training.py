@@ -2,9 +2,10 @@
 
     python benchmarks/training.py --data mnist.npz
 
-Every contender has one thread and the same network, batches and float32. Measurements alternate, so that noise of the
-machine meets all, and medians are compared. `model.fit` runs in a process of its own with Keras's usual settings (none of
-ours, which fix the order of sums), and gets its images scaled and flattened beforehand.
+All train the same network with the same batches in float32, ours and NumPy with one thread. `model.fit` runs as it comes,
+on all cores, and once more with one thread; in processes of its own with none of our settings (which fix the order of
+sums), and gets its images scaled and flattened beforehand. Measurements alternate, so that noise of the machine meets all,
+and medians are compared.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from hypercurve.training.keras_trainer import KerasTrainer, SampleOrder
 
 BATCH_SIZES = (32, 64, 96, 144, 192, 288, 376, 512)
 RATE, MOMENTUM, BATCH = 0.05, 0.5, 32
+CONTENDERS = ("ours", "fit", "fit, one thread", "numpy")
 F32 = npt.NDArray[np.float32]
 
 
@@ -92,13 +94,14 @@ class NumPyLoop:
         return total / len(order)
 
 
-def serve_fit(folder: Path) -> None:
+def serve_fit(folder: Path, one_thread: bool) -> None:
     """Fit one epoch of the network named on each line of the input, and answer with the seconds."""
     import keras  # not by way of hypercurve, whose settings are not to act here
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if one_thread:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     data = load(folder)
     x = data.x_train.reshape(data.samples, -1).astype(np.float32) * np.float32(data.scale)
     models: dict[str, Any] = {}
@@ -138,6 +141,31 @@ def quiet() -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
+class FitServer:
+    """A process that fits epochs with Keras when asked to."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            this_script("--serve-fit", str(folder), *options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=quiet(),
+        )
+
+    def epoch(self, name: str) -> float:
+        """Seconds of one epoch of a network."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{name}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
 def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Median seconds per epoch of each contender, by network."""
     trainer = {name: KerasTrainer(name, folder) for name in ("softmax", "mlp")}
@@ -148,17 +176,8 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
     order = SampleOrder(Trial(0, {}), samples, BATCH)
     steps = samples // BATCH
     by_hand.epoch(order.steps(0, 100))
-    times: dict[str, dict[str, list[float]]] = {name: {"ours": [], "fit": [], "numpy": []} for name in sessions}
-    server = subprocess.Popen(
-        this_script("--serve-fit", str(folder)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=quiet(),
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
+    times: dict[str, dict[str, list[float]]] = {name: {who: [] for who in CONTENDERS} for name in sessions}
+    servers = {"fit": FitServer(folder), "fit, one thread": FitServer(folder, "--one-thread")}
     for session in sessions.values():
         session.advance(1 / (repeats + 1))
     for repeat in range(1, repeats + 1):
@@ -169,11 +188,10 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
                 start = time.perf_counter()
                 by_hand.epoch(order.steps(repeat * steps, (repeat + 1) * steps))
                 times[name]["numpy"].append(time.perf_counter() - start)
-            server.stdin.write(f"{name}\n")
-            server.stdin.flush()
-            times[name]["fit"].append(float(server.stdout.readline()))
-    server.stdin.close()
-    server.wait()
+            for who, server in servers.items():
+                times[name][who].append(server.epoch(name))
+    for server in servers.values():
+        server.close()
     return {name: {who: median(t) for who, t in kinds.items() if t} for name, kinds in times.items()}
 
 
@@ -240,12 +258,13 @@ def main() -> None:
     parser.add_argument("--data", metavar="FILE.npz", help="MNIST in the form of Keras; default: the cache of Keras")
     parser.add_argument("--quick", action="store_true", help="fewer measurements and trials")
     parser.add_argument("--serve-fit", metavar="FOLDER", help=argparse.SUPPRESS)
+    parser.add_argument("--one-thread", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--worker", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--remember", nargs="*", type=int, default=[], help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve_fit:
-        serve_fit(Path(given.serve_fit))
+        serve_fit(Path(given.serve_fit), given.one_thread)
         return
     if given.worker:
         run_trials(Path(given.folder), range(*given.worker), tuple(given.remember))
@@ -263,13 +282,14 @@ def main() -> None:
         many, trial_seconds = random_trials(folder, given.quick)
     softmax, mlp = epochs["softmax"], epochs["mlp"]
     rows = [
-        ("softmax, batch 32, epoch: model.fit", softmax["ours"], softmax["fit"], softmax["fit"] / softmax["ours"]),
-        ("softmax, batch 32, epoch: NumPy", softmax["ours"], softmax["numpy"], softmax["numpy"] / softmax["ours"]),
-        ("784-128-64-10, batch 32, epoch: model.fit", mlp["ours"], mlp["fit"], mlp["fit"] / mlp["ours"]),
+        (f"{network}, batch 32, epoch: {reference}", times["ours"], times[who])
+        for network, times in (("softmax", softmax), ("784-128-64-10", mlp))
+        for who, reference in (("fit", "model.fit"), ("fit, one thread", "model.fit, one thread"), ("numpy", "NumPy"))
+        if who in times
     ]
-    print(f"{'what':44}{'ours (s)':>10}{'reference':>11}{'ratio':>8}")
-    for what, ours, reference, ratio in rows:
-        print(f"{what:44}{ours:10.4f}{reference:11.4f}{ratio:8.2f}")
+    print(f"{'what':54}{'ours (s)':>10}{'reference':>11}{'ratio':>8}")
+    for what, ours, reference in rows:
+        print(f"{what:54}{ours:10.4f}{reference:11.4f}{reference / ours:8.2f}")
     resident = ", ".join(f"{size / 2**20:.0f} MiB after {count}" for count, size in many["resident"].items())
     print(
         f"\na step of softmax at batch 32: {share['step_us']:.1f} us, of which gather and scaling {share['gather_us']:.1f}"
@@ -283,6 +303,8 @@ def main() -> None:
         "fit_softmax": softmax["fit"] / softmax["ours"],
         "numpy_softmax": softmax["ours"] / softmax["numpy"],
         "fit_mlp": mlp["fit"] / mlp["ours"],
+        "fit_softmax_one_thread": softmax["fit, one thread"] / softmax["ours"],
+        "fit_mlp_one_thread": mlp["fit, one thread"] / mlp["ours"],
         "compilations": many["compilations"],
         "memory_growth": many["growth"],
         "trial_seconds": trial_seconds,

@@ -67,7 +67,8 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("option of a domain", "ordered", "orderd", ":7: space.batch_size.orderd = true: unknown option of choice 'orderd'; did you mean 'ordered'? allowed: when, choice, ordered"),
     ("kind of budget", "trials: 20", "trial: 20", ":8: budget.trial = 20: unknown key; allowed: trials, seconds, samples, at; did you mean 'trials'?"),
     ("key of training", "accumulation_points", "acumulation_points", ":9: training.acumulation_points = 5: unknown key; allowed: accumulation_points, evaluate, threads, compiler; did you mean 'accumulation_points'?"),
-    ("key of a method", RANDOM, "random: {serch: random}\n", ':11: methods.random.serch = "random": unknown key; allowed: description, search, stop, space, slots, trials_per_job; did you mean \'search\'?'),
+    ("key of a method", RANDOM, "random: {serch: random}\n", ':11: methods.random.serch = "random": unknown key; allowed: description, search, stop, population,'),
+    ("nearest key of a method", RANDOM, "random: {serch: random}\n", "did you mean 'search'?"),
     ("searcher", RANDOM, "random: {search: randm}\n", ':11: methods.random.search = "randm": must be one of '),
     ("nearest searcher", RANDOM, "random: {search: randm}\n", "did you mean 'random'?"),
     ("searcher with options", RANDOM, "random: {search: {gird: {points: 3}}}\n", ":11: methods.random.search.gird: unknown key; allowed: random, grid,"),
@@ -83,7 +84,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("no methods", SYNTHETIC[SYNTHETIC.index("methods:") :], "", ":1: methods: is required"),
     ("empty methods", SYNTHETIC[SYNTHETIC.index("methods:") :], "methods: {}\n", ":10: methods: must not be empty"),
     ("methods as a list", SYNTHETIC[SYNTHETIC.index("methods:") :], "methods: [random]\n", ':10: methods = ["random"]: must be a mapping, such as {name: value}'),
-    ("method without a searcher", RANDOM, "random: {slots: 2}\n", ":11: methods.random.search: is required"),
+    ("method without a searcher", RANDOM, "random: {slots: 2}\n", ":11: methods.random: needs either `search`, with or without `stop`, or `population`"),
     ("method as a word", RANDOM, "random: random\n", ':11: methods.random = "random": must be a mapping with keys among description, search,'),
     ("searcher as a list", RANDOM, "random: {search: [random]}\n", ':11: methods.random.search = ["random"]: must be one of random, grid,'),
     ("data as a word", "{name: digits, validation: 0.25}", "digits", ':2: data = "digits": must be a mapping with keys among name, path, validation, seed'),
@@ -133,6 +134,16 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("the worst accuracy", "training:", "objective: {metric: accuracy, mode: min}\ntraining:", ":9: objective: accuracy with mode min would look for the worst"),
     ("training for nothing", "training:", "cost: {step: 0, sample: 0}\ntraining:", ":9: cost: step and sample cannot both be 0"),
     ("cost without end", "training:", "cost: {step: .inf}\ntraining:", ":9: cost.step = Infinity: must be a finite number"),
+    # populations
+    ("search and population", RANDOM, "random: {search: random, population: {every: 10}}\n", ":11: methods.random: needs either `search`, with or without `stop`, or `population`"),
+    ("population with a stopper", RANDOM, "random: {stop: lcm, population: {every: 10}}\n", ":11: methods.random: a population takes no `stop`"),
+    ("population without steps", RANDOM, "random: {population: {members: 4}}\n", ":11: methods.random.population.every: is required"),
+    ("population of one", RANDOM, "random: {population: {every: 10, members: 1}}\n", ":11: methods.random.population.members = 1: must be at least 2"),
+    ("population of unlike networks", RANDOM, "random: {population: {every: 10}}\n", ":11: methods.random.population: batch_size must be a constant"),
+    ("exploit", RANDOM, "random: {population: {every: 10, exploit: quartil}}\n", ':11: methods.random.population.exploit = "quartil": must be one of quartile, tournament; did you mean \'quartile\'?'),
+    ("lag", RANDOM, "random: {population: {every: 10, lag: 2}}\n", ":11: methods.random.population.lag = 2: must be one of 0, 1"),
+    ("rule", RANDOM, "random: {population: {every: 10, explore: {momentum: {factor: [0.8, 1.2]}}}}\n", ":11: methods.random.population.explore.momentum.factor = [0.8, 1.2]: unknown rule 'factor'; did you mean 'factors'?"),
+    ("rule for what is not searched", RANDOM, "random: {space: {batch_size: 32}, population: {every: 10, explore: {momentun: {factors: [0.8, 1.2]}}}}\n", ":11: methods.random.population.explore.momentun: unknown key: the space has learning_rate, momentum, batch_size; did you mean 'momentum'?"),
     # YAML
     ("key twice", "training:", "model: mlp\ntraining:", ":9: not valid YAML: the key 'model' appears twice in one mapping"),
     ("method twice", RANDOM, RANDOM + "  random: {search: sobol}\n", ":12: not valid YAML: the key 'random' appears twice in one mapping"),
@@ -630,8 +641,10 @@ def test_workflow_checks_experiments_before_any_job(root: Path, tmp_path: Path) 
     folder.mkdir()
     (folder / "demo.yaml").write_text(EIGHT_MISTAKES)
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--snakefile", str(root / "Snakefile"), "--directory", str(tmp_path)]
-        + ["--config", "folder=experiments"],
+        [
+            *(sys.executable, "-m", "snakemake", "-n", "--snakefile", str(root / "Snakefile")),
+            *("--directory", str(tmp_path), "--config", "folder=experiments"),
+        ],
         capture_output=True,
         text=True,
         timeout=120,

@@ -194,7 +194,11 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
         open_lower=True,
         models=MODELS,
     ),
-    Hyperparameter("units", "int", 64, "network", "width of hidden dense layers", lower=1, models=("dense", "cnn")),
+    # The slides say "only one dense layer" and give no width. Best validation accuracy of 100 random trials of their space,
+    # mean of 9 repeats: 96.73 % with 128 units, 97.26 % with 256 (slides: 97.41 %). In the first two repeats: 96.09 % with
+    # 64, 96.86 with 128, 97.37 with 256, and 97.47 with 512, which takes more than twice as long. Of each repeat only the
+    # eight trials with the largest sum of learning rates were trained; in the repeats trained whole, the best was one of them.
+    Hyperparameter("units", "int", 256, "network", "width of hidden dense layers", lower=1, models=("dense", "cnn")),
     Hyperparameter(
         "activation",
         "str",
@@ -216,7 +220,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
         models=("mlp",),
     ),
     # The network of the slides' CIFAR-10 experiment; kernels, strides and dropout are its search space.
-    Hyperparameter("filters", "int", 32, "network", "filters of the first convolutions", lower=1, models=("cnn",)),
+    Hyperparameter("filters", "int", 16, "network", "filters of the first convolutions", lower=1, models=("cnn",)),
     *_numbered("kernel_{}", 3, "kernel size of convolution {}"),
     *_numbered("strides_{}", (1, 2, 1, 2), "strides of convolution {}"),
     Hyperparameter("dense_layers", "int", 1, "network", "hidden dense layers", lower=0, models=("cnn",)),
@@ -241,8 +245,9 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
 )
 """Every hyperparameter by name."""
 
-# Where a model wants another default than the table's: the slides' multilayer perceptron has sigmoid layers.
-_DEFAULTS: dict[str, dict[str, Value]] = {"mlp": {"activation": "sigmoid"}}
+# Where a model wants another default than the table's: the slides' multilayer perceptron has sigmoid layers, and a dense
+# layer after convolutions has many inputs.
+_DEFAULTS: dict[str, dict[str, Value]] = {"mlp": {"activation": "sigmoid"}, "cnn": {"units": 64}}
 
 
 def known(model: str) -> dict[str, Hyperparameter]:

@@ -69,7 +69,7 @@ def problems_in(given: Any, error: ValidationError) -> Iterator[Problem]:
         if isinstance(context.get("allowed"), str):
             allowed = tuple(context["allowed"].split(", "))
         elif kind == "literal_error":
-            allowed = tuple(re.findall(r"'([^']*)'", str(context.get("expected", ""))))
+            allowed = tuple(part.strip("'") for part in re.split(", | or ", str(context.get("expected", ""))))
             context = {"expected": ", ".join(allowed)}
         message = found["msg"].removeprefix("Value error, ")
         if kind in _WORDS:

@@ -70,7 +70,7 @@ _Loader.add_implicit_resolver(
     [*"-+0123456789."],
 )
 # Decimal only: PyYAML's own rule would read 010 as 8 and 1:30 as 90.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(str(node.value)))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from ..cost import step_at, total_steps
 from ..hyperparameters import known, resolve
+from ..schedules import learning_rates
 from ..seeding import generator
 from ..space import Value
 from .base import Report, Snapshot, Trial
 from .data import load
-from ..schedules import learning_rates
 
 if TYPE_CHECKING:
     from .network import Compiler

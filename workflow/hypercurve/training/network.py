@@ -112,7 +112,7 @@ class Network:
         self._ready = False
 
     def _slow_in_xla(self) -> bool:
-        """Convolutions on a CPU: XLA has no fast code for their gradients (8 times slower than TensorFlow's, measured)."""
+        """Convolutions on a CPU: XLA has no fast code for their gradients (tens of times slower than TensorFlow's here)."""
         if tf.config.list_physical_devices("GPU"):
             return False
         layers = self.model._flatten_layers(include_self=False)

@@ -95,8 +95,8 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     else:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     performance_axis(axes.yaxis, objective)
-    corner = "lower right" if objective.mode == "max" else "upper right"
-    axes.legend(loc=corner, handlelength=2.8, ncols=1 if len(tracks) <= 5 else 2)
+    columns = 1 if len(tracks) <= 5 else 2
+    axes.legend(loc="lower right" if objective.mode == "max" else "upper right", handlelength=2.8, ncols=columns)
     return figure
 
 
