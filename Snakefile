@@ -22,4 +22,6 @@ localrules:
 
 rule all:
     input:
-        expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),
+        expand(
+            f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]
+        ),

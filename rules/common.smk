@@ -9,9 +9,13 @@ from pathlib import Path
 # The package comes from this checkout and the programs from the environment that runs Snakemake, whether it was activated
 # or not; with `--software-deployment-method conda`, a rule's own environment goes before both.
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(Path(workflow.basedir) / "workflow"), os.environ.get("PYTHONPATH")])
+    filter(
+        None, [str(Path(workflow.basedir) / "workflow"), os.environ.get("PYTHONPATH")]
+    )
 )
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from hypercurve.analysis.plan import applicable
@@ -33,7 +37,9 @@ def read_experiments(folder):
             problems.append(str(error))
     for name in config["experiments"]:
         if name not in found and not problems:
-            problems.append(f"config/config.yaml: experiments: {folder} has no {name}.yaml")
+            problems.append(
+                f"config/config.yaml: experiments: {folder} has no {name}.yaml"
+            )
     if problems:
         print("\n".join(problems), file=sys.stderr)
         sys.exit(2)
@@ -59,7 +65,9 @@ def setting_of(wildcards):
     """What the runs of a method depend on; the only way from an experiment file to a run's rule."""
     experiment = experiment_of(wildcards)
     if wildcards.method not in experiment.methods:
-        raise ValueError(f"{wildcards.experiment} has no method {wildcards.method}: {', '.join(experiment.methods)}")
+        raise ValueError(
+            f"{wildcards.experiment} has no method {wildcards.method}: {', '.join(experiment.methods)}"
+        )
     return experiment.setting(wildcards.experiment, wildcards.method)
 
 
@@ -79,7 +87,11 @@ def runs_of(name, file="journal.jsonl"):
 
 def figures_of(name):
     experiment = EXPERIMENTS[name]
-    return list(experiment.figures) if experiment.figures is not None else applicable(experiment)
+    return (
+        list(experiment.figures)
+        if experiment.figures is not None
+        else applicable(experiment)
+    )
 
 
 # Resolved settings stand beside the results. They are written from the rules' own parameters, so what is recorded is what
@@ -87,13 +99,13 @@ def figures_of(name):
 rule experiment:
     output:
         RESULTS + "/{experiment}/experiment.json",
-    params:
-        resolved=lambda w: experiment_of(w).model_dump_json(indent=2),
+    log:
+        RESULTS + "/{experiment}/logs/experiment.log",
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
-    log:
-        RESULTS + "/{experiment}/logs/experiment.log",
+    params:
+        resolved=lambda w: experiment_of(w).model_dump_json(indent=2),
     shell:
         "printf '%s\\n' {params.resolved:q} > {output} 2> {log}"
 
@@ -101,12 +113,12 @@ rule experiment:
 rule setting:
     output:
         RESULTS + "/{experiment}/runs/{method}/setting.json",
-    params:
-        resolved=lambda w: setting_of(w).model_dump_json(indent=2),
+    log:
+        RESULTS + "/{experiment}/logs/{method}/setting.log",
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
-    log:
-        RESULTS + "/{experiment}/logs/{method}/setting.log",
+    params:
+        resolved=lambda w: setting_of(w).model_dump_json(indent=2),
     shell:
         "printf '%s\\n' {params.resolved:q} > {output} 2> {log}"

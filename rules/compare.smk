@@ -7,8 +7,6 @@ rule trials:
         journal=rules.search.output,
     output:
         RUN + "/trials.csv",
-    params:
-        code=CODE["analysis"],
     log:
         LOG + "/trials.log",
     benchmark:
@@ -16,6 +14,8 @@ rule trials:
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
     shell:
         "hypercurve trials {input.setting:q} {input.journal:q} --output {output:q} > {log} 2>&1"
 
@@ -31,15 +31,15 @@ rule compare:
             category="{experiment}",
             labels={"result": "comparison of methods"},
         ),
-    params:
-        code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
     log:
         RESULTS + "/{experiment}/logs/compare.log",
     benchmark:
         RESULTS + "/{experiment}/logs/compare.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=RESULTS + "/{experiment}",
     shell:
         "hypercurve compare {params.results:q} --output {output:q} > {log} 2>&1"
 
@@ -55,14 +55,14 @@ rule budgets:
             category="{experiment}",
             labels={"result": "best at smaller budgets"},
         ),
-    params:
-        code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
     log:
         RESULTS + "/{experiment}/logs/budgets.log",
     benchmark:
         RESULTS + "/{experiment}/logs/budgets.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=RESULTS + "/{experiment}",
     shell:
         "hypercurve compare {params.results:q} --at-budgets --output {output:q} > {log} 2>&1"

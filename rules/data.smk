@@ -9,18 +9,18 @@ rule data:
         lambda w: DATA[w.key].path or [],
     output:
         directory(RESULTS + "/data/{key}"),
-    params:
-        source=lambda w: DATA[w.key].path or DATA[w.key].name,
-        validation=lambda w: DATA[w.key].validation,
-        seed=lambda w: DATA[w.key].seed,
-    wildcard_constraints:
-        key="|".join(map(re.escape, DATA)),
     log:
         RESULTS + "/data/logs/{key}.log",
     benchmark:
         RESULTS + "/data/logs/{key}.tsv"
+    wildcard_constraints:
+        key="|".join(map(re.escape, DATA)),
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        source=lambda w: DATA[w.key].path or DATA[w.key].name,
+        validation=lambda w: DATA[w.key].validation,
+        seed=lambda w: DATA[w.key].seed,
     shell:
         "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed}"
         " --output {output:q} > {log} 2>&1"

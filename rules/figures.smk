@@ -13,27 +13,35 @@ rule figure:
             labels={"result": "{figure}"},
         ),
         png=RESULTS + "/{experiment}/figures/{figure}.png",
-    params:
-        code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
     log:
         RESULTS + "/{experiment}/logs/figure-{figure}.log",
     benchmark:
         RESULTS + "/{experiment}/logs/figure-{figure}.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=RESULTS + "/{experiment}",
     shell:
         "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log} 2>&1"
 
 
 rule report:
     input:
+        captions=expand(
+            f"{workflow.basedir}/rules/captions/{{name}}.rst",
+            name=["figure", "comparison", "budgets", "report"],
+        ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
         trials=lambda w: runs_of(w.experiment, "trials.csv"),
         comparison=rules.compare.output,
         budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
-        figures=lambda w: expand(rules.figure.output.svg, figure=figures_of(w.experiment), allow_missing=True),
+        figures=lambda w: expand(
+            rules.figure.output.svg,
+            figure=figures_of(w.experiment),
+            allow_missing=True,
+        ),
     output:
         report(
             RESULTS + "/{experiment}/report.html",
@@ -41,14 +49,14 @@ rule report:
             category="{experiment}",
             labels={"result": "report"},
         ),
-    params:
-        code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
     log:
         RESULTS + "/{experiment}/logs/report.log",
     benchmark:
         RESULTS + "/{experiment}/logs/report.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=RESULTS + "/{experiment}",
     shell:
         "hypercurve report {params.results:q} --output {output:q} > {log} 2>&1"

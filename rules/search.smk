@@ -2,7 +2,11 @@
 
 
 def recorded(wildcards):
-    return expand(RUN + "/batches/{batch}.jsonl", batch=range(batches_of(wildcards)), allow_missing=True)
+    return expand(
+        RUN + "/batches/{batch}.jsonl",
+        batch=range(batches_of(wildcards)),
+        allow_missing=True,
+    )
 
 
 rule search:
@@ -12,16 +16,18 @@ rule search:
         batches=recorded,
     output:
         RUN + "/journal.jsonl",
-    params:
-        code=CODE["runs"],
-        gather=lambda w, input: ["--batches", *input.batches] if input.get("batches") else [],
-    threads: lambda w: experiment_of(w).training.threads
     log:
         LOG + "/search.log",
     benchmark:
         LOG + "/search.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    threads: lambda w: experiment_of(w).training.threads
+    params:
+        code=CODE["runs"],
+        gather=lambda w, input: (
+            ["--batches", *input.batches] if input.get("batches") else []
+        ),
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} --data {input.data:q}"
         " --output {output:q} {params.gather:q} > {log} 2>&1"

@@ -14,8 +14,6 @@ rule trial_table:
         setting=rules.setting.output,
     output:
         RUN + "/trials.jsonl",
-    params:
-        code=CODE["runs"],
     log:
         LOG + "/table.log",
     benchmark:
@@ -23,6 +21,8 @@ rule trial_table:
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        code=CODE["runs"],
     shell:
         "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log} 2>&1"
 
@@ -34,16 +34,16 @@ rule batch:
         data=data_folder,
     output:
         RUN + "/batches/{batch}.jsonl",
-    params:
-        code=CODE["runs"],
-        of=batches_of,
-    threads: lambda w: experiment_of(w).training.threads
     log:
         LOG + "/batch-{batch}.log",
     benchmark:
         LOG + "/batch-{batch}.tsv"
     conda:
         "../envs/hypercurve.yaml"
+    threads: lambda w: experiment_of(w).training.threads
+    params:
+        code=CODE["runs"],
+        of=batches_of,
     shell:
         "hypercurve batch {input.setting:q} --repeat {wildcards.repeat} --table {input.table:q}"
         " --batch {wildcards.batch} --of {params.of} --data {input.data:q} --output {output:q} > {log} 2>&1"

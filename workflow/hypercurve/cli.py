@@ -83,13 +83,15 @@ def _data(given: Arguments) -> None:
     from pydantic import ValidationError
 
     from .data_spec import DataSpec
+    from .problems import problems_in
     from .training.data import prepare
 
     source = "path" if given.source.endswith(".npz") else "name"
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:
-        raise UserError("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from None
+        problems = problems_in({source: given.source, "validation": given.validation, "seed": given.seed}, error)
+        raise UserError("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems)) from None
     prepare(spec, given.output)
 
 
@@ -155,8 +157,9 @@ def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
     if partial.exists():
         lines, _ = read_lines(partial)
         begun = lines[0] if lines else {}
-        changed = [key for key, value in first.items() if begun.get(key) != value]
-        if not note.exists() or note.read_text() != code:
+        # A first line that is no header at all is damage, which folding the journal will name; nothing is deleted for it.
+        changed = [key for key, value in first.items() if begun.get(key, value) != value]
+        if lines and (not note.exists() or note.read_text() != code):
             changed.append("code")
         if changed:
             print(f"{partial}: begun with other {', '.join(changed)}; beginning anew", file=sys.stderr)
@@ -307,4 +310,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.isdigit() else float(text)
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number or a share, not {text!r}") from None

@@ -45,6 +45,10 @@ class Problem:
     allowed: tuple[str, ...] = ()
 
 
+# A grid is held in memory; more combinations than this are nobody's intention.
+LARGEST_GRID = 1_000_000
+
+
 class Model(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
@@ -282,7 +286,7 @@ class Stop(OneOf):
 class QuartileOptions(Model):
     """The least fit copy members drawn at random from the most fit."""
 
-    fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
     """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
 
 
@@ -453,9 +457,11 @@ class Experiment(Model):
             yield from _space_problems(self.model, space, (*at, "space"), method.space)
             if method.population is not None:
                 yield from self._population_problems(method.population, space, (*at, "population"))
-            if method.search is not None and method.search.kind == "grid" and self.budget.trials is not None:
+            if method.search is not None and method.search.kind == "grid":
                 size = space.grid_size(method.search.options.points)
-                if size > self.budget.trials:
+                if size > LARGEST_GRID:
+                    yield Problem((*at, "search"), f"the grid has {size} configurations; at most {LARGEST_GRID} are possible")
+                elif self.budget.trials is not None and size > self.budget.trials:
                     yield Problem(
                         (*at, "search"),
                         f"the grid has {size} configurations but the budget is {self.budget.trials} trials: "

@@ -135,7 +135,7 @@ class _Domain(BaseModel):
 
 
 class _Numeric(_Domain):
-    points: Annotated[int, Field(ge=1, strict=True)] | None = None
+    points: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
 
     @property
     @abstractmethod

@@ -197,7 +197,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
     # The slides say "only one dense layer" and give no width. Best validation accuracy of 100 random trials of their space,
     # mean of 9 repeats: 96.73 % with 128 units, 97.26 % with 256 (slides: 97.41 %). In the first two repeats: 96.09 % with
     # 64, 96.86 with 128, 97.37 with 256, and 97.47 with 512, which takes more than twice as long. Of each repeat only the
-    # eight trials with the largest sum of learning rates were trained; in the repeats trained whole, the best was one of them.
+    # eight trials with the largest sum of learning rates were trained; in repeats trained whole, the best was among them.
     Hyperparameter("units", "int", 256, "network", "width of hidden dense layers", lower=1, models=("dense", "cnn")),
     Hyperparameter(
         "activation",
