@@ -168,7 +168,9 @@ class KerasSession:
         if np.isfinite(loss) and (progress == 1 or self.trainer.evaluate == "points"):
             data = self.trainer.data
             part = slice(None if progress == 1 else self.trainer.fitness_samples)
-            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(data.x_validation[part], data.y_validation[part])
+            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(
+                data.x_validation[part], data.y_validation[part]
+            )
         seconds, overhead = time.perf_counter() - start + self._seconds, self._overhead
         self._seconds = self._overhead = 0.0
         return Report(progress, metrics, seconds, overhead)
