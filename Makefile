@@ -27,7 +27,7 @@ run: env ## run the main job: config/experiments/demo.yaml to tables, figures an
 	@echo "Report: results/demo/report.html   Table: results/demo/comparison.csv   Figures: results/demo/figures/"
 
 test: env ## run the tests
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 lint: env ## check style and types
 	ruff check .

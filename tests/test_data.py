@@ -222,7 +222,9 @@ def test_a_file_in_the_cache_of_keras_is_used(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_without_network_and_cache_the_message_says_what_to_put_where(tmp_path, monkeypatch, capfd, name):
-    from hypercurve.training.runtime import keras
+    from hypercurve.training.runtime import configure, keras
+
+    configure(1)
 
     def no_network(*args, **options):
         raise Exception("URL fetch failure on https://example.org: None -- network is unreachable")

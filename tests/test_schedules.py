@@ -8,8 +8,9 @@ from hypercurve.schedules import learning_rates
 
 
 def test_staircase_and_inverse_time_agree_with_keras():
-    from hypercurve.training.runtime import keras
+    from hypercurve.training.runtime import configure, keras
 
+    configure(1)  # tests share a process, and threads cannot be changed once TensorFlow has begun
     steps = range(0, 500, 7)
     staircase = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=20, decay_rate=0.95, staircase=True)
     inverse = keras.optimizers.schedules.InverseTimeDecay(0.1, decay_steps=1, decay_rate=0.3)

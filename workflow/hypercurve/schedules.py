@@ -50,5 +50,6 @@ def decayed(configuration: Configuration, iterations: int, model: str) -> Config
     hyperparameters = resolve(model, configuration)
     if hyperparameters.get("decay_ratio", 1.0) == 1 and hyperparameters.get("decay", 0.0) == 0:
         return configuration
-    rate = float(learning_rates(hyperparameters, iterations, 1)[0])
+    # Finite, as a journal needs; a rate that overflows makes the next step diverge.
+    rate = float(np.nan_to_num(learning_rates(hyperparameters, iterations, 1)[0]))
     return {**configuration, "learning_rate": rate}
