@@ -9,9 +9,11 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/settings.smk"
 include: "rules/data.smk"
 include: "rules/trials.smk"
 include: "rules/search.smk"
+include: "rules/parallel.smk"
 include: "rules/compare.smk"
 include: "rules/figures.smk"
 
@@ -22,6 +24,4 @@ localrules:
 
 rule all:
     input:
-        expand(
-            f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]
-        ),
+        expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),

@@ -2,28 +2,22 @@
 #
 # Every cluster job parses this again, so nothing here imports TensorFlow, pandas or SciPy.
 
-import os
 import sys
 from pathlib import Path
 
-# The package comes from this checkout and the programs from the environment that runs Snakemake, whether it was activated
-# or not; with `--software-deployment-method conda`, a rule's own environment goes before both.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(
-        None, [str(Path(workflow.basedir) / "workflow"), os.environ.get("PYTHONPATH")]
-    )
-)
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+PACKAGE = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
-from hypercurve.config import Experiment
+from hypercurve.launching import set_environment
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, read_experiment
 
+set_environment(PACKAGE)
+
 RESULTS = config["results"]
+RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
+LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
 CODE = {part: code_digest(part) for part in ("runs", "analysis")}
 
 
@@ -37,9 +31,7 @@ def read_experiments(folder):
             problems.append(str(error))
     for name in config["experiments"]:
         if name not in found and not problems:
-            problems.append(
-                f"config/config.yaml: experiments: {folder} has no {name}.yaml"
-            )
+            problems.append(f"config/config.yaml: experiments: {folder} has no {name}.yaml")
     if problems:
         print("\n".join(problems), file=sys.stderr)
         sys.exit(2)
@@ -57,6 +49,20 @@ wildcard_constraints:
     figure="[a-z]+",
 
 
+def only(condition):
+    """A constraint for the wildcard `experiment` of a run's path, so that a rule makes the runs of some methods only.
+
+    It looks ahead at the method, which follows in the path.
+    """
+    pairs = [
+        f"{name}/runs/{method}"
+        for name, experiment in EXPERIMENTS.items()
+        for method, options in experiment.methods.items()
+        if condition(options)
+    ]
+    return f"(?=(?:{'|'.join(pairs)})/)[A-Za-z0-9_-]+" if pairs else "(?!)"
+
+
 def experiment_of(wildcards):
     return EXPERIMENTS[wildcards.experiment]
 
@@ -65,9 +71,7 @@ def setting_of(wildcards):
     """What the runs of a method depend on; the only way from an experiment file to a run's rule."""
     experiment = experiment_of(wildcards)
     if wildcards.method not in experiment.methods:
-        raise ValueError(
-            f"{wildcards.experiment} has no method {wildcards.method}: {', '.join(experiment.methods)}"
-        )
+        raise ValueError(f"{wildcards.experiment} has no method {wildcards.method}: {', '.join(experiment.methods)}")
     return experiment.setting(wildcards.experiment, wildcards.method)
 
 
@@ -87,38 +91,21 @@ def runs_of(name, file="journal.jsonl"):
 
 def figures_of(name):
     experiment = EXPERIMENTS[name]
-    return (
-        list(experiment.figures)
-        if experiment.figures is not None
-        else applicable(experiment)
+    return list(experiment.figures) if experiment.figures is not None else applicable(experiment)
+
+
+def batches_of(wildcards):
+    return experiment_of(wildcards).batches(wildcards.method)
+
+
+def recorded(wildcards):
+    """The batches of a run; empty for a run in one job."""
+    return expand(
+        f"{RUN}/batches/{{batch}}.jsonl",
+        batch=range(batches_of(wildcards)),
+        allow_missing=True,
     )
 
 
-# Resolved settings stand beside the results. They are written from the rules' own parameters, so what is recorded is what
-# Snakemake compared when it decided what to run.
-rule experiment:
-    output:
-        RESULTS + "/{experiment}/experiment.json",
-    log:
-        RESULTS + "/{experiment}/logs/experiment.log",
-    localrule: True
-    conda:
-        "../envs/hypercurve.yaml"
-    params:
-        resolved=lambda w: experiment_of(w).model_dump_json(indent=2),
-    shell:
-        "printf '%s\\n' {params.resolved:q} > {output} 2> {log}"
-
-
-rule setting:
-    output:
-        RESULTS + "/{experiment}/runs/{method}/setting.json",
-    log:
-        RESULTS + "/{experiment}/logs/{method}/setting.log",
-    localrule: True
-    conda:
-        "../envs/hypercurve.yaml"
-    params:
-        resolved=lambda w: setting_of(w).model_dump_json(indent=2),
-    shell:
-        "printf '%s\\n' {params.resolved:q} > {output} 2> {log}"
+def tasks_of(wildcards):
+    return experiment_of(wildcards).methods[wildcards.method].tasks or 1

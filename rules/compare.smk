@@ -6,11 +6,11 @@ rule trials:
         setting=rules.setting.output,
         journal=rules.search.output,
     output:
-        RUN + "/trials.csv",
+        f"{RUN}/trials.csv",
     log:
-        LOG + "/trials.log",
+        f"{LOG}/trials.log",
     benchmark:
-        LOG + "/trials.tsv"
+        f"{LOG}/trials.tsv"
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
@@ -26,20 +26,20 @@ rule compare:
         journals=lambda w: runs_of(w.experiment),
     output:
         report(
-            RESULTS + "/{experiment}/comparison.csv",
+            f"{RESULTS}/{{experiment}}/comparison.csv",
             caption="captions/comparison.rst",
             category="{experiment}",
             labels={"result": "comparison of methods"},
         ),
     log:
-        RESULTS + "/{experiment}/logs/compare.log",
+        f"{RESULTS}/{{experiment}}/logs/compare.log",
     benchmark:
-        RESULTS + "/{experiment}/logs/compare.tsv"
+        f"{RESULTS}/{{experiment}}/logs/compare.tsv"
     conda:
         "../envs/hypercurve.yaml"
     params:
         code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
+        results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve compare {params.results:q} --output {output:q} > {log} 2>&1"
 
@@ -50,19 +50,19 @@ rule budgets:
         journals=lambda w: runs_of(w.experiment),
     output:
         report(
-            RESULTS + "/{experiment}/budgets.csv",
+            f"{RESULTS}/{{experiment}}/budgets.csv",
             caption="captions/budgets.rst",
             category="{experiment}",
             labels={"result": "best at smaller budgets"},
         ),
     log:
-        RESULTS + "/{experiment}/logs/budgets.log",
+        f"{RESULTS}/{{experiment}}/logs/budgets.log",
     benchmark:
-        RESULTS + "/{experiment}/logs/budgets.tsv"
+        f"{RESULTS}/{{experiment}}/logs/budgets.tsv"
     conda:
         "../envs/hypercurve.yaml"
     params:
         code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
+        results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve compare {params.results:q} --at-budgets --output {output:q} > {log} 2>&1"

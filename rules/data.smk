@@ -8,11 +8,11 @@ rule data:
         # a file by path is an input, so that a changed file is prepared again
         lambda w: DATA[w.key].path or [],
     output:
-        directory(RESULTS + "/data/{key}"),
+        directory(f"{RESULTS}/data/{{key}}"),
     log:
-        RESULTS + "/data/logs/{key}.log",
+        f"{RESULTS}/data/logs/{{key}}.log",
     benchmark:
-        RESULTS + "/data/logs/{key}.tsv"
+        f"{RESULTS}/data/logs/{{key}}.tsv"
     wildcard_constraints:
         key="|".join(map(re.escape, DATA)),
     conda:

@@ -7,21 +7,21 @@ rule figure:
         journals=lambda w: runs_of(w.experiment),
     output:
         svg=report(
-            RESULTS + "/{experiment}/figures/{figure}.svg",
+            f"{RESULTS}/{{experiment}}/figures/{{figure}}.svg",
             caption="captions/figure.rst",
             category="{experiment}",
             labels={"result": "{figure}"},
         ),
-        png=RESULTS + "/{experiment}/figures/{figure}.png",
+        png=f"{RESULTS}/{{experiment}}/figures/{{figure}}.png",
     log:
-        RESULTS + "/{experiment}/logs/figure-{figure}.log",
+        f"{RESULTS}/{{experiment}}/logs/figure-{{figure}}.log",
     benchmark:
-        RESULTS + "/{experiment}/logs/figure-{figure}.tsv"
+        f"{RESULTS}/{{experiment}}/logs/figure-{{figure}}.tsv"
     conda:
         "../envs/hypercurve.yaml"
     params:
         code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
+        results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log} 2>&1"
 
@@ -44,19 +44,19 @@ rule report:
         ),
     output:
         report(
-            RESULTS + "/{experiment}/report.html",
+            f"{RESULTS}/{{experiment}}/report.html",
             caption="captions/report.rst",
             category="{experiment}",
             labels={"result": "report"},
         ),
     log:
-        RESULTS + "/{experiment}/logs/report.log",
+        f"{RESULTS}/{{experiment}}/logs/report.log",
     benchmark:
-        RESULTS + "/{experiment}/logs/report.tsv"
+        f"{RESULTS}/{{experiment}}/logs/report.tsv"
     conda:
         "../envs/hypercurve.yaml"
     params:
         code=CODE["analysis"],
-        results=RESULTS + "/{experiment}",
+        results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve report {params.results:q} --output {output:q} > {log} 2>&1"

@@ -1,12 +1,4 @@
-# A run's journal: from recorded batches where there are some, else from a search in one job.
-
-
-def recorded(wildcards):
-    return expand(
-        RUN + "/batches/{batch}.jsonl",
-        batch=range(batches_of(wildcards)),
-        allow_missing=True,
-    )
+# A run's journal: from recorded batches where there are some, else from one process that trains.
 
 
 rule search:
@@ -15,19 +7,19 @@ rule search:
         data=data_folder,
         batches=recorded,
     output:
-        RUN + "/journal.jsonl",
+        f"{RUN}/journal.jsonl",
     log:
-        LOG + "/search.log",
+        f"{LOG}/search.log",
     benchmark:
-        LOG + "/search.tsv"
+        f"{LOG}/search.tsv"
+    wildcard_constraints:
+        experiment=only(lambda method: method.tasks is None and method.population is None),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
         code=CODE["runs"],
-        gather=lambda w, input: (
-            ["--batches", *input.batches] if input.get("batches") else []
-        ),
+        gather=lambda w, input: (["--batches", *input.batches] if input.get("batches") else []),
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} --data {input.data:q}"
         " --output {output:q} {params.gather:q} > {log} 2>&1"

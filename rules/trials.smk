@@ -1,23 +1,16 @@
 # Methods whose trials do not depend on each other: the trials are listed once and trained in batches, a job each, since
 # starting TensorFlow costs seconds. How many batches there are follows from the experiment file.
 
-RUN = RESULTS + "/{experiment}/runs/{method}/{repeat}"
-LOG = RESULTS + "/{experiment}/logs/{method}/{repeat}"
-
-
-def batches_of(wildcards):
-    return experiment_of(wildcards).batches(wildcards.method)
-
 
 rule trial_table:
     input:
         setting=rules.setting.output,
     output:
-        RUN + "/trials.jsonl",
+        f"{RUN}/trials.jsonl",
     log:
-        LOG + "/table.log",
+        f"{LOG}/table.log",
     benchmark:
-        LOG + "/table.tsv"
+        f"{LOG}/table.tsv"
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
@@ -33,11 +26,11 @@ rule batch:
         table=rules.trial_table.output,
         data=data_folder,
     output:
-        RUN + "/batches/{batch}.jsonl",
+        f"{RUN}/batches/{{batch}}.jsonl",
     log:
-        LOG + "/batch-{batch}.log",
+        f"{LOG}/batch-{{batch}}.log",
     benchmark:
-        LOG + "/batch-{batch}.tsv"
+        f"{LOG}/batch-{{batch}}.tsv"
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +122,50 @@ def _search(given: Arguments) -> None:
     from .execution.serial import execute
     from .progress import Progress
     from .reading import read_setting
-    from .run import Run
     from .training import make_trainer
-    from .training.data import load
     from .training.recorded import RecordedTrainer
 
     setting = read_setting(given.setting)
-    dataset = load(given.data)
-    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
-    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
+    if given.tasks is not None or setting.population is not None:
+        _search_together(given, setting)
+        return
+    run, first = _run(given, setting)
     with _journal(given.output, first) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data)
         if given.batches:
             trainer = RecordedTrainer(read_batches(setting, given.repeat, given.batches), live=trainer)
         execute(run, trainer, journal, watch=watch)
+
+
+def _search_together(given: Arguments, setting: Any) -> None:
+    """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
+    from .execution import population, supervised
+    from .execution.comm import communicator, guarded
+    from .progress import Progress
+    from .training import make_trainer
+
+    comm = communicator(given.tasks or 1)
+    with guarded(comm), ExitStack() as stack:
+        run, first = _run(given, setting)
+        trainer = make_trainer(setting, given.data)
+        journal = watch = None
+        if comm.rank == 0:
+            journal = stack.enter_context(_journal(given.output, first))
+            watch = stack.enter_context(Progress())
+        if setting.population is None:
+            supervised.execute(run, trainer, journal, comm, watch=watch)
+        else:
+            population.execute(run, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
+
+
+def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
+    """A run's state, and what the first line of a journal must say for the run to go on from it."""
+    from .run import Run
+    from .training.data import load
+
+    dataset = load(given.data)
+    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
+    return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
 
 
 @contextmanager
@@ -286,6 +316,7 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--batches", type=Path, nargs="+", default=[], help="recorded batches: gather these, train nothing")
+    sub.add_argument("--tasks", type=int, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")

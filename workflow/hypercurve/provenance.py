@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent
 # What can change a table or figure but not a run. All other modules can change a run.
 ANALYSIS = ("analysis",)
 # What can change neither: how a command is called and what is printed meanwhile.
-OUTER = ("cli.py", "progress.py", "reading.py", "problems.py", "provenance.py", "__main__.py")
+OUTER = ("cli.py", "progress.py", "reading.py", "problems.py", "launching.py", "provenance.py", "__main__.py")
 
 
 @cache

@@ -100,7 +100,7 @@ class Run:
         self.cost = CostModel(setting.model, setting.cost, samples)
         self._data = data
         self._scheduler = make_scheduler(setting, repeat, samples)
-        self._points = report_points(setting, samples)
+        self.points = report_points(setting, samples)
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not members that wait for the others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, TrialState] = {}
@@ -138,6 +138,15 @@ class Run:
     def trial(self, number: int) -> Trial:
         """A trial as trainers want it."""
         return Trial(number, self.trials[number].configuration, self.setting.seed, self.repeat)
+
+    def foresee(self, number: int) -> Configuration | None:
+        """The configuration that a trial will have, if it starts, where that is known before its turn."""
+        return self._scheduler.foresee(number) if isinstance(self._scheduler, TrialScheduler) else None
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next point after ``progress`` at which an independent trial may be stopped; 1: none before its end."""
+        assert isinstance(self._scheduler, TrialScheduler)
+        return self._scheduler.next_check(trial, progress)
 
     def budget_left(self, due: Due, seconds: float = 0.0) -> bool:
         """Whether the budget allows the due report, which took ``seconds``."""
@@ -264,7 +273,7 @@ class Run:
                     self._expect(Due(self.time, trial, 0.0))
                 case Continue(trial):
                     state = self.trials[trial]
-                    progress = self._points[state.reports]
+                    progress = self.points[state.reports]
                     self._expect(Due(state.started + state.cost_of.seconds(progress), trial, progress))
                 case Stop(trial):
                     self.trials[trial].status = "stopped"

@@ -160,6 +160,16 @@ class TrialScheduler:
                     self._stopper.failed(trial)
                 return self._refill()
 
+    def foresee(self, trial: int) -> Configuration | None:
+        """The configuration that a trial will have, if it starts, where that is known before its turn."""
+        if not self._searcher.independent or (self._trials is not None and trial >= self._trials):
+            return None
+        return self._searcher.suggest(trial)
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next point after ``progress`` at which the trial may be stopped; 1: none before its end."""
+        return 1.0 if self._stopper is None else self._stopper.next_check(trial, progress)
+
     def _refill(self) -> list[Action]:
         if self._trials is not None and self._next >= self._trials:
             return []

@@ -6,10 +6,12 @@ does that). Only the standard library and the journal module are imported, since
 """
 
 import csv
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ..files import appearing
 from ..journal import JournalError, Line, read_lines
@@ -22,13 +24,32 @@ Status = Literal["running", "completed", "stopped", "failed"]
 Kind = Literal["reported", "completed", "failed"]
 
 
+class Stretch(NamedTuple):
+    """A part of a trial's training under one configuration; only members of populations have more than one.
+
+    Attributes:
+        progress: share of the training from which it holds.
+        configuration: the hyperparameters; a schedule of theirs counts from here.
+        donor: the member whose weights and hyperparameters were copied; None at the start.
+        at: share of training at which the donor's state was taken: as it arrived there, before it copied anybody itself.
+        generation: the member's reports before it, which is the number of the evolution step.
+    """
+
+    progress: float
+    configuration: "Mapping[str, Value]"
+    donor: int | None = None
+    at: float = 0.0
+    generation: int = 0
+
+
 @dataclass(slots=True)
 class TrialRecord:
     """One trial.
 
     Attributes:
         number: from 0.
-        configuration: its hyperparameters; inactive ones are absent.
+        configuration: its hyperparameters, for a member of a population those that it had at its end; inactive ones are
+            absent.
         started: virtual time of its start.
         status: how it ended; ``running`` only while reading.
         progress: share of the training done, in [0, 1].
@@ -36,7 +57,9 @@ class TrialRecord:
         seconds: computing seconds (training and evaluation).
         cost: virtual seconds.
         curve: (progress, metrics) of every report.
-        reason: why it failed.
+        reason: why it failed; None again once it has been revived.
+        reports: how many reports, completions and failures it has had.
+        history: what it trained under, in order; a copy begins a new stretch.
     """
 
     number: int
@@ -49,14 +72,19 @@ class TrialRecord:
     cost: float = 0.0
     curve: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
     reason: str | None = None
+    reports: int = 0
+    history: list[Stretch] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.history:
+            self.history.append(Stretch(0.0, self.configuration))
 
     def performance(self, objective: str) -> float | None:
         """The objective's value at the end, given its key (``val_accuracy``); None if the trial did not get there."""
         return self.metrics.get(objective)
 
 
-@dataclass(frozen=True, slots=True)
-class EventRecord:
+class EventRecord(NamedTuple):
     """One report, completion or failure, in the journal's order.
 
     Attributes:
@@ -65,6 +93,9 @@ class EventRecord:
         progress: share of its training.
         time: virtual time.
         seconds: computing seconds since the trial's last report.
+        overhead: seconds of compilation and initialisation beside them.
+        worker: who trained; None if the journal does not say.
+        at: when that ended, in seconds since 1970; None if the journal does not say.
     """
 
     kind: Kind
@@ -72,6 +103,14 @@ class EventRecord:
     progress: float
     time: float
     seconds: float
+    overhead: float = 0.0
+    worker: int | None = None
+    at: float | None = None
+
+    @property
+    def began(self) -> float | None:
+        """When the training for this report began, in seconds since 1970."""
+        return None if self.at is None else self.at - self.seconds - self.overhead
 
 
 @dataclass(slots=True)
@@ -88,8 +127,6 @@ class RunRecord:
         best: the chosen trial's number; None if no trial completed.
         test: the chosen trial's metrics on the test set, as ``test_...``; empty if there are none.
         reason: why the run ended: ``finished``, ``seconds`` or ``samples``.
-        first: when the first report's training began, in seconds since 1970; None without reports.
-        last: when the last report came.
     """
 
     experiment: str
@@ -103,8 +140,6 @@ class RunRecord:
     best: int | None = None
     test: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
-    first: float | None = None
-    last: float | None = None
 
     @property
     def chosen(self) -> TrialRecord | None:
@@ -134,7 +169,9 @@ class RunRecord:
         including what the jobs waited in between; likewise a resumed run includes its pause. Starting up, reading data
         and the final test are not included. A replay keeps the clock of the run that it replays.
         """
-        return None if self.first is None or self.last is None else self.last - self.first
+        began = [event.began for event in self.events if event.began is not None]
+        ended = [event.at for event in self.events if event.at is not None]
+        return max(ended) - min(began) if ended else None
 
     def count(self, status: Status) -> int:
         """How many trials ended so."""
@@ -148,6 +185,23 @@ def read_run(path: Path) -> RunRecord:
         JournalError: the journal is damaged, or its run has not ended; the message names the file and, where there is
             one, the line.
     """
+    with _no_collection():
+        return _read(path)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection, which takes more than half the time of reading a long journal, and finds nothing."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _read(path: Path) -> RunRecord:
     lines, _ = read_lines(path)
     if not lines:
         raise JournalError(f"{path}: is empty: its run has not begun")
@@ -191,13 +245,26 @@ def _take(run: RunRecord | None, line: Line) -> RunRecord:
     elif event != "started":
         raise ValueError(f"unknown event {event!r}")
     for action in line.get("then", ()):
+        if "continue" in action:
+            continue
         if "start" in action:
             number = int(action["start"])
             started = float(line.get("time", 0.0))
             run.trials[number] = TrialRecord(number, dict(action["configuration"]), started)
         elif "stop" in action:
             run.trials[action["stop"]].status = "stopped"
+        elif "copy" in action:
+            _copied(run.trials[action["copy"]], run.trials[action["from"]].number, action)
     return run
+
+
+def _copied(trial: TrialRecord, donor: int, action: Mapping[str, Any]) -> None:
+    """Go on as a copy; a member that had failed is running again."""
+    trial.configuration = dict(action["configuration"])
+    trial.history.append(
+        Stretch(trial.progress, trial.configuration, donor, float(action["at"]), generation=trial.reports)
+    )
+    trial.status, trial.reason = "running", None
 
 
 def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
@@ -206,7 +273,14 @@ def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
     progress = 1.0 if kind == "completed" else float(line["progress"])
     time = float(line["time"])
     seconds = float(wall.get("seconds", 0.0))
-    run.events.append(EventRecord(kind, trial.number, progress, time, seconds))
+    at = wall.get("at")
+    overhead = float(wall.get("overhead", 0.0))
+    run.events.append(
+        EventRecord(
+            kind, trial.number, progress, time, seconds, overhead, wall.get("worker"), None if at is None else float(at)
+        )
+    )
+    trial.reports += 1
     trial.progress = progress
     trial.seconds += seconds
     trial.cost = time - trial.started
@@ -217,15 +291,13 @@ def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
         trial.curve.append((progress, metrics))
         if kind == "completed":
             trial.status, trial.metrics = "completed", metrics
-    if "at" in wall:
-        at = float(wall["at"])
-        began = at - seconds - float(wall.get("overhead", 0.0))
-        run.first = began if run.first is None else min(run.first, began)
-        run.last = at if run.last is None else max(run.last, at)
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items()}
+def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    for value in metrics.values():
+        if type(value) is not float:  # a whole number, or no number at all
+            return {name: float(value) for name, value in metrics.items()}
+    return metrics
 
 
 def _say(error: Exception) -> str:
@@ -237,7 +309,8 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
 
     The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped
     or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
-    read back as exactly what they were.
+    read back as exactly what they were. Hyperparameters of a population's member are those that it had at its end, as
+    they were set when it last copied.
     """
     names = setting.space.names
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

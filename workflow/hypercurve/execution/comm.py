@@ -50,13 +50,17 @@ COURTESY = 0.5
 class Tag(IntEnum):
     """What a message is."""
 
-    # a search, to the supervisor
-    REPORTS = 1  # fixed layout, any number of reports
-    DETAIL = 2  # a report that does not fit the layout, as UTF-8 JSON
-    TESTED = 3  # metrics on the test set, as UTF-8 JSON
+    # a search, to the supervisor; layouts in `wire`
+    REPORTS = 1  # any number of reports
+    DETAIL = 2  # a report that does not fit the layout, as JSON
+    TESTED = 3  # metrics on the test set, as JSON
+    LEFT = 4  # the last message of a worker
     # a search, to a worker
-    START = 11  # a trial: fixed layout, and its configuration as UTF-8 JSON
-    COMMAND = 12  # fixed layout: go on, stop, release, test, end
+    START = 11  # train a trial
+    GO = 12  # a trial may go on to a later point
+    RELEASE = 13  # a trial is over
+    TEST = 14  # measure the chosen trial on the test set
+    LEAVE = 15  # the run is over
     # a population
     FITNESS = 21
     EVOLVE = 22
@@ -108,8 +112,8 @@ def communicator(tasks: int) -> Comm:
     if comm.size == tasks:
         return comm
     error = UserError(
-        f"started as {comm.size} MPI process{'es' * (comm.size != 1)} where {tasks} were asked for: the launcher and the MPI "
-        f"library do not fit. Start it with the mpiexec that stands beside this Python ({_mpiexec()} -n {tasks} ...); on "
+        f"started as {comm.size} MPI process{'es' * (comm.size != 1)} where {tasks} were asked for: the launcher and the "
+        f"MPI library do not fit. Start it with the mpiexec that stands beside this Python ({_mpiexec()} -n {tasks} ...); on "
         "Slurm, with `srun --mpi=pmix`, if the library has PMIx (`srun --mpi=list` shows what Slurm has). An MPI that does "
         "not understand its launcher sees single processes"
     )

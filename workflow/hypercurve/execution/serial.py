@@ -5,15 +5,13 @@ it is a replay. Trials that are going at once (``slots``) are open sessions that
 """
 
 import time
-from collections.abc import Callable
 
 from ..journal import Journal
-from ..run import Run
-from ..scheduling import Completed, Started
+from ..run import Due, Run
+from ..scheduling import Completed, Event
 from ..training.base import Session, Snapshot, Trainer
-from .judging import advance
-
-Watch = Callable[[Run], None]
+from .driving import Watch, drive, trained_again
+from .judging import Wall, advance
 
 
 def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, watch: Watch = lambda _: None) -> None:
@@ -29,59 +27,48 @@ def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, wa
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
         journal.append(run.begin({"at": time.time()}))
-    sessions: dict[int, Session] = {}
-    best: tuple[int, Snapshot] | None = None
-
-    while run.ended is None:
-        due = run.due()
-        if due is None:
-            journal.append(run.end("finished", {"at": time.time()}))
-            break
-        samples = run.setting.budget.kind == "samples"
-        if samples and not run.budget_left(due):
-            journal.append(run.end("samples", {"at": time.time()}))
-            break
-        if due.progress == 0:
-            journal.append(run.step(Started(due.trial), {"worker": worker, "at": time.time()}))
-            continue
-        event, wall, session = advance(
-            lambda number=due.trial: _session(run, trainer, sessions, number),  # type: ignore[misc]
-            due.trial,
-            due.progress,
-            run.setting.objective.key,
-            worker,
-        )
-        if not run.budget_left(due, wall["seconds"]):
-            journal.append(run.end("seconds", {"at": time.time()}))
-            break
-        journal.append(run.step(event, wall))
-        if (
-            isinstance(event, Completed)
-            and run.best is not None
-            and run.best.number == due.trial
-            and session is not None
-        ):
-            best = (due.trial, session.snapshot())
-        if run.trials[due.trial].status != "running":
-            sessions.pop(due.trial, None)
-        watch(run)
-
+    sessions = _Sessions(run, trainer, worker, watch)
+    drive(run, sessions, journal.append)
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
-        if best is None or best[0] != trial.number:  # chosen before the last resume: train it again, from its seed
-            session = trainer.open(trial)
-            for point in run.setting.training.accumulation_points:
-                session.advance(point)
-            best = (trial.number, session.snapshot())
-        journal.append(run.test(trainer.test(trial, best[1]), {"at": time.time()}))
+        best = sessions.best if sessions.best_trial == trial.number else trained_again(run, trainer)
+        assert best is not None
+        journal.append(run.test(trainer.test(trial, best), {"at": time.time()}))
     watch(run)
 
 
-def _session(run: Run, trainer: Trainer, sessions: dict[int, Session], number: int) -> Session:
-    """The trial's session; after a resume it is trained again to where its journal stands."""
-    if number not in sessions:
-        session = trainer.open(run.trial(number))
-        for point, _ in run.trials[number].curve:
-            session.advance(point)
-        sessions[number] = session
-    return sessions[number]
+class _Sessions:
+    """The open sessions of a run."""
+
+    def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch):
+        self.worker = worker
+        self.best_trial: int | None = None
+        self.best: Snapshot | None = None
+        self._run, self._trainer, self._watch = run, trainer, watch
+        self._open: dict[int, Session] = {}
+
+    def due(self) -> Due | None:
+        return self._run.due()
+
+    def report(self, due: Due) -> tuple[Event, Wall]:
+        event, wall, _ = advance(
+            lambda: self._session(due.trial), due.trial, due.progress, self._run.setting.objective.key, self.worker
+        )
+        return event, wall
+
+    def decided(self, event: Event) -> None:
+        run, number = self._run, event.trial
+        if isinstance(event, Completed) and run.best is not None and run.best.number == number:
+            self.best_trial, self.best = number, self._open[number].snapshot()
+        if run.trials[number].status != "running":
+            self._open.pop(number, None)
+        self._watch(run)
+
+    def _session(self, number: int) -> Session:
+        """The trial's session; after a resume it is trained again to where its journal stands."""
+        if number not in self._open:
+            session = self._trainer.open(self._run.trial(number))
+            for point, _ in self._run.trials[number].curve:
+                session.advance(point)
+            self._open[number] = session
+        return self._open[number]

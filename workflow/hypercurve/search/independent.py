@@ -11,6 +11,8 @@ class RandomSearch:
     are compared on equal draws.
     """
 
+    independent = True
+
     def __init__(self, space: Space, seed: int, repeat: int):
         self._space, self._seed, self._repeat = space, seed, repeat
 
@@ -26,6 +28,8 @@ class GridSearch:
         points: points on each continuous axis that does not name its own number.
     """
 
+    independent = True
+
     def __init__(self, space: Space, points: int):
         self._configurations = space.grid(points)
 
@@ -36,6 +40,8 @@ class GridSearch:
 
 class SobolSearch:
     """A scrambled Sobol sequence (Sobol 1967, Owen 1998), scrambled anew in each repeat."""
+
+    independent = True
 
     def __init__(self, space: Space, seed: int, repeat: int):
         self._space = space

@@ -26,6 +26,14 @@ class Stopper(Protocol):
         """A trial has reached an accumulation point in (0, 1)."""
         ...
 
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next point after ``progress`` at which the trial may be stopped, as far as is known; 1: it goes to its end.
+
+        Up to there its training will not be in vain, so executors train it ahead of decisions. Asked of trials that
+        have not started as well.
+        """
+        ...
+
     def completed(self, trial: int, loss: float, performance: float) -> None:
         """A trial has trained to its end."""
         ...

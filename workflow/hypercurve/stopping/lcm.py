@@ -117,6 +117,12 @@ class LearningCurveMatching:
             return Decision.STOP
         return Decision.CONTINUE
 
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next check point, or the end in the accumulation stage."""
+        if trial in self._curves and trial not in self._checked:
+            return 1.0
+        return min((point for point in self._check_points if point > progress), default=1.0)
+
     def completed(self, trial: int, loss: float, performance: float) -> None:
         """Add a complete training to the record."""
         curve = self._curves[trial]

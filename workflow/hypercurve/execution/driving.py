@@ -1,0 +1,71 @@
+"""What all executors of independent trials have in common: taking reports in order until the run ends.
+
+Where reports come from, and what becomes of decisions, is the part of a :class:`Source`.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ..journal import Line
+from ..run import Due, Run
+from ..scheduling import Event, Started
+from ..training.base import Snapshot, Trainer
+from .judging import Wall
+
+Watch = Callable[[Run], None]
+
+
+class Source(Protocol):
+    """Where reports come from."""
+
+    worker: int
+
+    def due(self) -> Due | None:
+        """The report to take next; None: no trial is going."""
+        ...
+
+    def report(self, due: Due) -> tuple[Event, Wall]:
+        """That report, waited for or trained for."""
+        ...
+
+    def decided(self, event: Event) -> None:
+        """An event has been taken and decided on: carry out what the run now says of its trial."""
+        ...
+
+
+def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
+    """Take reports until the run ends.
+
+    Args:
+        run: a run that has begun.
+        source: where its reports come from.
+        write: takes the journal's lines; called before the line's actions are carried out.
+    """
+    samples, seconds = (run.setting.budget.kind == kind for kind in ("samples", "seconds"))
+    while run.ended is None:
+        due = source.due()
+        if due is None:
+            write(run.end("finished", {"at": time.time()}))
+        elif samples and not run.budget_left(due):
+            write(run.end("samples", {"at": time.time()}))
+        elif due.progress == 0:
+            event: Event = Started(due.trial)
+            write(run.step(event, {"worker": source.worker, "at": time.time()}))
+            source.decided(event)
+        else:
+            event, wall = source.report(due)
+            if seconds and not run.budget_left(due, wall["seconds"]):
+                write(run.end("seconds", {"at": time.time()}))
+                return
+            write(run.step(event, wall))
+            source.decided(event)
+
+
+def trained_again(run: Run, trainer: Trainer) -> Snapshot:
+    """The chosen trial's network, trained from its seed: it was chosen before the last resume."""
+    assert run.best is not None
+    session = trainer.open(run.trial(run.best.number))
+    for point in run.points:
+        session.advance(point)
+    return session.snapshot()
