@@ -11,7 +11,7 @@ rule experiment:
     params:
         resolved=lambda w: experiment_of(w).model_dump_json(),
     shell:
-        "printf '%s' {params.resolved:q} | python -m json.tool --indent 2 - {output:q} 2> {log}"
+        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2 - {output:q} 2> {log}"
 
 
 rule setting:
@@ -25,4 +25,4 @@ rule setting:
     params:
         resolved=lambda w: setting_of(w).model_dump_json(),
     shell:
-        "printf '%s' {params.resolved:q} | python -m json.tool --indent 2 - {output:q} 2> {log}"
+        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2 - {output:q} 2> {log}"

@@ -59,7 +59,7 @@ def encode(line: Line) -> bytes:
 class Journal:
     """A journal open for appending.
 
-    Each line goes to the operating system in one write before what it decides takes effect, so that killing the process
+    Lines go to the operating system in one write before what they decide takes effect, so that killing the process
     loses at most a half-written last line. It is not forced to the disk: after a power cut the last seconds may be missing,
     and are run again.
 
@@ -78,10 +78,23 @@ class Journal:
             self.lines, end = read_lines(path)
             os.truncate(path, end)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        self._added: list[bytes] = []
 
     def append(self, line: Line) -> None:
         """Write one line."""
-        raw = encode(line)
+        self.add(line)
+        self.flush()
+
+    def add(self, line: Line) -> None:
+        """Take a line that the next :meth:`flush` writes."""
+        self._added.append(encode(line))
+
+    def flush(self) -> None:
+        """Write the lines that were added, in one piece."""
+        if not self._added:
+            return
+        raw = b"".join(self._added)
+        self._added.clear()
         try:
             written = os.write(self._file, raw)
         except OSError as error:

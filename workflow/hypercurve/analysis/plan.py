@@ -11,16 +11,31 @@ def applicable(experiment: Experiment) -> list[str]:
     """The figures that fit an experiment, in the order of its report.
 
     ``best`` and ``curves`` always fit; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
-    grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way.
+    grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way;
+    ``population`` and ``fitness`` where a method is a population; ``timeline`` where trials go on at once. ``traits`` is
+    drawn only for experiments that ask for it.
     """
     figures = ["best", "curves"]
     if experiment.budget.at:
         figures.append("budgets")
     if grid_method(experiment) is not None:
         figures.append("grid")
-    if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in experiment.methods):
+    searches = [name for name, method in experiment.methods.items() if method.population is None]
+    if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in searches):
         figures.append("schedules")
+    if populations(experiment):
+        figures += ["population", "fitness"]
+    if any(
+        method.population is not None or (method.tasks or 1) > 1 or method.slots > 1
+        for method in experiment.methods.values()
+    ):
+        figures.append("timeline")
     return figures
+
+
+def populations(experiment: Experiment) -> list[str]:
+    """The methods that are populations."""
+    return [name for name, method in experiment.methods.items() if method.population is not None]
 
 
 def grid_method(experiment: Experiment) -> str | None:

@@ -40,12 +40,12 @@ def advance(
         raise
     except TrialFailed as failure:
         reason, report, session = failure.reason, failure.report or Report(progress, {}), None
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a model may well call sys.exit
         wall = {
             "seconds": time.perf_counter() - began,
             "worker": worker,
             "at": time.time(),
-            "traceback": traceback.format_exc(),
+            "traceback": _printable(traceback.format_exc()),
         }
         return Failed(trial, progress, _in_a_line(error)), wall, None
     if report.wall is not None:
@@ -69,6 +69,11 @@ def _diverged(report: Report, objective: str) -> str | None:
     return None
 
 
-def _in_a_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
+def _printable(text: str) -> str:
+    """Text that is UTF-8: names of files may hold lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _in_a_line(error: BaseException) -> str:
+    text = _printable(str(error)).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

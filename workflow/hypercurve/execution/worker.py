@@ -112,7 +112,7 @@ class Worker:
         going = self._going[number]
         point = going.done
         event, wall, session = advance(
-            lambda: going.session or self._open(going), number, self.points[point], self._objective.key, self.rank
+            lambda: self._session(going), number, self.points[point], self._objective.key, self.rank
         )
         going.done += 1
         if session is None or isinstance(event, Completed):
@@ -127,12 +127,13 @@ class Worker:
         """Measure the best trial's network on the test set."""
         return dict(self._trainer.test(*self._kept[number]))
 
-    def _open(self, going: Going) -> Session:
-        session = self._trainer.open(going.trial)
-        for point in self.points[: going.done]:
-            session.advance(point)
-        going.session = session
-        return session
+    def _session(self, going: Going) -> Session:
+        if going.session is None:
+            session = self._trainer.open(going.trial)
+            for point in self.points[: going.done]:
+                session.advance(point)
+            going.session = session
+        return going.session
 
     def _keep(self, trial: Trial, session: Session, performance: float) -> None:
         """Keep a network until it is known whether it is the best; one that is worse than the best of this rank is not."""
