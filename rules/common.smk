@@ -89,6 +89,17 @@ def runs_of(name, file="journal.jsonl"):
     )
 
 
+def members_of(name):
+    """The tables of an experiment's populations."""
+    experiment = EXPERIMENTS[name]
+    populations = [method for method, options in experiment.methods.items() if options.population is not None]
+    return expand(
+        f"{RESULTS}/{name}/runs/{{method}}/{{repeat}}/members.csv",
+        method=populations,
+        repeat=range(experiment.repeats),
+    )
+
+
 def figures_of(name):
     experiment = EXPERIMENTS[name]
     return list(experiment.figures) if experiment.figures is not None else applicable(experiment)

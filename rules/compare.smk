@@ -4,7 +4,7 @@
 rule trials:
     input:
         setting=rules.setting.output,
-        journal=rules.search.output,
+        journal=f"{RUN}/journal.jsonl",
     output:
         f"{RUN}/trials.csv",
     log:
@@ -18,6 +18,27 @@ rule trials:
         code=CODE["analysis"],
     shell:
         "hypercurve trials {input.setting:q} {input.journal:q} --output {output:q} > {log} 2>&1"
+
+
+rule members:
+    input:
+        setting=rules.setting.output,
+        journal=f"{RUN}/journal.jsonl",
+    output:
+        members=f"{RUN}/members.csv",
+        schedule=f"{RUN}/schedule.csv",
+        lineage=f"{RUN}/lineage.csv",
+    log:
+        f"{LOG}/members.log",
+    benchmark:
+        f"{LOG}/members.tsv"
+    localrule: True
+    conda:
+        "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+    shell:
+        "hypercurve members {input.setting:q} {input.journal:q} --output {output.members:q} > {log} 2>&1"
 
 
 rule compare:
@@ -65,4 +86,28 @@ rule budgets:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve compare {params.results:q} --at-budgets --output {output:q} > {log} 2>&1"
+        "hypercurve compare {params.results:q} --table budgets --output {output:q} > {log} 2>&1"
+
+
+rule traits:
+    input:
+        experiment=rules.experiment.output,
+        journals=lambda w: runs_of(w.experiment),
+    output:
+        report(
+            f"{RESULTS}/{{experiment}}/traits.csv",
+            caption="captions/traits.rst",
+            category="{experiment}",
+            labels={"result": "traits of the methods"},
+        ),
+    log:
+        f"{RESULTS}/{{experiment}}/logs/traits.log",
+    benchmark:
+        f"{RESULTS}/{{experiment}}/logs/traits.tsv"
+    conda:
+        "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=lambda w, input: Path(str(input.experiment)).parent,
+    shell:
+        "hypercurve compare {params.results:q} --table traits --output {output:q} > {log} 2>&1"

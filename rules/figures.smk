@@ -30,13 +30,15 @@ rule report:
     input:
         captions=expand(
             f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "report"],
+            name=["figure", "comparison", "budgets", "traits", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
         trials=lambda w: runs_of(w.experiment, "trials.csv"),
+        members=lambda w: members_of(w.experiment),
         comparison=rules.compare.output,
         budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
+        traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
         figures=lambda w: expand(
             rules.figure.output.svg,
             figure=figures_of(w.experiment),

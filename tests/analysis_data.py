@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypercurve.config import Experiment
 from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal
 from hypercurve.run import Run
+from hypercurve.scheduling import Completed, Event, Failed, Reported, Started
 from hypercurve.seeding import generator
 from hypercurve.training.base import Report, Snapshot, Trial, TrialFailed
 
@@ -154,3 +155,71 @@ def time_experiment() -> Experiment:
             "lcm": {"search": "random", "stop": {"lcm": {"split": 0.1, "configurations": 100}}},
         },
     )
+
+
+def population_experiment(members: int = 10, **changes: Any) -> Experiment:
+    """The slides' population beside random search."""
+    options = {
+        "members": members,
+        "every": 200,
+        "explore": {"learning_rate": {"factors": [0.8, 1.2]}, "decay_ratio": {"uniform_factor": [0.9, 1.1]}},
+    }
+    return experiment(
+        model="mlp",
+        space={
+            "learning_rate": {"uniform": [0.0001, 0.2]},
+            "decay_ratio": {"uniform": [0.99, 1.0]},
+            "decay_every": 20,
+            "batch_size": 32,
+            "epochs": 5,
+        },
+        budget={"trials": members},
+        **{"repeats": 2, "baseline": None, "methods": {"pbt": {"population": options}}} | changes,
+    )
+
+
+Metrics = Callable[[int, int, float], float]
+"""Of a member, its report (from 1) and its progress, the fitness; NaN: it diverges."""
+
+
+def drive(chosen: Experiment, method: str, repeat: int, path: Path, fitness: Metrics, *, samples: int) -> RunRecord:
+    """A population's run with made-up fitness, on three workers with a made-up clock."""
+    run = Run(chosen.setting("example", method), repeat, samples=samples, data="0123456789abcdef")
+    lines = [run.begin({"at": 0.0})]
+    reports: dict[int, int] = {}
+    while (due := run.due()) is not None:
+        worker = due.trial % 3
+        if due.progress == 0:
+            lines.append(run.step(Started(due.trial), {"worker": worker, "at": 0.0}))
+            continue
+        number = reports[due.trial] = reports.get(due.trial, 0) + 1
+        wall = {"seconds": 0.6, "overhead": 0.1, "worker": worker, "at": number + 0.3 * worker}
+        value = fitness(due.trial, number, due.progress)
+        metrics = {"loss": 2.3 * (1.01 - value), "val_accuracy": value, "val_loss": 1.01 - value}
+        event: Event
+        if math.isnan(value):
+            event = Failed(due.trial, due.progress, "diverged: loss is nan")
+        elif due.progress < 1:
+            event = Reported(due.trial, due.progress, metrics)
+        else:
+            event = Completed(due.trial, metrics)
+        lines.append(run.step(event, wall))
+    lines.append(run.end("finished"))
+    if run.best is not None and run.best.performance is not None:
+        lines.append(run.test({"test_accuracy": run.best.performance - 0.01, "test_loss": 0.1}))
+    with Journal(path) as journal:
+        for line in lines:
+            journal.append(line)
+    return read_run(path)
+
+
+def pretended_fitness(seed: int, failing: float = 0.01) -> Metrics:
+    """Fitness that grows, with luck and mishaps."""
+
+    def value(member: int, number: int, progress: float) -> float:
+        rng = generator(seed, 0, "fitness", member, number)
+        if rng.random() < failing:
+            return math.nan
+        return round(0.95 - 0.8 * math.exp(-6 * progress) + 0.01 * rng.standard_normal(), 4)
+
+    return value

@@ -272,6 +272,9 @@ class TestFigures:
             (analysis_data.time_experiment(), ["best", "curves", "budgets"]),
             (analysis_data.grid_experiment(), ["best", "curves", "grid"]),
             (analysis_data.schedules_experiment(), ["best", "curves", "schedules"]),
+            (analysis_data.population_experiment(), ["best", "curves", "population", "fitness", "timeline"]),
+            (experiment(methods={"random": {"search": "random", "slots": 2}}), ["best", "curves", "timeline"]),
+            (experiment(methods={"random": {"search": "random", "tasks": 4}}), ["best", "curves", "timeline"]),
         ],
     )
     def test_that_fit(self, chosen: Experiment, expected: list[str]) -> None:
@@ -315,7 +318,7 @@ class TestFigures:
     def test_render(self, case: str, tmp_path: Path) -> None:
         chosen, trainer = self.CASES[case]
         runs = run_all(chosen, tmp_path, **trainer)
-        for name in applicable(chosen):
+        for name in applicable(chosen) + ([] if chosen.repeats == 1 else ["traits", "timeline"]):
             svg, png = tmp_path / f"{name}.svg", tmp_path / f"{name}.png"
             figures.save(figures.FIGURES[name](chosen, runs), svg, png)
             assert png.read_bytes().startswith(b"\x89PNG")

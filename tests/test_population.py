@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hypercurve.config import Experiment, Exploit, Setting
 from hypercurve.cost import CostModel, report_points
-from hypercurve.journal import Line, without_wall
+from hypercurve.journal import Line
 from hypercurve.population import PopulationScheduler, evolution, evolve
 from hypercurve.population.evolution import donors, quartile, ranking
 from hypercurve.run import Run
@@ -375,4 +375,3 @@ def test_folding_a_journal_reproduces_the_run(metrics: dict[tuple[int, int], flo
     for trial in run.trials.values():  # schedule and lineage are all in the journal
         last = [a["configuration"] for a in (*starts, *copies) if trial.number in (a.get("start"), a.get("copy"))][-1]
         assert trial.configuration == last
-    assert [without_wall(line) for line in lines][0]["event"] == "run"

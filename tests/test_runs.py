@@ -23,7 +23,7 @@ from hypercurve.training.synthetic import SyntheticTrainer
 
 
 def setting(**changes: object) -> Setting:
-    method = {key: changes.pop(key) for key in ("search", "stop", "slots") if key in changes}
+    method = {key: changes.pop(key) for key in ("search", "stop", "slots", "order") if key in changes}
     experiment = Experiment.model_validate(
         {
             "data": {"name": "digits"},

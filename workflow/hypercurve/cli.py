@@ -19,6 +19,9 @@ from .files import write_text
 
 Arguments = argparse.Namespace
 
+# As in config.Figure, which a test compares: importing it would cost every command a third of a second.
+FIGURES = ("best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
@@ -210,12 +213,24 @@ def _trials(given: Arguments) -> None:
     write_trials(read_run(given.journal), read_setting(given.setting), given.output)
 
 
+def _members(given: Arguments) -> None:
+    from .analysis import lineage, tables
+    from .analysis.records import read_run
+    from .reading import read_setting
+
+    run, setting = read_run(given.journal), read_setting(given.setting)
+    tables.write(lineage.members(run, setting), given.output)
+    tables.write(lineage.schedule(run, setting), given.output.with_name("schedule.csv"))
+    tables.write(lineage.lineage(run, setting), given.output.with_name("lineage.csv"))
+
+
 def _compare(given: Arguments) -> None:
     from .analysis import tables
+    from .analysis.traits import traits
 
     experiment, runs = _runs(given)
-    table = tables.at_budgets if given.at_budgets else tables.comparison
-    tables.write(table(experiment, runs), given.output)
+    kinds = {"comparison": tables.comparison, "budgets": tables.at_budgets, "traits": traits}
+    tables.write(kinds[given.table](experiment, runs), given.output)
 
 
 def _figure(given: Arguments) -> None:
@@ -324,14 +339,25 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("journal", type=Path, help="the run's journal")
     output(sub, "CSV file to write")
 
+    sub = add("members", _members, "write a population's tables: members, and beside it schedule.csv and lineage.csv",
+              "setting.json journal.jsonl -o members.csv")
+    sub.add_argument("setting", type=Path, help="the method's setting")
+    sub.add_argument("journal", type=Path, help="the run's journal")
+    output(sub, "CSV file to write")
+
     sub = add("compare", _compare, "write an experiment's comparison of methods", "results/demo -o comparison.csv")
     sub.add_argument("results", type=Path, help="the experiment's results folder")
-    sub.add_argument("--at-budgets", action="store_true", help="the best results at the experiment's smaller budgets instead")
+    sub.add_argument(
+        "--table",
+        choices=("comparison", "budgets", "traits"),
+        default="comparison",
+        help="methods compared; best results at the smaller budgets; or what the methods are like (default: comparison)",
+    )
     output(sub, "CSV file to write")
 
     sub = add("figure", _figure, "draw a figure of an experiment", "results/demo best -o best.svg")
     sub.add_argument("results", type=Path, help="the experiment's results folder")
-    sub.add_argument("figure", help="best, curves, grid, schedules or budgets")
+    sub.add_argument("figure", choices=FIGURES, metavar="FIGURE", help=", ".join(FIGURES))
     output(sub, "SVG file to write; a PNG file of the same name appears beside it")
 
     sub = add("report", _report, "write an experiment's report", "results/demo -o report.html")

@@ -352,6 +352,9 @@ class Method(Model):
         return self
 
 
+Figure = Literal["best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits"]
+
+
 class Setting(Model):
     """Everything that one method's runs depend on, and nothing else: what a run reads and its journal names."""
 
@@ -424,7 +427,7 @@ class Experiment(Model):
     """The virtual cost of training."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """The methods, by name."""
-    figures: tuple[Literal["best", "curves", "grid", "schedules", "budgets"], ...] | None = None
+    figures: tuple[Figure, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
     @field_validator("model", mode="before")

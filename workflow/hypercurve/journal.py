@@ -102,6 +102,10 @@ class Journal:
         if written != len(raw):  # a disk that became full: do not go on as if the line were there
             raise JournalError(f"{self.path}: cannot be written: the disk is full")
 
+    def sync(self) -> None:
+        """Force to the disk what was written."""
+        os.fsync(self._file)
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from .config import Setting
 from .cost import CostModel, TrialCost, report_points, step_at
 from .journal import JournalError, Line, without_wall
-from .population import PopulationScheduler
+from .population import Move, PopulationScheduler
 from .scheduling import (
     Action,
     Completed,
@@ -143,6 +143,10 @@ class Run:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
         return self._scheduler.foresee(number) if isinstance(self._scheduler, TrialScheduler) else None
 
+    def upcoming(self) -> list[Move]:
+        """Copies that members of a population make at their next report: :meth:`PopulationScheduler.upcoming`."""
+        return self._scheduler.upcoming() if isinstance(self._scheduler, PopulationScheduler) else []
+
     def next_check(self, trial: int, progress: float) -> float:
         """The next point after ``progress`` at which an independent trial may be stopped; 1: none before its end."""
         assert isinstance(self._scheduler, TrialScheduler)
@@ -229,12 +233,7 @@ class Run:
                 again = self._take(number, line)
             except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
                 raise JournalError(f"{where}: does not follow from the lines before it ({error!r})") from None
-            if without_wall(again) != without_wall(line):
-                keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
-                raise JournalError(
-                    f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} "
-                    f"where the settings and the lines before it lead to {_short(again.get(keys[0]))}"
-                )
+            check_line(again, line, where, "the settings and the lines before it lead")
 
     def _take(self, number: int, line: Line) -> Line:
         wall = line.get("wall")
@@ -290,6 +289,25 @@ class Run:
     def _expect(self, due: Due) -> None:
         self._waiting[due.trial] = due
         heapq.heappush(self._queue, due)
+
+
+def check_line(again: Line, line: Line, where: str, why: str) -> None:
+    """Compare a journal's line with what it should be, outside ``wall``.
+
+    Args:
+        again: what it should be.
+        line: what it is.
+        where: file and line number, for the message.
+        why: what ``again`` comes from, for the message: "... lead".
+
+    Raises:
+        JournalError: they differ.
+    """
+    if without_wall(again) != without_wall(line):
+        keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
+        raise JournalError(
+            f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} where {why} to {_short(again.get(keys[0]))}"
+        )
 
 
 def make_scheduler(setting: Setting, repeat: int, samples: int) -> Scheduler:

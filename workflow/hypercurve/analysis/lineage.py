@@ -23,14 +23,14 @@ class Line(NamedTuple):
 
     Attributes:
         member: its number.
-        index: which of the member's stretches.
+        place: which of the member's stretches.
         stretch: the stretch.
         start: the step from which its configuration holds.
         end: the step where the next one begins, or the member's training ended.
     """
 
     member: int
-    index: int
+    place: int
     stretch: Stretch
     start: int
     end: int
@@ -107,7 +107,7 @@ def schedule(run: RunRecord, setting: Setting) -> pd.DataFrame:
     step); and every hyperparameter, ``learning_rate`` as used at that step, rounded to float32 where it decays.
     """
     total = total_steps(run, setting)
-    rows = []
+    rows: list[dict[str, object]] = []
     for line in lines(run, total):
         trial = run.trials[line.member]
         rates: list[object] = []
@@ -187,7 +187,9 @@ def differing(run: RunRecord, setting: Setting) -> list[str]:
     names = list(setting.space.variables)
     if "learning_rate" not in names:
         schedules = ("decay_ratio", "decay")
-        if any(float(t.configuration.get(name, 0)) not in (0.0, 1.0) for t in run.trials.values() for name in schedules):
+        if any(
+            float(t.configuration.get(name, 0)) not in (0.0, 1.0) for t in run.trials.values() for name in schedules
+        ):
             names.append("learning_rate")
     return sorted(names, key=lambda name: name != "learning_rate")
 

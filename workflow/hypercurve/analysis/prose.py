@@ -1,10 +1,11 @@
 """An experiment's setting in words, for its report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..config import Budget, Experiment, Method
+from ..config import Budget, Experiment, Method, Population
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
+from ..space import Factors, Rule, UniformFactor
 from .figures.style import short
 
 NARROW = "\u202f"
@@ -71,7 +72,13 @@ def condition(given: Domain) -> str:
 
 def rules(experiment: Experiment, method: Method) -> list[str]:
     """What a method does, a sentence for each of its parts."""
-    sentences = [_search(method), _stop(experiment, method)]
+    if method.population is not None:
+        sentences = list(_population(experiment, method.population))
+    else:
+        sentences = [_search(method), _stop(experiment, method)]
+    if (method.tasks or 1) > 1:
+        free = ", which the result does not depend on" if method.order == "virtual" else ""
+        sentences.append(f"Carried out by {method.tasks} MPI processes{free}.")
     if method.slots > 1:
         sentences.append(f"{method.slots} trials go on at once.")
     if method.space:
@@ -110,6 +117,45 @@ def _stop(experiment: Experiment, method: Method) -> str:
             )
         case kind:
             return _plainly(kind, options)
+
+
+def _population(experiment: Experiment, given: Population) -> Iterator[str]:
+    members = given.members or experiment.budget.trials
+    yield (
+        f"Population Based Training: {members} members start with independent draws and train together. Every "
+        f"{short(given.every)} iterations they are ranked by the {experiment.objective.metric} of "
+        f"{short(given.fitness_samples)} validation samples."
+    )
+    options = given.exploit.options
+    match given.exploit.kind:
+        case "quartile":
+            share = shares([options.fraction])
+            yield f"The least fit {share} copy weights and hyperparameters of members drawn from the most fit {share}."
+        case "tournament":
+            yield "Each meets another at random, and copies its weights and hyperparameters if that one is fitter."
+        case kind:
+            yield _plainly(kind, options)
+    changes = [f"{name} {_rule(rule)}" for name, rule in given.explore.items()]
+    yield f"What is copied is perturbed: {'; '.join(changes)}." if changes else "What is copied is not perturbed."
+    yield (
+        "All wait for each other at every evolution step."
+        if given.lag == 0
+        else "Members are ranked on the evolution step before, so that nobody waits for a slow one."
+    )
+
+
+def _rule(rule: Rule) -> str:
+    """A perturbation."""
+    match rule:
+        case Factors(factors=factors):
+            parts = ["× " + " or ".join(f"{factor:g}" for factor in factors)]
+        case UniformFactor(uniform_factor=(low, high)):
+            parts = [f"× a factor uniform on [{low:g}, {high:g}]"]
+        case _:
+            parts = []
+    if rule.resample:
+        parts.append(f"drawn anew in {shares([rule.resample])} of cases")
+    return ", or ".join(parts)
 
 
 def _plainly(kind: str, options: Any) -> str:

@@ -25,6 +25,7 @@ from . import prose
 from .figures import FIGURES
 from .figures.style import format_performance, looks, short
 from .origins import digests, versions
+from .sections import DASH, population_sections, traits_section
 from .tables import Runs, at_budgets, same_configuration
 
 # In an installed package the captions lie beside this module, in a checkout with Snakemake's rules.
@@ -39,8 +40,11 @@ TITLES = {
     "budgets": "At smaller budgets",
     "grid": "The grid",
     "schedules": "Learning rate schedules",
+    "population": "The population's schedules",
+    "fitness": "The population's fitness",
+    "timeline": "Workers over time",
+    "traits": "Traits of the methods",
 }
-DASH = "–"
 
 
 def write(experiment: Experiment, name: str, runs: Runs, comparison: Path, figures: Path, output: Path) -> None:
@@ -83,6 +87,9 @@ def write(experiment: Experiment, name: str, runs: Runs, comparison: Path, figur
         budgets=_budgets(experiment, runs),
         budgets_caption=caption("budgets", name),
         figures=list(_figures(name, figures)),
+        traits=traits_section(experiment, runs),
+        traits_caption=caption("traits", name),
+        populations=population_sections(experiment, runs),
         chosen=_chosen(experiment, runs),
         variables=_variables(experiment),
         most=MOST,

@@ -36,12 +36,12 @@ class Trait(NamedTuple):
 
 TRAITS = (
     Trait("workers", "Parallelizability", "workers that trained", "number"),
-    Trait("utilisation", "Parallelizability", "of their time spent training", "share"),
-    Trait("configurations_differ", "Stochasticity", "of configurations tried in one repeat only", "share"),
-    Trait("choices_differ", "Stochasticity", "of repeats choose differently", "share"),
+    Trait("utilisation", "Parallelizability", "their time spent training", "share"),
+    Trait("configurations_differ", "Stochasticity", "configurations tried in one repeat only", "share"),
+    Trait("choices_differ", "Stochasticity", "pairs of repeats that choose differently", "share"),
     Trait("performance_sd", "Stochasticity", "best performance, sd over repeats", "performance"),
-    Trait("saved", "Early Stopping", "of the training saved", "share"),
-    Trait("ended_early", "Early Stopping", "of trainings ended early", "share"),
+    Trait("saved", "Early Stopping", "training saved", "share"),
+    Trait("ended_early", "Early Stopping", "trainings ended early", "share"),
     Trait("changes", "Adaptive Hyperparameters", "changes per network in training", "number"),
 )
 
@@ -111,7 +111,9 @@ def utilisation(run: RunRecord) -> float | None:
 
 def saved(run: RunRecord, setting: Setting) -> float:
     """Share of the training samples of all started trials that the run did not need; not a number without trials."""
-    model = CostModel(setting.model, setting.cost, run.samples or 1)
+    if run.samples is None:
+        return np.nan
+    model = CostModel(setting.model, setting.cost, run.samples)
     costs = [(model.of(trial.configuration), trial.progress) for trial in run.trials.values()]
     whole = sum(cost.trained(1.0) for cost, _ in costs)
     return 1 - sum(cost.trained(progress) for cost, progress in costs) / whole if whole else np.nan

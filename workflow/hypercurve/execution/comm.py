@@ -113,9 +113,9 @@ def communicator(tasks: int) -> Comm:
         return comm
     error = UserError(
         f"started as {comm.size} MPI process{'es' * (comm.size != 1)} where {tasks} were asked for: the launcher and the "
-        f"MPI library do not fit. Start it with the mpiexec that stands beside this Python ({_mpiexec()} -n {tasks} ...); on "
-        "Slurm, with `srun --mpi=pmix`, if the library has PMIx (`srun --mpi=list` shows what Slurm has). An MPI that does "
-        "not understand its launcher sees single processes"
+        "MPI library do not fit. Start it with the mpiexec that stands beside this Python "
+        f"({_mpiexec()} -n {tasks} ...); on Slurm, with `srun --mpi=pmix`, if the library has PMIx (`srun --mpi=list` "
+        "shows what Slurm has). An MPI that does not understand its launcher sees single processes"
     )
     with guarded(comm):
         raise error
@@ -306,12 +306,13 @@ class Inbox:
         return patiently(lambda: self._comm.Iprobe(self._any_source, self._any_tag), seconds)
 
 
-def patiently(done: Any, seconds: float | None = None) -> bool:
+def patiently(done: Any, seconds: float | None = None, *, interruptible: bool = True) -> bool:
     """Wait until `done()` is true, looking ever more seldom; whether it is.
 
     Args:
         done: what to look at; cheap. For instance the `Test` of an MPI request.
         seconds: for how long at most; None: for ever.
+        interruptible: whether a signal ends the wait; if not, it does so after :data:`GRACE` seconds.
 
     Raises:
         Interrupted: a signal has asked this rank to end.
@@ -322,7 +323,8 @@ def patiently(done: Any, seconds: float | None = None) -> bool:
     end = None if seconds is None else time.monotonic() + seconds
     pause = Inbox._SHORTEST
     while not done():
-        check_interrupted()
+        if interruptible:
+            check_interrupted()
         if end is not None and time.monotonic() >= end:
             return False
         time.sleep(pause)

@@ -43,9 +43,7 @@ def pack_report(point: int, event: Event, wall: Wall) -> bytes | None:
     loss, val_loss, val_accuracy = get("loss", _nan), get("val_loss", _nan), get("val_accuracy", _nan)
     if len(metrics) != (loss == loss) + (val_loss == val_loss) + (val_accuracy == val_accuracy):
         return None
-    return _REPORT.pack(
-        event.trial, point, wall["seconds"], wall["overhead"], wall["at"], loss, val_loss, val_accuracy
-    )
+    return _REPORT.pack(event.trial, point, wall["seconds"], wall["overhead"], wall["at"], loss, val_loss, val_accuracy)
 
 
 def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker: int) -> Iterator[tuple[Event, Wall]]:
@@ -105,6 +103,17 @@ def unpack_release(message: bytes | bytearray) -> tuple[int, bool]:
     """What :func:`pack_release` was given."""
     trial, best = _RELEASE.unpack(message)
     return trial, best
+
+
+def pack_trial(trial: int) -> bytes:
+    """A trial's number."""
+    return _TRIAL.pack(trial)
+
+
+def unpack_trial(message: bytes | bytearray) -> int:
+    """What :func:`pack_trial` was given."""
+    (trial,) = _TRIAL.unpack(message)
+    return int(trial)
 
 
 def pack_metrics(metrics: dict[str, float]) -> bytes:

@@ -1,4 +1,4 @@
-"""A worker: the trials that one rank has, and which of them it trains next. Knows no MPI."""
+"""A worker: the trials that one rank has, and which of them it trains next. Sends and receives nothing itself."""
 
 from dataclasses import dataclass
 from operator import attrgetter
@@ -8,6 +8,8 @@ from ..run import Run
 from ..scheduling import Completed, Event
 from ..space import Configuration
 from ..training.base import Session, Snapshot, Trainer, Trial
+from . import wire
+from .comm import Tag
 from .judging import Wall, advance
 
 Priority = tuple[bool, float, int]
@@ -60,6 +62,18 @@ class Worker:
         self._kept: dict[int, tuple[Trial, Snapshot]] = {}  # complete, and perhaps the best
         self._best: tuple[int, float] | None = None
         self._performances: dict[int, float] = {}
+
+    def obey(self, tag: Tag, message: bytes | bytearray) -> None:
+        """Do what a message of the supervisor says."""
+        match tag:
+            case Tag.START:
+                self.start(*wire.unpack_start(message))
+            case Tag.GO:
+                self.go(*wire.unpack_go(message))
+            case Tag.RELEASE:
+                self.release(*wire.unpack_release(message))
+            case _:
+                raise AssertionError(f"a message {tag!r} to a worker")
 
     def start(self, number: int, configuration: Configuration, done: int, limit: int, started: float) -> None:
         """Take a trial.

@@ -95,12 +95,30 @@ class Session(Protocol):
         """Train up to a share of the training in (0, 1] and report."""
         ...
 
-    def snapshot(self) -> Snapshot:
-        """The state now."""
+    def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
+        """The state now.
+
+        Args:
+            out: a vector as long as weights and slots together, to write them into, one after the other; the snapshot
+                then holds views of it. By default, memory of the snapshot's own.
+        """
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot, of this or of another session with the same structure."""
+        """Go on from a snapshot, of this or of another session with the same structure; own hyperparameters stay.
+
+        Its arrays are copied. A member of a population that copies another keeps its own place in the training: it
+        restores the other's weights and slots under its own `progress` and `step`.
+        """
+        ...
+
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
+        """Go on with other numeric hyperparameters.
+
+        Args:
+            configuration: the whole new configuration.
+            anchor: the step from which it holds, for schedules; the next step if not given.
+        """
         ...
 
 

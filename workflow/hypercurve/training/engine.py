@@ -83,6 +83,11 @@ class Program:
         tensors = [tf.constant(slot) for slot in (self.slots if slots is None else slots)]
         return State(weights, others, tensors, tf.constant(loss, tf.float64))
 
+    def set_knobs(self, state: State, hyperparameters: Mapping[str, Any]) -> None:
+        """Set the numeric hyperparameters that a training's state holds; nothing else of it is touched."""
+        values = self.network.set_knobs([*state.weights, *state.others], hyperparameters)
+        state.others = [v if tf.is_tensor(v) else tf.constant(v) for v in values[self.network.trainable :]]
+
     def run(
         self,
         state: State,

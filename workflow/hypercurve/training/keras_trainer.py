@@ -133,6 +133,7 @@ class KerasSession:
         batch_size = self.program.batch_size
         self.total = total_steps(self.hyperparameters["epochs"], data.samples, batch_size)
         self.step, self.progress, self.anchor = 0, 0.0, 0
+        self._updates = 0  # how many updates the slots have seen: not `step` where they were copied from an earlier one
         # Losses are averaged from the last of these steps on, whatever pieces the training is cut into.
         self._marks = sorted({0, *(self._step_at(point) for point in trainer.points)})
         self._order = SampleOrder(trial, data.samples, batch_size)
@@ -187,12 +188,13 @@ class KerasSession:
             end = min(self.step + CHUNK, stop)
             rates = learning_rates(hyperparameters, self.step, end - self.step, anchor=self.anchor)
             if correct := self.program.optimizer.correct:
-                rates = correct(hyperparameters, self.step, rates)
+                rates = correct(hyperparameters, self._updates, rates)
             order = self._order.steps(self.step, end)
             self._state, done = self.program.run(
                 self._state, trainer.x, trainer.y, trainer.data.scale, order, rates, hyperparameters
             )
             self.step += done
+            self._updates += done
             diverged = not np.isfinite(float(self._state.loss))
         self.step = stop
 
@@ -200,14 +202,18 @@ class KerasSession:
         """Mean loss and accuracy over a part of the data."""
         return self.network.evaluate(self._state.weights, self._state.others, x, y, self.trainer.data.scale)
 
-    def snapshot(self) -> Snapshot:
-        """The state now. The sum of losses since the last point travels at the end of the slots."""
-        from .network import pack
+    def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
+        """The state now; see :meth:`hypercurve.training.base.Session.snapshot`.
 
-        state = self._state
-        weights = pack([tensor.numpy() for tensor in (*state.weights, *state.others)])
-        slots = pack([tensor.numpy() for tensor in (*state.slots, state.loss)])
-        return Snapshot(self.progress, self.step, weights, slots)
+        The number of updates and the sum of losses since the last point travel at the end of the slots.
+        """
+        from .network import host, pack, packed_size
+
+        state, size = self._state, packed_size(self.network.values)
+        into = (None, None) if out is None else (out[:size], out[size:])
+        weights = pack([host(tensor) for tensor in (*state.weights, *state.others)], into[0])
+        slots = [host(tensor) for tensor in (*state.slots, state.loss)]
+        return Snapshot(self.progress, self.step, weights, pack([*slots, np.array(self._updates)], into[1]))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of this or another session with the same structure; own hyperparameters stay.
@@ -218,10 +224,11 @@ class KerasSession:
         from .network import unpack
 
         values = unpack(snapshot.weights, self.network.values)
-        *slots, loss = unpack(snapshot.slots, [*self.program.slots, np.zeros((), np.float64)])
+        tail = np.zeros((), np.float64), np.zeros((), np.int64)
+        *slots, loss, updates = unpack(snapshot.slots, [*self.program.slots, *tail])
         values = self.network.set_knobs(values, self.hyperparameters)
         self._state = self.program.state(values, slots, float(loss))
-        self.step, self.progress = snapshot.step, snapshot.progress
+        self.step, self.progress, self._updates = snapshot.step, snapshot.progress, int(updates)
 
     @property
     def learning_rate(self) -> float:
@@ -245,7 +252,4 @@ class KerasSession:
             raise ValueError(f"{', '.join(fixed)} cannot change during training")
         self.hyperparameters = new
         self.anchor = self.step if anchor is None else anchor
-        state = self._state
-        values = [tensor.numpy() for tensor in (*state.weights, *state.others)]
-        slots = [tensor.numpy() for tensor in state.slots]
-        self._state = self.program.state(self.network.set_knobs(values, new), slots, float(state.loss))
+        self.program.set_knobs(self._state, new)

@@ -24,15 +24,39 @@ EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
 
 
-def pack(arrays: Sequence[Array]) -> npt.NDArray[np.float32]:
-    """Arrays of any types as one float32 vector of the same bits, each padded to whole 4 bytes."""
-    parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays]
-    padded = [np.pad(part, (0, -len(part) % 4)) if len(part) % 4 else part for part in parts]
-    return np.concatenate([*padded, np.empty(0, np.uint8)]).view(np.float32)
+def host(tensor: Any) -> Array:
+    """A tensor's values, for reading; on a CPU, numbers are not copied."""
+    try:
+        return np.asarray(memoryview(tensor))
+    except (TypeError, ValueError, BufferError, RuntimeError):  # on a GPU, or of a type that NumPy does not have
+        return np.asarray(tensor.numpy())
+
+
+def packed_size(arrays: Sequence[Array]) -> int:
+    """Length of the vector that :func:`pack` makes."""
+    return sum(-(-array.nbytes // 4) for array in arrays)
+
+
+def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
+    """Arrays of any types as one float32 vector of the same bits, each padded to whole 4 bytes.
+
+    Args:
+        arrays: what to pack.
+        out: a vector of :func:`packed_size` to write into; by default a new one.
+    """
+    if out is None:
+        out = np.empty(packed_size(arrays), np.float32)
+    octets, end = out.view(np.uint8), 0
+    for array in arrays:
+        start, end = end, end + array.nbytes
+        octets[start:end] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        if end % 4:
+            octets[end : (end := end + -end % 4)] = 0
+    return out
 
 
 def unpack(vector: npt.NDArray[np.float32], like: Sequence[Array]) -> list[Array]:
-    """What :func:`pack` put into a vector, given arrays of the same shapes and types.
+    """What :func:`pack` put into a vector, given arrays of the same shapes and types; views, not copies.
 
     Raises:
         ValueError: the vector has not the length that these arrays need.
@@ -43,7 +67,7 @@ def unpack(vector: npt.NDArray[np.float32], like: Sequence[Array]) -> list[Array
         raise ValueError(f"a buffer of {len(octets) // 4} numbers does not fit a network that needs {sum(sizes) // 4}")
     ends = np.cumsum(sizes)
     return [
-        octets[end - size : end - size + array.nbytes].view(array.dtype).reshape(array.shape).copy()
+        octets[end - size : end - size + array.nbytes].view(array.dtype).reshape(array.shape)
         for array, size, end in zip(like, sizes, ends, strict=True)
     ]
 

@@ -69,9 +69,14 @@ class RecordedSession:
             raise TrialFailed(line["reason"], report)
         return report
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, out: object = None) -> Snapshot:
         """Not recorded: see :meth:`RecordedTrainer.test`."""
+        del out
         return Snapshot.empty()
 
     def restore(self, snapshot: Snapshot) -> None:
         """Nothing to restore."""
+
+    def adjust(self, configuration: Mapping[str, object], anchor: int | None = None) -> None:
+        """Not possible: what was recorded was trained under its own configuration."""
+        raise TypeError("recorded curves cannot go on under other hyperparameters")

@@ -11,6 +11,7 @@ from math import log, log10
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ..cost import step_at, total_steps
 from ..hyperparameters import resolve
@@ -21,6 +22,8 @@ SAMPLES = 50_000
 """Examples in the training part that is pretended."""
 
 CLASSES = 10
+WEIGHTS, SLOTS = 1, 8
+"""Lengths of a snapshot's vectors."""
 _RAISES = 0.02  # share of trials that raise when opened
 
 
@@ -76,6 +79,8 @@ class SyntheticSession:
         self.total = total_steps(self.hyperparameters["epochs"], SAMPLES, self.hyperparameters["batch_size"])
         self.progress, self.step = 0.0, 0
         self.loss = log(CLASSES)
+        # Hyperparameters hold since this step, where so much of the initial loss was left; `anchor` is what others call it.
+        self.since, self.excess, self.anchor = 0, 1.0, 0
 
     @property
     def _rate(self) -> float:
@@ -89,9 +94,15 @@ class SyntheticSession:
             return float("nan")
         misfit = (log10(max(rate, 1e-9)) + 1) ** 2  # best at a rate of 0.1
         floor = 0.07 + 0.05 * misfit
-        speed = 0.9 / (1 + misfit)
-        samples = float(step * int(self.hyperparameters["batch_size"]))
-        return min(floor, 2.0) + log(CLASSES) * float((1.0 + samples / 500.0) ** -speed)
+        return min(floor, 2.0) + log(CLASSES) * self._excess_at(step, 0.9 / (1 + misfit))
+
+    def _excess_at(self, step: int, speed: float) -> float:
+        batch_size = int(self.hyperparameters["batch_size"])
+        before, now = 1.0 + self.since * batch_size / 500.0, 1.0 + step * batch_size / 500.0
+        return self.excess * float((now / before) ** -speed)
+
+    def _step_at(self, progress: float) -> int:
+        return max(1, step_at(progress, self.total))
 
     def advance(self, progress: float) -> Report:
         """Go to a share of the training and report; nothing on the way is computed.
@@ -101,7 +112,7 @@ class SyntheticSession:
         """
         if not 0 < progress <= 1 or progress < self.progress:
             raise ValueError(f"cannot train from {self.progress} to {progress} of a training")
-        self.progress, self.step = progress, max(self.step, 1, step_at(progress, self.total))
+        self.progress, self.step = progress, max(self.step, self._step_at(progress))
         self.loss = float(self._loss_at(self.step))
         metrics = {"loss": self.loss * _noise(self.trial, "loss", self.step, 0.02)}
         if np.isfinite(self.loss) and (progress == 1 or self.trainer.evaluate == "points"):
@@ -109,15 +120,22 @@ class SyntheticSession:
             metrics["val_accuracy"] = _accuracy(metrics["val_loss"])
         return Report(progress, metrics)
 
-    def snapshot(self) -> Snapshot:
-        """The state now: the loss is the only weight."""
-        return Snapshot(self.progress, self.step, np.array([self.loss], np.float32), np.zeros(1, np.float32))
+    def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
+        """The state now: the loss is the only weight, and how it came about fills the slots."""
+        state = np.empty(WEIGHTS + SLOTS, np.float32) if out is None else out
+        state[:WEIGHTS] = self.loss
+        state[WEIGHTS:].view(np.float64)[:] = self.loss, self.excess, self.since, self.anchor
+        return Snapshot(self.progress, self.step, state[:WEIGHTS], state[WEIGHTS:])
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot."""
-        self.loss, self.step, self.progress = float(snapshot.weights[0]), snapshot.step, snapshot.progress
+        """Go on from a snapshot. Steps are counted as here, where data are pretended."""
+        self.loss, self.excess, since, anchor = snapshot.slots.view(np.float64).tolist()
+        self.since, self.anchor, self.progress = int(since), int(anchor), snapshot.progress
+        self.step = self._step_at(self.progress)
 
     def adjust(self, configuration: Mapping[str, Any], anchor: int | None = None) -> None:
-        """Go on with other hyperparameters. There is no schedule, so nothing to anchor."""
-        del anchor
+        """Go on with other hyperparameters: what is left of the loss falls towards another floor at another pace."""
         self.hyperparameters = resolve("synthetic", configuration)
+        anchor = self.step if anchor is None else anchor
+        if anchor != self.anchor:
+            self.excess, self.since, self.anchor = self.loss / log(CLASSES), self.step, anchor

@@ -8,9 +8,12 @@ from ...config import Experiment
 from ..tables import Runs
 from .curves import curves
 from .grid import grid
+from .population import fitness, population
 from .progress import best, budgets
 from .schedules import schedules
 from .style import save
+from .timeline import timeline
+from .traits import traits
 
 FIGURES: dict[str, Callable[[Experiment, Runs], Figure]] = {
     "best": best,
@@ -18,6 +21,10 @@ FIGURES: dict[str, Callable[[Experiment, Runs], Figure]] = {
     "budgets": budgets,
     "grid": grid,
     "schedules": schedules,
+    "population": population,
+    "fitness": fitness,
+    "timeline": timeline,
+    "traits": traits,
 }
 
 __all__ = ["FIGURES", "save"]

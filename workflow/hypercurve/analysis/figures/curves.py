@@ -137,7 +137,7 @@ def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
     if run.chosen is not None:
         x, y = zip(*_points(run.chosen), strict=True)
         axes.plot(x, y, color="white", linewidth=3.4, zorder=4)
-        axes.plot(x, y, color=INK, linewidth=1.8, marker="o", markersize=2.5, zorder=4)
+        axes.plot(x, y, color=INK, linewidth=1.8, marker="o" if len(x) <= 20 else "", markersize=2.5, zorder=4)
     else:
         nothing(axes)
 

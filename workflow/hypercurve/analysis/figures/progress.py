@@ -23,10 +23,13 @@ from .style import (
     performance_axis,
     short,
     styled,
+    zoom,
 )
 
 WIDE = 30.0
 """Ratio of the last to the first time above which the time axis is logarithmic."""
+HIDDEN = 0.25
+"""Share of the time axis during which means may lie below the performance axis."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,9 +60,11 @@ def best_so_far(run: RunRecord, objective: Objective, *, virtual: bool = False) 
 def best(experiment: Experiment, runs: Runs) -> Figure:
     """Best validation performance so far over computing seconds.
 
-    Mean over repeats as a step curve from where every repeat has something, with a band from the least to the greatest; a
-    marker where the last repeat ended, and a dotted line on from there. The performance axis leaves out the steep first
-    tenth. Without measured seconds (replays, synthetic trainings) the axis counts virtual ones.
+    Mean over repeats as a step curve from where every repeat has something, with a band between the quartiles; a marker
+    where the last repeat ended, and a dotted line on from there. Before its end, a population has only the fitness of its
+    members at evolution steps, on a part of the validation samples: that of the leader is drawn as a thin line. The
+    performance axis leaves out the steep beginning. Without measured seconds (replays, synthetic trainings) the axis
+    counts virtual ones.
     """
     objective = experiment.objective
     virtual = not any(run.seconds > 0 for own in runs.values() for run in own)
@@ -84,13 +89,18 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
         axes.set_xscale("log")
     right = last * 1.15 if logarithmic else last * 1.04
     shown: list[float] = []
-    band = min(0.14, 0.5 / len(tracks))  # of many methods that lie on each other, none should turn black
+    band = 0.12 if len(tracks) <= 2 else 0.05  # many that lie on each other would hide the means
     for method, look in looks(experiment).items():
         if tracks[method]:
+            if experiment.methods[method].population is not None:
+                shown += _approximate(axes, look, [leaders(run, objective, virtual=virtual) for run in runs[method]])
             shown += _track(axes, method, look, tracks[method], right, logarithmic, band)
     axes.set_xlim(first * 0.9 if logarithmic else 0, right)
-    _clip(axes, shown, objective)
+    # The legend lies beside where the worst of them ends.
+    finals = [float(np.mean([found[-1] for _, found, _ in own])) for own in tracks.values() if own]
+    zoom(axes, shown, objective, HIDDEN, keep=min(finals) if objective.mode == "max" else max(finals))
     if logarithmic:
+        axes.set_xlim(left=0.9 * max(_enters(axes, objective), first))
         log_axis(axes.xaxis)
     else:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
@@ -117,9 +127,9 @@ def _track(
     values = np.array([found[np.searchsorted(times, x, side="right") - 1] for times, found, _ in tracks])
     mean = values.mean(axis=0)
     if len(tracks) > 1:
-        axes.fill_between(
-            x, values.min(axis=0), values.max(axis=0), step="post", color=look.colour, alpha=band, linewidth=0
-        )
+        low, high = np.quantile(values, (0.25, 0.75), axis=0)
+        axes.fill_between(x, low, high, step="post", color=look.colour, alpha=band, linewidth=0, zorder=1)
+        axes.plot([end, end], [low[-1], high[-1]], color=look.colour, linewidth=1.1, solid_capstyle="butt", zorder=3)
     axes.step(x, mean, where="post", color=look.colour, linestyle=look.line, linewidth=1.5)
     axes.plot([end, right], [mean[-1]] * 2, color=look.colour, linestyle=(0, (0.8, 2.2)), linewidth=0.9)
     axes.plot(
@@ -131,21 +141,60 @@ def _track(
     )
     grid = np.geomspace(start, end, 100) if logarithmic else np.linspace(start, end, 100)
     where = np.searchsorted(x, grid, side="right") - 1
-    return [float(value) for value in np.concatenate([mean[where[10:]], values[:, -1]])]
+    return [float(value) for value in np.concatenate([mean[where], values[:, -1]])]
 
 
-def _clip(axes: Axes, shown: Sequence[float], objective: Objective) -> None:
-    """Leave out what is far worse than most, so that the ends can be told apart."""
-    low, high = min(shown), max(shown)
-    if objective.mode == "max":
-        low = max(low, float(np.quantile(shown, 0.05)))
-    else:
-        high = min(high, float(np.quantile(shown, 0.95)))
-    room = 0.06 * (high - low) or max(abs(high) * 0.02, 1e-6)
-    top = high + room
-    if objective.metric == "accuracy" and high <= 1:
-        top = min(top, 1 + 0.02 * (high - low + room))
-    axes.set_ylim(low - room, top)
+def _enters(axes: Axes, objective: Objective) -> float:
+    """The time at which the first line comes into view."""
+    low, high = axes.get_ylim()
+    times = [0.0]
+    for line in axes.get_lines():
+        x, y = np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+        inside = (y >= low) if objective.mode == "max" else (y <= high)
+        if inside.any():
+            times.append(float(x[inside.argmax()]))
+    return min(times[1:], default=0.0)
+
+
+def leaders(run: RunRecord, objective: Objective, *, virtual: bool = False) -> tuple[Floats, Floats]:
+    """How good a population is before its end: times of the evolution steps, and there the fitness of the member that was
+    fittest one step before.
+
+    Fitness is measured on a part of the validation samples. The fittest of a step is also the luckiest; where it stands
+    one step later is a fairer account.
+    """
+    found: dict[float, dict[int, float]] = {}
+    times: dict[float, float] = {}
+    spent = 0.0
+    clock = dict.fromkeys(run.trials, 0.0)
+    values = {(trial.number, progress): metrics for trial in run.trials.values() for progress, metrics in trial.curve}
+    for event in run.events:
+        spent += event.time - clock[event.trial] if virtual else event.seconds
+        clock[event.trial] = event.time
+        if event.progress < 1:
+            times[event.progress] = spent
+            metrics = values.get((event.trial, event.progress), {})
+            if objective.key in metrics:
+                found.setdefault(event.progress, {})[event.trial] = metrics[objective.key]
+    pick = max if objective.mode == "max" else min
+    points = []
+    for before, now in pairwise(sorted(found)):
+        leader = pick(found[before], key=lambda member: found[before][member])
+        if leader in found[now]:
+            points.append((times[now], found[now][leader]))
+    rows = np.array(points, dtype=float).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
+
+
+def _approximate(axes: Axes, look: Look, tracks: Sequence[tuple[Floats, Floats]]) -> list[float]:
+    """Draw the leaders' fitness, mean over repeats; gives back its values."""
+    least = min((len(times) for times, _ in tracks), default=0)
+    if not least:
+        return []
+    x = np.mean([times[:least] for times, _ in tracks], axis=0)
+    y = np.mean([values[:least] for _, values in tracks], axis=0)
+    axes.plot(x, y, color=look.colour, linewidth=0.7, zorder=2)
+    return [float(value) for value in y]
 
 
 @styled

@@ -9,7 +9,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ...config import Experiment
 from ...cost import CostModel, step_at
@@ -23,7 +22,9 @@ from .style import (
     FAILED,
     FAINT,
     MUTED,
+    iteration_axis,
     log_axis,
+    log_if_positive,
     new_figure,
     nothing,
     objective_label,
@@ -48,8 +49,11 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
     objective = experiment.objective
     figure = new_figure(2.85)
     a, b, c = figure.subplots(1, 3)
-    static = [m for m in experiment.methods if not decays(experiment, m)]
-    decaying = [m for m in experiment.methods if decays(experiment, m)]
+    methods = [
+        m for m, given in experiment.methods.items() if given.population is None
+    ]  # which have a figure of their own
+    static = [m for m in methods if not decays(experiment, m)]
+    decaying = [m for m in methods if decays(experiment, m)]
     initial = [
         rate
         for method in decaying
@@ -88,12 +92,9 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
     for axes in (a, b):
         axes.set_xlabel("iteration")
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
-        )
-    _log_if_positive(a)
-    _log_if_positive(c, "x")
+        iteration_axis(axes.xaxis, 4)
+    log_if_positive(a)
+    log_if_positive(c, "x")
     a.set_ylabel("learning rate")
     b.set_ylabel(objective_label(objective))
     c.set_xlabel("initial learning rate")
@@ -193,15 +194,3 @@ def _finals(
         zorder=2,
         rasterized=dense,
     )
-
-
-def _log_if_positive(axes: Axes, which: str = "y") -> None:
-    """Make an axis logarithmic if everything on it is above zero."""
-    axis = getattr(axes, f"{which}axis")
-    low, high = getattr(axes.dataLim, f"interval{which}")
-    if np.isfinite(low) and 0 < low < high:
-        getattr(axes, f"set_{which}scale")("log")
-        # Rates that decay for long reach nothing: ten decades tell all there is to see.
-        room = (high / low) ** 0.05
-        getattr(axes, f"set_{which}lim")(max(low, high * 1e-10) / room, high * room)
-        log_axis(axis)

@@ -155,6 +155,53 @@ def log_axis(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def log_if_positive(axes: Axes, which: str = "y") -> None:
+    """Make an axis logarithmic if everything on it is above zero."""
+    low, high = getattr(axes.dataLim, f"interval{which}")
+    if np.isfinite(low) and 0 < low < high:
+        getattr(axes, f"set_{which}scale")("log")
+        # Rates that decay for long reach nothing: ten decades tell all there is to see.
+        room = (high / low) ** 0.05
+        getattr(axes, f"set_{which}lim")(max(low, high * 1e-10) / room, high * room)
+        log_axis(getattr(axes, f"{which}axis"))
+
+
+def iteration_axis(axis: Any, most: int = 8) -> None:
+    """Write an axis of iterations, thousands as k."""
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10], integer=True))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"))
+
+
+def zoom(axes: Axes, values: Sequence[float], objective: Objective, cut: float, keep: float | None = None) -> None:
+    """Bounds of a performance axis that leave out what is far worse than most, so that good ends can be told apart.
+
+    Args:
+        values: what the axis is for; not empty.
+        cut: the share of them, the worst, that may lie outside.
+        keep: what must lie inside with room below it.
+    """
+    low, high = min(values), max(values)
+    if objective.mode == "max":
+        low = float(np.quantile(values, cut))
+    else:
+        high = float(np.quantile(values, 1 - cut))
+    if keep is not None:
+        low = min(low, keep - 0.5 * (high - keep)) if objective.mode == "max" else low
+        high = max(high, keep + 0.5 * (keep - low)) if objective.mode == "min" else high
+    room = 0.06 * (high - low) or max(abs(high) * 0.02, 1e-6)
+    top = high + room
+    if objective.metric == "accuracy" and high <= 1:
+        top = min(top, 1 + 0.02 * (high - low + room))
+    axes.set_ylim(low - room, top)
+
+
+def note(axes: Axes, text: str) -> None:
+    """A line under a panel's title, which needs a pad of 19."""
+    axes.annotate(
+        text, (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED
+    )
+
+
 def short(value: Any, digits: int = 3) -> str:
     """A number in few characters; other values as they are."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):

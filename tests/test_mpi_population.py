@@ -1,0 +1,301 @@
+"""Populations under real MPI: equal on any number of ranks, and after any mishap."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hypercurve.config import Experiment, Setting
+from hypercurve.journal import Line, read_lines, without_wall
+from hypercurve.run import Run
+from hypercurve.training.base import Session, Snapshot, Trial
+from hypercurve.training.synthetic import SyntheticTrainer
+
+PROGRAM = Path(__file__).with_name("mpi_population_program.py")
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
+MEMBERS, STEPS = 7, 20
+
+pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec in this environment")
+
+
+def setting(lag: int = 0, exploit: object = "quartile", model: str = "synthetic", **more: Any) -> dict[str, Any]:
+    population = {"every": 25, "exploit": exploit, "lag": lag, "snapshot_every": 3, "members": MEMBERS}
+    explore = {"learning_rate": {"factors": [0.8, 1.2]}, "momentum": {"uniform_factor": [0.5, 2.0], "resample": 0.25}}
+    space = {
+        "learning_rate": {"log_uniform": [0.001, 1.0]},
+        "momentum": {"uniform": [0.0, 0.9]},
+        "epochs": 20,
+        "batch_size": 64,
+    }
+    content = {
+        "data": {"name": "digits"},
+        "model": model,
+        "space": {**space, **more.pop("space", {})},
+        "budget": more.pop("budget", {"trials": MEMBERS}),
+        "methods": {"pbt": {"population": {**population, "explore": explore, **more}}},
+    }
+    return Experiment.model_validate(content).setting("mpi", "pbt").model_dump(mode="json")
+
+
+CASES: list[dict[str, Any]] = [
+    *({"name": f"{kind}{lag}", "setting": setting(lag, kind)} for lag in (0, 1) for kind in ("quartile", "tournament")),
+    *(
+        {
+            "name": f"sick{lag}",
+            "setting": setting(lag, {"quartile": {"fraction": 0.4}}),
+            "repeat": 2,
+            "diverges": [2, 0.15],
+            "raises": [4, 0.4],
+        }
+        for lag in (0, 1)
+    ),
+    {"name": "samples1", "setting": setting(1, budget={"samples": 1.5e5})},
+    {"name": "every1", "setting": setting(1, snapshot_every=1)},
+]
+
+
+def start(ranks: int, folder: Path, cases: list[dict[str, Any]], timeout: float = 100) -> tuple[int, str]:
+    """Carry out cases with so many ranks; the exit code and what was printed."""
+    folder.mkdir(exist_ok=True)
+    arguments = [str(MPIEXEC), "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    arguments += [sys.executable, str(PROGRAM), str(folder), json.dumps(cases)]
+    done = subprocess.run(arguments, env={**os.environ, **QUIET}, timeout=timeout, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def events(folder: Path, name: str) -> list[Line]:
+    return [without_wall(line) for line in read_lines(folder / f"{name}.jsonl")[0]]
+
+
+def outcome(folder: Path, name: str) -> Any:
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def assert_equal(folder: Path, other: Path, name: str) -> None:
+    assert events(folder, name) == events(other, name)
+    assert outcome(folder, name)["hashes"] == outcome(other, name)["hashes"]
+    assert not (folder / f"{name}.snapshots").exists()
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All cases, carried out by one process."""
+    folder = tmp_path_factory.mktemp("single")
+    assert start(1, folder, CASES) == (0, "")
+    return folder
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5, 9])
+def test_journals_and_final_weights_are_equal_on_any_number_of_ranks(tmp_path: Path, single: Path, ranks: int) -> None:
+    assert start(ranks, tmp_path, CASES) == (0, "")
+    for case in CASES:
+        assert_equal(tmp_path, single, case["name"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_a_plain_loop_that_follows_the_journal_trains_to_the_same(single: Path, case: dict[str, Any]) -> None:
+    """Nothing here is shared with the executor but sessions: metrics show that weights moved as the journal says."""
+    lines = events(single, case["name"])
+    sessions: dict[int, Session] = {}
+    states: dict[tuple[int, float], Snapshot] = {}
+    trainer, copies, metrics = SyntheticTrainer(evaluate="points", failures=False), 0, 0
+    for line in lines:
+        if line["event"] in ("reported", "completed", "failed"):
+            session, progress = sessions[line["trial"]], line.get("progress", 1.0)
+            report = session.advance(progress)
+            if line["event"] != "failed":
+                assert report.metrics == line["metrics"]
+                metrics += 1
+            states[line["trial"], progress] = session.snapshot()
+        for action in line["then"]:
+            if "start" in action:
+                sessions[action["start"]] = trainer.open(
+                    Trial(action["start"], action["configuration"], repeat=case.get("repeat", 0))
+                )
+            if "copy" in action:
+                session = sessions[action["copy"]]
+                own, state = session.snapshot(), states[action["from"], action["at"]]
+                session.restore(replace(state, progress=own.progress, step=own.step))
+                session.adjust(action["configuration"])
+                copies += 1
+    assert copies > 20
+    assert metrics > 100
+    ended = [line for line in lines if line["event"] == "ended"]
+    assert len(ended) == 1
+    if "samples" not in case["name"]:
+        assert lines[-1]["event"] == "tested"
+        finals = {line["trial"]: line["metrics"]["val_accuracy"] for line in lines if line["event"] == "completed"}
+        assert ended[0]["best"] == max(finals, key=lambda trial: (finals[trial], -trial))
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_members_that_diverge_or_raise_are_ranked_last_and_go_on_as_copies(single: Path, lag: int) -> None:
+    lines = read_lines(single / f"sick{lag}.jsonl")[0]
+    failed = {line["trial"]: line for line in lines if line["event"] == "failed"}
+    assert set(failed) == {2, 4}
+    assert failed[2]["reason"] == "diverged: loss is nan"
+    assert failed[4]["reason"].startswith("RuntimeError: the member raises")
+    assert "mpi_population_program.py" in failed[4]["wall"]["traceback"]
+    copies = {(a["copy"], a["at"]): a for line in lines for a in line["then"] if "copy" in a}
+    for trial, progress in ((2, 0.15), (4, 0.4)):
+        assert copies[trial, progress]["from"] not in (2, 4) or trial != 2
+        assert any(line["event"] == "completed" and line["trial"] == trial for line in lines)
+
+
+def test_with_lag_nobody_waits_for_who_is_slow_now(tmp_path: Path) -> None:
+    cases = [
+        {"name": f"lag{lag}", "stagger": 0.06, "setting": setting(lag, members=3, budget={"trials": 3})}
+        for lag in (0, 1)
+    ]
+    assert start(3, tmp_path, cases) == (0, "")
+    together, apart = (outcome(tmp_path, case["name"])["seconds"] for case in cases)
+    assert together > STEPS * 0.06
+    assert apart < 0.75 * together
+
+
+# --- mishaps ----------------------------------------------------------------------------------------------------------
+
+KILLS: list[tuple[str, int, int, dict[str, Any]]] = [
+    # case, ranks before and after, what kills
+    ("quartile0", 2, 3, {"rank": 0, "advance": 1}),
+    ("quartile1", 3, 2, {"rank": 2, "advance": 2}),
+    ("sick0", 3, 1, {"rank": 1, "advance": 29}),
+    ("sick1", 2, 5, {"rank": 0, "advance": 37}),
+    ("tournament1", 3, 2, {"rank": 1, "advance": 35}),
+    ("quartile0", 2, 3, {"rank": 1, "write": 2}),
+    ("quartile1", 3, 2, {"rank": 0, "write": 9}),
+    ("quartile1", 2, 1, {"rank": 0, "publish": 1}),
+    ("tournament0", 2, 3, {"rank": 0, "publish": 4}),
+    ("every1", 2, 3, {"rank": 1, "write": 20}),
+    ("every1", 3, 2, {"rank": 0, "publish": 9}),
+    ("quartile1", 5, 2, {"rank": 4, "advance": 20}),
+]
+
+
+@pytest.mark.parametrize(("name", "before", "after", "kill"), KILLS, ids=str)
+def test_a_run_whose_rank_is_killed_ends_soon_and_resumes_to_the_same(
+    tmp_path: Path, single: Path, name: str, before: int, after: int, kill: dict[str, Any]
+) -> None:
+    case = next(case for case in CASES if case["name"] == name)
+    began = time.monotonic()
+    code, _ = start(before, tmp_path, [{**case, "kill": kill}], timeout=30)
+    assert code == 128 + 9
+    assert time.monotonic() - began < 30
+    assert start(after, tmp_path, [case]) == (0, "")
+    assert_equal(tmp_path, single, name)
+    if kill.get("publish", 0) > 1:
+        assert outcome(tmp_path, name)["trained"] < outcome(single, name)["trained"]
+
+
+@pytest.mark.parametrize(("name", "before", "after"), [("quartile0", 3, 2), ("quartile1", 2, 3), ("sick1", 1, 2)])
+def test_a_signal_ends_a_run_with_75_and_a_snapshot(
+    tmp_path: Path, single: Path, name: str, before: int, after: int
+) -> None:
+    case = next(case for case in CASES if case["name"] == name)
+    kill = {"rank": before - 1, "advance": 25, "signal": "SIGTERM"}
+    code, said = start(before, tmp_path, [{**case, "kill": kill}], timeout=30)
+    assert code == 75, said
+    assert "run the same command again" in said
+    (snapshot,) = (path.parent for path in newest(tmp_path / f"{name}.snapshots"))
+    assert start(after, tmp_path, [case]) == (0, "")
+    assert_equal(tmp_path, single, name)
+    left = (STEPS - int(snapshot.name)) * MEMBERS
+    assert outcome(tmp_path, name)["trained"] == left
+
+
+def newest(folder: Path) -> Iterator[Path]:
+    """The manifest of the newest snapshot."""
+    yield max(folder.glob("*/manifest.json"), key=lambda path: int(path.parent.name))
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped when it had several snapshots."""
+    folder = tmp_path_factory.mktemp("stopped")
+    case = next(case for case in CASES if case["name"] == "quartile1")
+    assert start(1, folder, [{**case, "kill": {"rank": 0, "advance": 90, "signal": "SIGTERM"}}])[0] == 75
+    return folder
+
+
+@pytest.mark.parametrize("damage", ["flipped", "short", "missing", "manifest", "all"])
+def test_a_damaged_snapshot_is_passed_over(tmp_path: Path, single: Path, stopped: Path, damage: str) -> None:
+    case = next(case for case in CASES if case["name"] == "quartile1")
+    subprocess.run(["cp", "-r", f"{stopped}/.", str(tmp_path)], check=True)
+    folder = tmp_path / "quartile1.snapshots"
+    manifests = sorted(folder.glob("*/manifest.json"), key=lambda path: -int(path.parent.name))
+    assert len(manifests) == 2, "two are kept"
+    steps = [int(path.parent.name) for path in manifests]
+    for manifest in manifests if damage == "all" else manifests[:1]:
+        victim = manifest if damage == "manifest" else manifest.with_name("5.f32")
+        content = bytearray(victim.read_bytes())
+        if damage == "missing":
+            victim.unlink()
+        elif damage == "short":
+            victim.write_bytes(content[:-4])
+        else:
+            content[len(content) // 2] ^= 1
+            victim.write_bytes(content)
+    assert start(2, tmp_path, [case]) == (0, "")
+    assert_equal(tmp_path, single, "quartile1")
+    from_step = 0 if damage == "all" else steps[1]
+    assert outcome(tmp_path, "quartile1")["trained"] == (STEPS - from_step) * MEMBERS
+
+
+def test_a_journal_that_comes_out_different_is_refused(tmp_path: Path, stopped: Path) -> None:
+    case = next(case for case in CASES if case["name"] == "quartile1")
+    subprocess.run(["cp", "-r", f"{stopped}/.", str(tmp_path)], check=True)
+    journal = tmp_path / "quartile1.jsonl"
+    max((tmp_path / "quartile1.snapshots").glob("*/manifest.json"), key=lambda path: int(path.parent.name)).unlink()
+    lines = journal.read_text().splitlines(keepends=True)
+    last = json.loads(lines[-1])
+    last["metrics"]["loss"] += 1e-9
+    journal.write_text("".join([*lines[:-1], json.dumps(last) + "\n"]))
+    code, said = start(2, tmp_path, [case])
+    assert code == 2
+    assert f"quartile1.jsonl:{len(lines)}: says metrics" in said
+    assert "training again" in said
+
+
+def test_a_complete_run_is_left_alone(tmp_path: Path, single: Path) -> None:
+    case = next(case for case in CASES if case["name"] == "quartile1")
+    subprocess.run(["cp", str(single / "quartile1.jsonl"), str(tmp_path)], check=True)
+    before = (tmp_path / "quartile1.jsonl").read_bytes()
+    assert start(2, tmp_path, [case]) == (0, "")
+    assert (tmp_path / "quartile1.jsonl").read_bytes() == before
+    assert outcome(tmp_path, "quartile1")["trained"] == 0
+    folded = Run(Setting.model_validate(case["setting"]), 0, samples=1600, data="none")
+    folded.fold(read_lines(tmp_path / "quartile1.jsonl")[0], "journal")
+    assert folded.complete
+
+
+# --- real networks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(tmp_path: Path) -> None:
+    from hypercurve.data_spec import DataSpec
+    from hypercurve.training.data import prepare
+
+    data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)
+    space = {"epochs": 4, "decay_ratio": {"uniform": [0.9, 1.0]}, "decay_every": 10, "units": 16}
+    adam = {**space, "optimizer": "adam", "learning_rate": {"log_uniform": [0.0005, 0.05]}, "momentum": 0.0}
+    options = {"model": "mlp", "members": 5, "every": 12, "snapshot_every": 2}
+    cases = [
+        {"name": "sgd", "trainer": data, "setting": setting(0, space=space, **options), "diverges": [1, 24 / 90]},
+        {"name": "adam", "trainer": data, "setting": setting(1, space=adam, **options)},
+    ]
+    assert start(1, tmp_path / "1", cases)[0] == 0
+    kill = {"rank": 2, "advance": 11}
+    assert start(3, tmp_path / "3", [cases[0], {**cases[1], "kill": kill}])[0] == 128 + 9
+    assert_equal(tmp_path / "3", tmp_path / "1", "sgd")
+    assert start(2, tmp_path / "3", cases[1:])[0] == 0
+    assert_equal(tmp_path / "3", tmp_path / "1", "adam")
+    assert outcome(tmp_path / "3", "adam")["trained"] < outcome(tmp_path / "1", "adam")["trained"]

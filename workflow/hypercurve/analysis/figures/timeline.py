@@ -1,0 +1,142 @@
+"""Who trained what, when: the figure `timeline`."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from ...config import Experiment
+from ..records import RunRecord
+from ..tables import Runs
+from ..traits import utilisation, workers
+from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short, styled
+
+GAP = 0.001
+"""Gaps within a trial below this share of the whole span would not be seen, and are closed."""
+VISIBLE = 0.006
+"""Bars below this share of the whole span have no edge, which would hide them."""
+LABELLED = 16
+"""Workers up to which each is labelled."""
+
+
+class Bar(NamedTuple):
+    """A worker's time on one trial, in seconds since the run's first training began."""
+
+    worker: int
+    trial: int
+    start: float
+    end: float
+
+
+def bars(run: RunRecord) -> list[Bar]:
+    """When each worker trained which trial, compilation included; reports of a trial that follow each other are merged."""
+    timed = [(event.worker or 0, event.began, event.at, event.trial) for event in run.events]
+    known = sorted(
+        (worker, began, at, trial) for worker, began, at, trial in timed if began is not None and at is not None
+    )
+    if not known:
+        return []
+    zero = min(began for _, began, _, _ in known)
+    gap = GAP * (max(at for _, _, at, _ in known) - zero)
+    found: list[Bar] = []
+    for worker, began, at, trial in known:
+        last = found[-1] if found else None
+        if last and (last.worker, last.trial) == (worker, trial) and began - zero - last.end <= gap:
+            found[-1] = last._replace(end=max(last.end, at - zero))
+        else:
+            found.append(Bar(worker, trial, began - zero, at - zero))
+    return found
+
+
+@styled
+def timeline(experiment: Experiment, runs: Runs) -> Figure:
+    """Workers over wall-clock time, one panel per method, first repeat.
+
+    Trials are coloured by how they ended, members of a population by their number; idle time shows as a grey strip.
+    """
+    first = {method: runs[method][0] for method in experiment.methods if runs[method]}
+    heights = [min(max(0.17 * len(workers(run)), 0.4), 2.6) for run in first.values()]
+    if not first:
+        figure = new_figure(2.0)
+        nothing(figure.subplots(), "no runs")
+        return figure
+    figure = new_figure(0.85 + sum(heights) + 0.62 * len(heights))
+    panels = figure.subplots(len(first), 1, sharex=True, squeeze=False, height_ratios=[h + 0.2 for h in heights])[:, 0]
+    for axes, (method, run) in zip(panels, first.items(), strict=True):
+        population = experiment.methods[method].population is not None
+        axes.set_title(method, loc="left", pad=17)
+        axes.grid(visible=False)
+        _panel(axes, run, looks(experiment)[method], population)
+    panels[-1].set_xlabel("seconds by the clock, since the first training began")
+    panels[-1].set_xlim(0, max(max((bar.end for bar in bars(run)), default=1.0) for run in first.values()) * 1.01)
+    panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    figure.legend(handles=_legend(experiment, first), loc="outside upper left", ncols=5, handlelength=1.4)
+    return figure
+
+
+def _panel(axes: Axes, run: RunRecord, look: Look, population: bool) -> None:
+    found = bars(run)
+    if not found:
+        nothing(axes, "no readings of the clock")
+        return
+    who = workers(run)
+    rows = {worker: row for row, worker in enumerate(who)}
+    span = max(bar.end for bar in found)
+    busy = sum(bar.end - bar.start for bar in found) / (len(who) * span) if span else 0.0
+    shares = f"busy {100 * busy:.0f}\u202f% of the time, training {100 * (utilisation(run) or 0):.0f}\u202f%"
+    note(axes, f"{short(len(who))} worker{'s' * (len(who) > 1)}, {shares}")
+    dense = len(found) > 400
+    axes.broken_barh([(0, span)], (-0.4, len(who) - 0.2), facecolors="white", linewidth=0)
+    for row in rows.values():
+        axes.broken_barh([(0, span)], (row - 0.4, 0.8), facecolors="#efefef", linewidth=0)
+    colours = _colours(run, look, population)
+    for worker, row in rows.items():
+        own = [bar for bar in found if bar.worker == worker]
+        axes.broken_barh(
+            [(bar.start, bar.end - bar.start) for bar in own],
+            (row - 0.4, 0.8),
+            facecolors=[colours[bar.trial] for bar in own],
+            edgecolors="white",
+            linewidth=[0.4 if bar.end - bar.start > VISIBLE * span else 0.0 for bar in own],
+            rasterized=dense,
+        )
+    axes.set_ylim(len(who) - 0.4, -0.6)
+    axes.set_ylabel("worker")
+    axes.yaxis.set_major_locator(
+        FixedLocator(range(len(who))) if len(who) <= LABELLED else MaxNLocator(6, integer=True)
+    )
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda row, _: str(who[int(row)]) if row == int(row) and 0 <= row < len(who) else "")
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _colours(run: RunRecord, look: Look, population: bool) -> dict[int, Any]:
+    numbers = sorted(run.trials)
+    if population:
+        palette = sns.color_palette("viridis", n_colors=max(len(numbers), 2))
+        return {number: palette[place] for place, number in enumerate(numbers)}
+    by_status = {"completed": look.colour, "stopped": FAINT, "failed": FAILED, "running": MUTED}
+    return {number: by_status[trial.status] for number, trial in run.trials.items()}
+
+
+def _legend(experiment: Experiment, first: dict[str, RunRecord]) -> Sequence[Patch]:
+    """Only what is to be seen."""
+    searches = [run for method, run in first.items() if experiment.methods[method].population is None]
+    members = [len(run.trials) for method, run in first.items() if experiment.methods[method].population is not None]
+    handles = []
+    if any(run.count("completed") for run in searches):
+        handles.append(Patch(color=MUTED, label="completed (in the method's colour)"))
+    if any(run.count("stopped") for run in searches):
+        handles.append(Patch(color=FAINT, label="stopped"))
+    if any(run.count("failed") for run in searches):
+        handles.append(Patch(color=FAILED, label="failed"))
+    if members:
+        dark, light = (sns.color_palette("viridis", n_colors=max(max(members), 2))[i] for i in (0, -1))
+        handles += [Patch(color=dark, label="member 0"), Patch(color=light, label=f"member {max(members) - 1}")]
+    return [*handles, Patch(color="#efefef", label="idle")]
