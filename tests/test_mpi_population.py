@@ -2,10 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def test_a_plain_loop_that_follows_the_journal_trains_to_the_same(single: Path, 
                 session.restore(replace(state, progress=own.progress, step=own.step))
                 session.adjust(action["configuration"])
                 copies += 1
-    assert copies > 20
+    assert copies >= 15
     assert metrics > 100
     ended = [line for line in lines if line["event"] == "ended"]
     assert len(ended) == 1
@@ -166,54 +166,54 @@ def test_with_lag_nobody_waits_for_who_is_slow_now(tmp_path: Path) -> None:
 KILLS: list[tuple[str, int, int, dict[str, Any]]] = [
     # case, ranks before and after, what kills
     ("quartile0", 2, 3, {"rank": 0, "advance": 1}),
-    ("quartile1", 3, 2, {"rank": 2, "advance": 2}),
-    ("sick0", 3, 1, {"rank": 1, "advance": 29}),
-    ("sick1", 2, 5, {"rank": 0, "advance": 37}),
+    ("sick0", 3, 2, {"rank": 1, "advance": 29}),
+    ("sick1", 2, 3, {"rank": 0, "advance": 37}),
     ("tournament1", 3, 2, {"rank": 1, "advance": 35}),
     ("quartile0", 2, 3, {"rank": 1, "write": 2}),
     ("quartile1", 3, 2, {"rank": 0, "write": 9}),
-    ("quartile1", 2, 1, {"rank": 0, "publish": 1}),
-    ("tournament0", 2, 3, {"rank": 0, "publish": 4}),
+    ("quartile1", 2, 3, {"rank": 0, "publish": 1}),
+    ("tournament0", 3, 2, {"rank": 0, "publish": 4}),
     ("every1", 2, 3, {"rank": 1, "write": 20}),
-    ("every1", 3, 2, {"rank": 0, "publish": 9}),
     ("quartile1", 5, 2, {"rank": 4, "advance": 20}),
+    # the same by SIGTERM, which one rank hears
+    ("quartile0", 3, 2, {"rank": 2, "advance": 25, "signal": "SIGTERM"}),
+    ("quartile1", 2, 3, {"rank": 1, "advance": 25, "signal": "SIGTERM"}),
+    ("sick1", 1, 2, {"rank": 0, "advance": 25, "signal": "SIGTERM"}),
 ]
 
 
-@pytest.mark.parametrize(("name", "before", "after", "kill"), KILLS, ids=str)
-def test_a_run_whose_rank_is_killed_ends_soon_and_resumes_to_the_same(
-    tmp_path: Path, single: Path, name: str, before: int, after: int, kill: dict[str, Any]
-) -> None:
-    case = next(case for case in CASES if case["name"] == name)
-    began = time.monotonic()
-    code, _ = start(before, tmp_path, [{**case, "kill": kill}], timeout=30)
-    assert code == 128 + 9
-    assert time.monotonic() - began < 30
-    assert start(after, tmp_path, [case]) == (0, "")
-    assert_equal(tmp_path, single, name)
-    if kill.get("publish", 0) > 1:
-        assert outcome(tmp_path, name)["trained"] < outcome(single, name)["trained"]
+def test_runs_that_are_killed_end_soon_and_resume_to_the_same(tmp_path: Path, single: Path) -> None:
+    """Killed at all kinds of moments, on other numbers of ranks before and after; all resumed by one start per number."""
+    by_name = {case["name"]: case for case in CASES}
+    resumed: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+    for index, (name, before, after, kill) in enumerate(KILLS):
+        case = {**by_name[name], "name": f"{name}-{index}"}
+        began = time.monotonic()
+        code, said = start(before, tmp_path, [{**case, "kill": kill}], timeout=30)
+        assert time.monotonic() - began < 30
+        left = STEPS * MEMBERS
+        if "signal" in kill:
+            assert (code, "run the same command again" in said) == (75, True), said
+            left = (STEPS - snapshots(tmp_path, case["name"])[0]) * MEMBERS
+        else:
+            assert code == 128 + 9, (kill, said)
+        resumed.setdefault(after, []).append((left, case))
+    for ranks, cases in resumed.items():
+        assert start(ranks, tmp_path, [case for _, case in cases]) == (0, "")
+        for left, case in cases:
+            name = case["name"].partition("-")[0]
+            assert events(tmp_path, case["name"]) == events(single, name), case["name"]
+            mine, other = outcome(tmp_path, case["name"]), outcome(single, name)
+            assert mine["hashes"] == other["hashes"], case["name"]
+            assert mine["trained"] <= left
+            assert not (tmp_path / f"{case['name']}.snapshots").exists()
+    assert outcome(tmp_path, "tournament0-7")["trained"] < STEPS * MEMBERS, "it had snapshots"
 
 
-@pytest.mark.parametrize(("name", "before", "after"), [("quartile0", 3, 2), ("quartile1", 2, 3), ("sick1", 1, 2)])
-def test_a_signal_ends_a_run_with_75_and_a_snapshot(
-    tmp_path: Path, single: Path, name: str, before: int, after: int
-) -> None:
-    case = next(case for case in CASES if case["name"] == name)
-    kill = {"rank": before - 1, "advance": 25, "signal": "SIGTERM"}
-    code, said = start(before, tmp_path, [{**case, "kill": kill}], timeout=30)
-    assert code == 75, said
-    assert "run the same command again" in said
-    (snapshot,) = (path.parent for path in newest(tmp_path / f"{name}.snapshots"))
-    assert start(after, tmp_path, [case]) == (0, "")
-    assert_equal(tmp_path, single, name)
-    left = (STEPS - int(snapshot.name)) * MEMBERS
-    assert outcome(tmp_path, name)["trained"] == left
-
-
-def newest(folder: Path) -> Iterator[Path]:
-    """The manifest of the newest snapshot."""
-    yield max(folder.glob("*/manifest.json"), key=lambda path: int(path.parent.name))
+def snapshots(folder: Path, name: str) -> list[int]:
+    """Evolution steps with a snapshot, the newest first."""
+    found = (folder / f"{name}.snapshots").glob("*/manifest.json")
+    return sorted((int(path.parent.name) for path in found), reverse=True)
 
 
 @pytest.fixture(scope="module")
@@ -222,38 +222,39 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stopped")
     case = next(case for case in CASES if case["name"] == "quartile1")
     assert start(1, folder, [{**case, "kill": {"rank": 0, "advance": 90, "signal": "SIGTERM"}}])[0] == 75
+    assert len(snapshots(folder, "quartile1")) == 2, "two are kept"
     return folder
 
 
-@pytest.mark.parametrize("damage", ["flipped", "short", "missing", "manifest", "all"])
-def test_a_damaged_snapshot_is_passed_over(tmp_path: Path, single: Path, stopped: Path, damage: str) -> None:
-    case = next(case for case in CASES if case["name"] == "quartile1")
-    subprocess.run(["cp", "-r", f"{stopped}/.", str(tmp_path)], check=True)
-    folder = tmp_path / "quartile1.snapshots"
-    manifests = sorted(folder.glob("*/manifest.json"), key=lambda path: -int(path.parent.name))
-    assert len(manifests) == 2, "two are kept"
-    steps = [int(path.parent.name) for path in manifests]
-    for manifest in manifests if damage == "all" else manifests[:1]:
-        victim = manifest if damage == "manifest" else manifest.with_name("5.f32")
-        content = bytearray(victim.read_bytes())
-        if damage == "missing":
-            victim.unlink()
-        elif damage == "short":
-            victim.write_bytes(content[:-4])
-        else:
+def test_damaged_snapshots_are_passed_over(tmp_path: Path, single: Path, stopped: Path) -> None:
+    steps = snapshots(stopped, "quartile1")
+    cases = []
+    for damage in ("flipped", "short", "missing", "manifest", "all"):
+        cases.append({**next(case for case in CASES if case["name"] == "quartile1"), "name": damage})
+        shutil.copy(stopped / "quartile1.jsonl", tmp_path / f"{damage}.jsonl")
+        folder = tmp_path / f"{damage}.snapshots"
+        shutil.copytree(stopped / "quartile1.snapshots", folder)
+        for step in steps if damage == "all" else steps[:1]:
+            victim = folder / str(step) / ("manifest.json" if damage == "manifest" else "5.f32")
+            content = bytearray(victim.read_bytes())
             content[len(content) // 2] ^= 1
-            victim.write_bytes(content)
-    assert start(2, tmp_path, [case]) == (0, "")
-    assert_equal(tmp_path, single, "quartile1")
-    from_step = 0 if damage == "all" else steps[1]
-    assert outcome(tmp_path, "quartile1")["trained"] == (STEPS - from_step) * MEMBERS
+            victim.write_bytes(content[:-4] if damage == "short" else content)
+            if damage == "missing":
+                victim.unlink()
+    assert start(2, tmp_path, cases) == (0, "")
+    for case in cases:
+        assert events(tmp_path, case["name"]) == events(single, "quartile1")
+        assert outcome(tmp_path, case["name"])["hashes"] == outcome(single, "quartile1")["hashes"]
+        left = STEPS - (0 if case["name"] == "all" else steps[1])
+        assert outcome(tmp_path, case["name"])["trained"] == left * MEMBERS
 
 
 def test_a_journal_that_comes_out_different_is_refused(tmp_path: Path, stopped: Path) -> None:
     case = next(case for case in CASES if case["name"] == "quartile1")
-    subprocess.run(["cp", "-r", f"{stopped}/.", str(tmp_path)], check=True)
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
     journal = tmp_path / "quartile1.jsonl"
-    max((tmp_path / "quartile1.snapshots").glob("*/manifest.json"), key=lambda path: int(path.parent.name)).unlink()
+    newest = snapshots(tmp_path, "quartile1")[0]
+    (tmp_path / "quartile1.snapshots" / str(newest) / "manifest.json").unlink()
     lines = journal.read_text().splitlines(keepends=True)
     last = json.loads(lines[-1])
     last["metrics"]["loss"] += 1e-9
@@ -266,7 +267,7 @@ def test_a_journal_that_comes_out_different_is_refused(tmp_path: Path, stopped: 
 
 def test_a_complete_run_is_left_alone(tmp_path: Path, single: Path) -> None:
     case = next(case for case in CASES if case["name"] == "quartile1")
-    subprocess.run(["cp", str(single / "quartile1.jsonl"), str(tmp_path)], check=True)
+    shutil.copy(single / "quartile1.jsonl", tmp_path)
     before = (tmp_path / "quartile1.jsonl").read_bytes()
     assert start(2, tmp_path, [case]) == (0, "")
     assert (tmp_path / "quartile1.jsonl").read_bytes() == before
@@ -285,7 +286,7 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     from hypercurve.training.data import prepare
 
     data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)
-    space = {"epochs": 4, "decay_ratio": {"uniform": [0.9, 1.0]}, "decay_every": 10, "units": 16}
+    space = {"epochs": 4, "decay_ratio": {"uniform": [0.9, 1.0]}, "decay_every": 10, "units_1": 16, "units_2": 8}
     adam = {**space, "optimizer": "adam", "learning_rate": {"log_uniform": [0.0005, 0.05]}, "momentum": 0.0}
     options = {"model": "mlp", "members": 5, "every": 12, "snapshot_every": 2}
     cases = [

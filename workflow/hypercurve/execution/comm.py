@@ -7,8 +7,9 @@ training. Whatever happens on one rank ends all of them, with one message and a 
 What the launcher does (mpiexec of Open MPI 5, that is PRRTE, as measured with 5.0.11):
 
 - A rank that dies of a signal, or exits without MPI_Finalize: the others get SIGCONT and SIGTERM, a quarter of a second
-  later SIGKILL, and mpiexec returns 128 + signal, or the rank's code. So no rank need watch over the others. When mpiexec
-  itself is killed, its ranks end as well.
+  later SIGKILL, and mpiexec returns 128 + signal, or the rank's code. So no rank need watch over the others.
+- When mpiexec itself is killed, its ranks go on, and would write the journal that a rerun writes as well. So they look
+  whether their parent is still there.
 - MPI_Abort(code): the same, and mpiexec returns the code.
 - SIGTERM or SIGINT to mpiexec itself: ranks are ended as above, what they print is lost, and mpiexec returns 1 whatever
   they say; it refuses to forward SIGTERM. So 75 cannot reach the caller this way.
@@ -129,6 +130,7 @@ def _mpiexec() -> str:
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 _signal: int | None = None
+_parent: int | None = None
 _ended_well = False
 
 
@@ -143,13 +145,18 @@ def interrupted() -> bool:
     return _signal is not None
 
 
+def orphaned() -> bool:
+    """Whether the launcher has gone: nothing must be written any more."""
+    return _parent is not None and os.getppid() != _parent
+
+
 def check_interrupted() -> None:
-    """Raise if a signal has asked this rank to end; executors call it between points of training.
+    """Raise if a signal has asked this rank to end, or the launcher has gone; executors call it between points of training.
 
     Raises:
-        Interrupted: it has.
+        Interrupted: it is so.
     """
-    if _signal is not None:
+    if _signal is not None or orphaned():
         raise Interrupted
 
 
@@ -176,8 +183,9 @@ def guarded(comm: Comm) -> Iterator[None]:
     :data:`GRACE` seconds a rank that has not come to that ends anyway. A single process raises a UserError on, and
     SystemExit for the code 75.
     """
-    global _signal, _ended_well
+    global _signal, _ended_well, _parent
     _signal, _ended_well = None, False
+    _parent = os.getppid() if comm.size > 1 else None
     handled = (signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
     before = [signal.signal(number, _on_signal) for number in handled]
     try:
@@ -191,7 +199,7 @@ def guarded(comm: Comm) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(handled, before, strict=True):
             signal.signal(number, handler)
-        _signal = None
+        _signal = _parent = None
 
 
 def _leave(comm: Comm) -> None:
@@ -200,12 +208,14 @@ def _leave(comm: Comm) -> None:
     while not request.Test():
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)
-        if _signal is not None:
+        if _signal is not None or orphaned():
             _end(comm, Interrupted())
 
 
 def _end(comm: Comm, error: BaseException) -> None:
     """Say what happened and end all ranks."""
+    if orphaned():  # nobody listens, and each rank sees it by itself
+        _exit_now()
     where = f"rank {comm.rank}: " if comm.size > 1 else ""
     if isinstance(error, Interrupted | KeyboardInterrupt):
         name = signal.Signals(_signal or signal.SIGINT).name

@@ -11,7 +11,7 @@ from ..journal import Journal
 from ..run import Run
 from ..training.base import Trainer
 from . import wire
-from .comm import Comm, Inbox, Outbox, Tag, check_interrupted
+from .comm import Comm, Inbox, Outbox, Tag, check_interrupted, orphaned
 from .driving import Watch, drive, trained_again
 from .supervisor import Supervisor
 from .worker import Worker
@@ -51,7 +51,8 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
         try:
             drive(run, supervisor, journal.add)
         finally:
-            journal.flush()
+            if not orphaned():  # else a rerun may write the journal by now
+                journal.flush()
     metrics = supervisor.finish()
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
