@@ -4,7 +4,7 @@ Usage: mpi_population_program.py FOLDER CASES, the latter a JSON list of cases::
 
     {"name": "lag", "setting": {...}, "repeat": 0,                  # a run; its journal is FOLDER/lag.jsonl
      "trainer": "synthetic" or the folder of a prepared data set,
-     "raises": [member, progress], "diverges": [member, progress],  # at that point, always
+     "raises": [member, step], "diverges": [member, step],          # at that evolution step, always
      "stagger": 0.05,                                               # in each report, one member in three takes so long
      "kill": {"rank": 1, "advance": 30}}                            # or "write": 7, "publish": 2; "signal": "SIGKILL"
 
@@ -46,8 +46,8 @@ class Countdown:
 class Mishaps:
     """A trainer whose sessions are remembered and have the case's mishaps."""
 
-    def __init__(self, inner: Trainer, case: dict[str, Any], countdown: Countdown):
-        self.inner, self.case, self.countdown = inner, case, countdown
+    def __init__(self, inner: Trainer, case: dict[str, Any], points: tuple[float, ...], countdown: Countdown):
+        self.inner, self.case, self.points, self.countdown = inner, case, points, countdown
         self.sessions: dict[int, Session] = {}
 
     def open(self, trial: Trial) -> Session:
@@ -57,12 +57,12 @@ class Mishaps:
 
         def advanced(progress: float) -> Report:
             self.countdown.count("advance")
-            report = advance(progress)
-            if (round(progress * 1000) + trial.number) % 3 == 0:
+            report, step = advance(progress), self.points.index(progress) + 1
+            if (step + trial.number) % 3 == 0:
                 time.sleep(self.case.get("stagger", 0.0))
-            if [trial.number, progress] == self.case.get("raises"):
+            if [trial.number, step] == self.case.get("raises"):
                 raise RuntimeError("the member raises, as it is meant to: " + "é" * 3000)
-            if [trial.number, progress] == self.case.get("diverges"):
+            if [trial.number, step] == self.case.get("diverges"):
                 return Report(progress, {"loss": float("nan")})
             return report
 
@@ -86,7 +86,8 @@ def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
         from hypercurve.training.data import load
 
         inner, samples = make_trainer(setting, Path(case["trainer"])), load(Path(case["trainer"])).samples
-    trainer = Mishaps(inner, case, countdown)
+    run = Run(setting, case.get("repeat", 0), samples=samples, data="none")
+    trainer = Mishaps(inner, case, run.points, countdown)
     written, published = snapshots._write, snapshots.Snapshots.publish
 
     def write(path: Path, content: Any) -> None:
@@ -99,7 +100,6 @@ def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
 
     snapshots._write, snapshots.Snapshots.publish = write, publish  # type: ignore[assignment, method-assign]
     began = time.perf_counter()
-    run = Run(setting, case.get("repeat", 0), samples=samples, data="none")
     journal = Journal(folder / f"{name}.jsonl") if comm.rank == 0 else None
     try:
         population.execute(run, trainer, journal, comm, folder=folder / f"{name}.snapshots")

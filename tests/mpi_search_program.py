@@ -78,7 +78,7 @@ class Broken(Changed):
 
 
 class Killed(Slow):
-    """One rank kills itself when it trains a certain trial; which, is in the environment: `RANK,TRIAL,SIGNAL`; rank -1 is any."""
+    """One rank kills itself when it trains a certain trial; which, is in the environment: `RANK,TRIAL,SIGNAL`; -1: any."""
 
     def before(self, trial: Trial, progress: float) -> None:
         super().before(trial, progress)

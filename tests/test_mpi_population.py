@@ -52,8 +52,8 @@ CASES: list[dict[str, Any]] = [
             "name": f"sick{lag}",
             "setting": setting(lag, {"quartile": {"fraction": 0.4}}),
             "repeat": 2,
-            "diverges": [2, 0.15],
-            "raises": [4, 0.4],
+            "diverges": [2, 3],
+            "raises": [4, 8],
         }
         for lag in (0, 1)
     ),
@@ -126,8 +126,8 @@ def test_a_plain_loop_that_follows_the_journal_trains_to_the_same(single: Path, 
                 session.restore(replace(state, progress=own.progress, step=own.step))
                 session.adjust(action["configuration"])
                 copies += 1
-    assert copies >= 15
-    assert metrics > 100
+    assert copies > 10
+    assert metrics > 80
     ended = [line for line in lines if line["event"] == "ended"]
     assert len(ended) == 1
     if "samples" not in case["name"]:
@@ -288,13 +288,13 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)
     space = {"epochs": 4, "decay_ratio": {"uniform": [0.9, 1.0]}, "decay_every": 10, "units_1": 16, "units_2": 8}
     adam = {**space, "optimizer": "adam", "learning_rate": {"log_uniform": [0.0005, 0.05]}, "momentum": 0.0}
-    options = {"model": "mlp", "members": 5, "every": 12, "snapshot_every": 2}
+    options = {"model": "mlp", "members": 5, "every": 8, "snapshot_every": 2}
     cases = [
-        {"name": "sgd", "trainer": data, "setting": setting(0, space=space, **options), "diverges": [1, 24 / 90]},
-        {"name": "adam", "trainer": data, "setting": setting(1, space=adam, **options)},
+        {"name": "sgd", "trainer": data, "setting": setting(0, space=space, **options), "diverges": [1, 2]},
+        {"name": "adam", "trainer": data, "stagger": 0.05, "setting": setting(1, space=adam, **options)},
     ]
     assert start(1, tmp_path / "1", cases)[0] == 0
-    kill = {"rank": 2, "advance": 11}
+    kill = {"rank": 0, "advance": 15}
     assert start(3, tmp_path / "3", [cases[0], {**cases[1], "kill": kill}])[0] == 128 + 9
     assert_equal(tmp_path / "3", tmp_path / "1", "sgd")
     assert start(2, tmp_path / "3", cases[1:])[0] == 0

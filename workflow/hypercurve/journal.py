@@ -51,9 +51,13 @@ def without_wall(line: Line) -> Line:
     return {key: value for key, value in line.items() if key != "wall"}
 
 
+# Lines are trees, so looking for circles would only take time.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False).encode
+
+
 def encode(line: Line) -> bytes:
     """A line's bytes, newline included."""
-    return json.dumps(line, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    return _encode(line).encode() + b"\n"
 
 
 class Journal:

@@ -9,7 +9,7 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .config import Setting
 from .cost import CostModel, TrialCost, report_points, step_at
@@ -75,8 +75,7 @@ class TrialState:
     anchor: int = 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Due:
+class Due(NamedTuple):  # and not a dataclass: a heap compares millions of them
     """The next report in virtual time; ties go to the lower trial number."""
 
     time: float
@@ -193,7 +192,9 @@ class Run:
                     self.best = state
             case Failed():
                 state.status = "failed"
-        return self._finish({**encode_event(event), "time": due.time}, self._scheduler.on(event), wall)
+        line = encode_event(event)
+        line["time"] = due.time
+        return self._finish(line, self._scheduler.on(event), wall)
 
     def end(self, reason: EndReason, wall: Mapping[str, Any] | None = None) -> Line:
         """End the run; trials still going are stopped and do not compete."""
@@ -266,14 +267,14 @@ class Run:
     def _finish(self, line: Line, actions: Sequence[Action], wall: Mapping[str, Any] | None) -> Line:
         for action in actions:
             match action:
+                case Continue(trial):  # first, being the most frequent
+                    state = self.trials[trial]
+                    progress = self.points[state.reports]
+                    self._expect(Due(state.started + state.cost_of.seconds(progress), trial, progress))
                 case Start(trial, configuration):
                     cost = self.cost.of(configuration)
                     self.trials[trial] = TrialState(trial, configuration, started=self.time, cost_of=cost)
                     self._expect(Due(self.time, trial, 0.0))
-                case Continue(trial):
-                    state = self.trials[trial]
-                    progress = self.points[state.reports]
-                    self._expect(Due(state.started + state.cost_of.seconds(progress), trial, progress))
                 case Stop(trial):
                     self.trials[trial].status = "stopped"
                     self._waiting.pop(trial, None)
@@ -325,21 +326,21 @@ def make_scheduler(setting: Setting, repeat: int, samples: int) -> Scheduler:
 
 def _progress(event: Event) -> float:
     match event:
+        case Reported() | Failed():
+            return event.progress
         case Started():
             return 0.0
         case Completed():
             return 1.0
-        case Reported() | Failed():
-            return event.progress
 
 
 def encode_event(event: Event) -> Line:
     """An event's part of a journal line."""
     match event:
-        case Started(trial):
-            return {"event": "started", "trial": trial}
         case Reported(trial, progress, metrics):
             return {"event": "reported", "trial": trial, "progress": progress, "metrics": dict(metrics)}
+        case Started(trial):
+            return {"event": "started", "trial": trial}
         case Completed(trial, metrics):
             return {"event": "completed", "trial": trial, "metrics": dict(metrics)}
         case Failed(trial, progress, reason):
@@ -378,10 +379,10 @@ def _metrics(line: Line) -> dict[str, float]:
 def encode_action(action: Action) -> Line:
     """An action's form in a journal line."""
     match action:
-        case Start(trial, configuration):
-            return {"start": trial, "configuration": configuration}
         case Continue(trial):
             return {"continue": trial}
+        case Start(trial, configuration):
+            return {"start": trial, "configuration": configuration}
         case Stop(trial):
             return {"stop": trial}
         case Copy(trial, source, progress, configuration):

@@ -141,8 +141,8 @@ def _finalize() -> None:
 
 
 def interrupted() -> bool:
-    """Whether a signal has asked this rank to end. True only within :func:`guarded`."""
-    return _signal is not None
+    """Whether a signal has asked this rank to end, or the launcher has gone. True only within :func:`guarded`."""
+    return _signal is not None or orphaned()
 
 
 def orphaned() -> bool:
@@ -156,7 +156,7 @@ def check_interrupted() -> None:
     Raises:
         Interrupted: it is so.
     """
-    if _signal is not None or orphaned():
+    if interrupted():
         raise Interrupted
 
 
@@ -208,7 +208,7 @@ def _leave(comm: Comm) -> None:
     while not request.Test():
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)
-        if _signal is not None or orphaned():
+        if interrupted():
             _end(comm, Interrupted())
 
 
@@ -280,9 +280,13 @@ class Outbox:
 class Inbox:
     """Receives, and waits without spinning.
 
+    A look that finds nothing may give the core away for a while, so ranks that train look a few thousand times a second.
+
     Args:
         comm: the communicator.
     """
+
+    _SELDOM = 0.0002  # seconds
 
     _SPINS = 20  # looks before the first sleep: an answer that is under way arrives within microseconds
     _SHORTEST, _LONGEST = 0.0001, 0.002
@@ -291,11 +295,15 @@ class Inbox:
         mpi = load()
         self._comm, self._byte, self._status = comm, mpi.BYTE, mpi.Status()
         self._any_source, self._any_tag = mpi.ANY_SOURCE, mpi.ANY_TAG
+        self._look = 0.0  # when to look again
 
     def receive(self) -> tuple[int, Tag, bytearray] | None:
-        """The next message's sender, tag and bytes, or None when there is none. Messages of one sender come in order."""
+        """The next message's sender, tag and bytes, or None if there was none lately. Those of one sender come in order."""
+        if time.perf_counter() < self._look:
+            return None
         status = self._status
         if not self._comm.Iprobe(self._any_source, self._any_tag, status):
+            self._look = time.perf_counter() + self._SELDOM
             return None
         source, tag = status.Get_source(), status.Get_tag()
         message = bytearray(status.Get_count(self._byte))
@@ -313,6 +321,7 @@ class Inbox:
         Raises:
             Interrupted: a signal has asked this rank to end.
         """
+        self._look = 0.0
         return patiently(lambda: self._comm.Iprobe(self._any_source, self._any_tag), seconds)
 
 
@@ -333,6 +342,8 @@ def patiently(done: Any, seconds: float | None = None, *, interruptible: bool = 
     end = None if seconds is None else time.monotonic() + seconds
     pause = Inbox._SHORTEST
     while not done():
+        if orphaned():
+            _exit_now()
         if interruptible:
             check_interrupted()
         if end is not None and time.monotonic() >= end:

@@ -14,12 +14,10 @@ from ..scheduling import Completed, Event, Failed, Reported
 from ..space import Configuration
 from .judging import Wall
 
-METRICS = ("loss", "val_loss", "val_accuracy")
-"""The metrics that have a place in the layout, in the order that trainers report them. NaN: not reported; a report that
-holds a NaN has failed, and travels as JSON."""
-
 _WALL = ("seconds", "overhead", "worker", "at")
-_REPORT = Struct("<ii6d")  # trial, number of the point, seconds, overhead, at, metrics
+# Trial, number of the point, seconds, overhead, at; loss, val_loss, val_accuracy, each NaN if it was not reported: a report
+# that holds a NaN itself has failed, and travels as JSON.
+_REPORT = Struct("<ii6d")
 _START = Struct("<iiid")  # trial, points done, points that it may train to, virtual time of its start
 _GO = Struct("<iid")  # the same without the points done
 _RELEASE = Struct("<i?")  # trial, whether it is the best so far
@@ -55,8 +53,12 @@ def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker
         worker: the sender.
     """
     last = len(points) - 1
-    for trial, point, seconds, overhead, at, *values in _REPORT.iter_unpack(message):
-        metrics = {name: value for name, value in zip(METRICS, values, strict=True) if value == value}
+    for trial, point, seconds, overhead, at, loss, val_loss, val_accuracy in _REPORT.iter_unpack(message):
+        metrics = {} if loss != loss else {"loss": loss}
+        if val_loss == val_loss:
+            metrics["val_loss"] = val_loss
+        if val_accuracy == val_accuracy:
+            metrics["val_accuracy"] = val_accuracy
         wall = {"seconds": seconds, "overhead": overhead, "worker": worker, "at": at}
         yield (Completed(trial, metrics) if point == last else Reported(trial, points[point], metrics)), wall
 

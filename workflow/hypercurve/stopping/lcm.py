@@ -61,6 +61,26 @@ DISTANCES: dict[str, Distance] = {
 """Distance of one curve, shape (points,), to each recorded one, shape (curves, points): shape (curves,)."""
 
 
+def _squares(losses: Floats, loss: float) -> Floats:
+    difference = losses - loss
+    difference *= difference
+    return difference
+
+
+def _absolutes(losses: Floats, loss: float) -> Floats:
+    difference = losses - loss
+    return np.abs(difference, out=difference)
+
+
+SUMS: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats], Floats]]] = {
+    "euclidean": (_squares, np.sqrt),
+    "manhattan": (_absolutes, lambda sums: sums),
+}
+"""Distances that are a function of a sum over points: a point's terms, and the function. Such sums are carried from one
+check point to the next. They are added up point by point in any case, so each is the same to the last bit whenever it is
+made, in a resumed run as well."""
+
+
 class LearningCurveMatching:
     """The stopper.
 
@@ -89,11 +109,13 @@ class LearningCurveMatching:
         self._keep = 1.0 - stopping_rate
         self._check_points = frozenset(check_points)
         self._distance = DISTANCES[distance]
+        self._summed = SUMS.get(distance)
+        self._sums: dict[int, tuple[int, Floats]] = {}  # by trial: points added up, and the sums by recorded curve
         self._sign = 1.0 if mode == "max" else -1.0
         self._curves: dict[int, list[float]] = {}
         self._checked: set[int] = set()
-        # The record X, Z: doubled when full, so that adding a curve costs constant time on average.
-        self._losses = np.empty((16, len(accumulation_points)))
+        # The record X, Z: doubled when full, so that adding a curve costs constant time on average. A row of X is a point.
+        self._losses = np.empty((len(accumulation_points), 16))
         self._performances = np.empty(16)
         self._size = 0
 
@@ -112,7 +134,7 @@ class LearningCurveMatching:
         """Match the trial's curve if this is a check point of a checked trial."""
         curve = self._curves[trial]
         curve.append(loss)
-        if trial in self._checked and progress in self._check_points and self._bad(np.array(curve)):
+        if trial in self._checked and progress in self._check_points and self._bad(trial, curve):
             self._forget(trial)
             return Decision.STOP
         return Decision.CONTINUE
@@ -127,10 +149,10 @@ class LearningCurveMatching:
         """Add a complete training to the record."""
         curve = self._curves[trial]
         curve.append(loss)
-        if self._size == len(self._losses):
-            self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+        if self._size == len(self._performances):
+            self._losses = np.concatenate([self._losses, np.empty_like(self._losses)], axis=1)
             self._performances = np.concatenate([self._performances, np.empty_like(self._performances)])
-        self._losses[self._size] = curve
+        self._losses[:, self._size] = curve
         self._performances[self._size] = self._sign * performance
         self._size += 1
         self._forget(trial)
@@ -142,13 +164,34 @@ class LearningCurveMatching:
     def _forget(self, trial: int) -> None:
         self._curves.pop(trial, None)
         self._checked.discard(trial)
+        self._sums.pop(trial, None)
 
-    def _bad(self, curve: Floats) -> bool:
-        distances = self._distance(curve, self._losses[: self._size, : len(curve)])
-        if np.isnan(distances).all():
+    def _bad(self, trial: int, curve: list[float]) -> bool:
+        nearest = self._nearest_by_sums(trial, curve) if self._summed else self._nearest(curve)
+        if nearest is None:
             return False
         performances = self._performances[: self._size]
-        prediction = performances[np.nanargmin(distances)]
-        better = int((performances > prediction).sum())
+        better = int(np.count_nonzero(performances > performances[nearest]))
         # The tolerance keeps (1 - 0.8)·15 = 2.9999999999999996 from stopping a trial of rank 3.
         return better > 0 and better + 1 > self._keep * self._size + 1e-9
+
+    def _nearest(self, curve: list[float]) -> int | None:
+        """The recorded curve nearest to this one, the earliest of several; None if no distance is a number."""
+        distances = self._distance(np.array(curve), self._losses[: len(curve), : self._size].T)
+        return None if np.isnan(distances).all() else int(np.nanargmin(distances))
+
+    def _nearest_by_sums(self, trial: int, curve: list[float]) -> int:
+        """The same, from sums that are carried on: neither is ever NaN, since losses are finite."""
+        assert self._summed is not None
+        terms, distance = self._summed
+        added, before = self._sums.get(trial, (0, np.empty(0)))
+        known = len(before)
+        sums = np.zeros(self._size)  # the record may have grown since
+        sums[:known] = before
+        for point, loss in enumerate(curve):
+            if point >= added:
+                sums += terms(self._losses[point, : self._size], loss)
+            elif known < self._size:
+                sums[known:] += terms(self._losses[point, known : self._size], loss)
+        self._sums[trial] = (len(curve), sums)
+        return int(np.argmin(distance(sums)))
