@@ -45,4 +45,5 @@ schema: env ## write the JSON schema of experiment files anew
 	hypercurve schema --output config/experiment.schema.json
 
 clean: ## remove the results, but not the environment
-	rm -rf results/[!R]* .snakemake
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	rm -rf .snakemake

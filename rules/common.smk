@@ -4,6 +4,7 @@
 
 import sys
 from pathlib import Path
+from shlex import quote
 
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
@@ -11,20 +12,27 @@ sys.path.insert(0, str(PACKAGE))
 from hypercurve.analysis.plan import applicable
 from hypercurve.launching import set_environment
 from hypercurve.provenance import code_digest
-from hypercurve.reading import ConfigError, read_experiment
+from hypercurve.reading import ConfigError, check_workflow, read_experiment
 
 set_environment(PACKAGE)
 
+try:
+    check_workflow(config)
+except ConfigError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
 RESULTS = config["results"]
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
-CODE = {part: code_digest(part) for part in ("runs", "analysis")}
+CODE = {part: code_digest(part) for part in ("data", "runs", "analysis")}
 
 
 def read_experiments(folder):
     """All experiments of a folder by name; ends the program if a file has a problem."""
     found, problems = {}, []
-    for path in sorted(Path(folder).glob("*.y*ml")):
+    for path in sorted(Path(folder).glob("[!.]*.y*ml")):
+        if path.stem in found:
+            problems.append(f"{path}: there is another file of this name")
         try:
             found[path.stem] = read_experiment(path)
         except ConfigError as error:
@@ -116,6 +124,13 @@ def recorded(wildcards):
         batch=range(batches_of(wildcards)),
         allow_missing=True,
     )
+
+
+def gathering(wildcards, input):
+    """Options that make a search gather recorded batches; one argument each, however many batches there are."""
+    if not input.get("batches"):
+        return ""
+    return f"--batches {quote(str(Path(input.batches[0]).parent))} --of {len(input.batches)}"
 
 
 def tasks_of(wildcards):

@@ -17,7 +17,7 @@ rule trials:
     params:
         code=CODE["analysis"],
     shell:
-        "hypercurve trials {input.setting:q} {input.journal:q} --output {output:q} > {log} 2>&1"
+        "hypercurve trials {input.setting:q} {input.journal:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule members:
@@ -38,7 +38,7 @@ rule members:
     params:
         code=CODE["analysis"],
     shell:
-        "hypercurve members {input.setting:q} {input.journal:q} --output {output.members:q} > {log} 2>&1"
+        "hypercurve members {input.setting:q} {input.journal:q} --output {output.members:q} > {log:q} 2>&1"
 
 
 rule compare:
@@ -62,7 +62,7 @@ rule compare:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve compare {params.results:q} --output {output:q} > {log} 2>&1"
+        "hypercurve compare {params.results:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule budgets:
@@ -86,7 +86,7 @@ rule budgets:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve compare {params.results:q} --table budgets --output {output:q} > {log} 2>&1"
+        "hypercurve compare {params.results:q} --table budgets --output {output:q} > {log:q} 2>&1"
 
 
 rule traits:
@@ -110,4 +110,4 @@ rule traits:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve compare {params.results:q} --table traits --output {output:q} > {log} 2>&1"
+        "hypercurve compare {params.results:q} --table traits --output {output:q} > {log:q} 2>&1"

@@ -21,6 +21,7 @@ rule data:
         source=lambda w: DATA[w.key].path or DATA[w.key].name,
         validation=lambda w: DATA[w.key].validation,
         seed=lambda w: DATA[w.key].seed,
+        code=CODE["data"],
     shell:
         "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed}"
-        " --output {output:q} > {log} 2>&1"
+        " --output {output:q} > {log:q} 2>&1"

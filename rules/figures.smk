@@ -23,7 +23,7 @@ rule figure:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log} 2>&1"
+        "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -61,4 +61,4 @@ rule report:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve report {params.results:q} --output {output:q} > {log} 2>&1"
+        "hypercurve report {params.results:q} --output {output:q} > {log:q} 2>&1"

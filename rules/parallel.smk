@@ -25,7 +25,7 @@ rule supervised:
         code=CODE["runs"],
     shell:
         "{resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log} 2>&1"
+        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
 
 
 rule population:
@@ -51,4 +51,4 @@ rule population:
         code=CODE["runs"],
     shell:
         "{resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log} 2>&1"
+        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ rule search:
     threads: lambda w: experiment_of(w).training.threads
     params:
         code=CODE["runs"],
-        gather=lambda w, input: (["--batches", *input.batches] if input.get("batches") else []),
+        gather=gathering,
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} --data {input.data:q}"
-        " --output {output:q} {params.gather:q} > {log} 2>&1"
+        " --output {output:q} {params.gather} > {log:q} 2>&1"

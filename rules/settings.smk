@@ -11,7 +11,8 @@ rule experiment:
     params:
         resolved=lambda w: experiment_of(w).model_dump_json(),
     shell:
-        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2 - {output:q} 2> {log}"
+        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2"
+        " > {output:q}.part 2> {log:q} && mv {output:q}.part {output:q}"
 
 
 rule setting:
@@ -25,4 +26,5 @@ rule setting:
     params:
         resolved=lambda w: setting_of(w).model_dump_json(),
     shell:
-        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2 - {output:q} 2> {log}"
+        "printf '%s' {params.resolved:q} | python -m json.tool --no-ensure-ascii --indent 2"
+        " > {output:q}.part 2> {log:q} && mv {output:q}.part {output:q}"

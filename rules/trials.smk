@@ -17,7 +17,7 @@ rule trial_table:
     params:
         code=CODE["runs"],
     shell:
-        "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log} 2>&1"
+        "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log:q} 2>&1"
 
 
 rule batch:
@@ -39,4 +39,4 @@ rule batch:
         of=batches_of,
     shell:
         "hypercurve batch {input.setting:q} --repeat {wildcards.repeat} --table {input.table:q}"
-        " --batch {wildcards.batch} --of {params.of} --data {input.data:q} --output {output:q} > {log} 2>&1"
+        " --batch {wildcards.batch} --of {params.of} --data {input.data:q} --output {output:q} > {log:q} 2>&1"

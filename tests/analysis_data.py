@@ -96,7 +96,7 @@ def experiment(**changes: Any) -> Experiment:
         "baseline": "random",
         "methods": {
             "random": {"search": "random", "description": "independent draws"},
-            "lcm": {"search": "random", "stop": {"lcm": {"split": 0.2}}},
+            "lcm": {"search": "random", "stop": {"lcm": {"split": 0.2, "configurations": 60}}},
         },
     }
     return Experiment.model_validate(given | changes)

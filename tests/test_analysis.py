@@ -190,12 +190,12 @@ class TestComparison:
         assert tables.paired(values)["p_value"] == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
 
     def test_signed_rank_with_zeros_and_ties_is_exact(self) -> None:
-        # 0.98 - 0.97 and 0.97 - 0.96 differ in their last bit, but tie. Two zeros leave out; of the 8 sign patterns of three
+        # 0.98 - 0.97 and 0.97 - 0.96 differ in their last bit, but tie. Two zeros leave out; of the 32 sign patterns of five
         # equal ranks, two are as extreme as all positive.
-        values = [0.98 - 0.97, 0.97 - 0.96, 0.96 - 0.95, 0.0, 0.0]
-        assert tables.paired(values)["p_value"] == pytest.approx(0.25)
+        values = [0.98 - 0.97, 0.97 - 0.96, 0.96 - 0.95, 0.95 - 0.94, 0.94 - 0.93, 0.0, 0.0]
+        assert tables.paired(values)["p_value"] == pytest.approx(2 / 32)
 
-    @pytest.mark.parametrize("values", [[0.1] * 4, [0.0] * 9, []])
+    @pytest.mark.parametrize("values", [[0.1] * 4, [0.0] * 9, [0.1] * 4 + [0.0] * 5, []])
     def test_no_p_value_where_there_is_no_test(self, values: list[float]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

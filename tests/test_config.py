@@ -339,7 +339,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("data_spec", "hyperparameters"),
     ("config",),
     ("problems",),
-    ("reading", "journal", "cost", "provenance", "schedules", "training.base"),
+    ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
     ("search", "stopping"),
     ("scheduling",),
     ("population",),

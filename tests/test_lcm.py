@@ -48,7 +48,7 @@ def textbook(
             if not (check_trigger and progress in checks):
                 continue
             so_far = curve[: index + 1]
-            nearest = min(record, key=lambda entry: math.dist(so_far, entry[0][: index + 1]))  # noqa: B023
+            nearest = min(record, key=lambda entry: math.dist(so_far, entry[0][: index + 1]))
             rank = 1 + sum(other > nearest[1] for _, other in record)
             if rank > 1 and rank > (1 - s) * len(record) + 1e-9:
                 end = progress

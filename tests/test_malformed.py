@@ -109,7 +109,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("value twice", "[32, 64]", "[32, 32]", ":7: space.batch_size.choice = [32, 32]: 32 is listed twice"),
     ("two domains", SIZE, "{choice: [32], uniform: [1, 2]}", ":7: space.batch_size: expected one domain, got uniform and choice together"),
     ("momentum up to 2", "0.99]", "2]", ":6: space.momentum: must be a number from 0 to 1, not 2.0"),
-    ("batch size with a fraction", "[32, 64]", "[32, 64.5]", ":7: space.batch_size: must be a whole number of at least 1, not 64.5"),
+    ("batch size with a fraction", "[32, 64]", "[32, 64.5]", ":7: space.batch_size: must be a whole number from 1 to 10000000, not 64.5"),
     ("unknown parent", "0.99]", "0.99], when: {batchsize: 32}", ":6: space.momentum.when.batchsize = 32: unknown parent 'batchsize'; did you mean 'batch_size'?"),
     ("value that a parent never has", "0.99]", "0.99], when: {batch_size: 33}", ":6: space.momentum.when.batch_size = 33: batch_size can never be 33; it has choice: [32, 64]"),
     ("domain of a method", RANDOM, "random: {search: random, space: {momentum: 3}}\n", ":11: methods.random.space.momentum = 3: must be a number from 0 to 1, not 3"),
@@ -575,7 +575,7 @@ def test_batch_of_another_setting_is_refused(
     batch = tmp_path / "0.jsonl"
     batch.write_text('{"event":"batch","setting":"0000000000000000","repeat":0,"batch":0}\n')
     # The journal is not yet an output then, but it has begun: what it decided so far is nothing.
-    code = main([*search(tmp_path, prepared), "--batches", str(batch)])
+    code = main([*search(tmp_path, prepared), "--batches", str(tmp_path), "--of", "1"])
     assert code == 2
     assert f"{batch}:1: is no batch of experiment/lcm/0 as it is now" in capsys.readouterr().err
     assert not (tmp_path / "journal.jsonl").exists()

@@ -35,11 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"hypercurve {parsed.name}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"hypercurve {parsed.name}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -53,10 +57,10 @@ def _check(given: Arguments) -> None:
         except ConfigError as error:
             problems.append(str(error))
         else:
-            methods = len(experiment.methods)
-            print(f"{path}: ok, {methods} method{'s' * (methods > 1)} × {experiment.repeats} repeats on {experiment.data.label}")
+            runs = len(experiment.methods) * experiment.repeats
+            print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs on {experiment.data.label}")
     if problems:
-        raise UserError("\n" + "\n".join(problems))
+        raise UserError("these files have problems\n" + "\n".join(problems))
 
 
 def _schema(given: Arguments) -> None:
@@ -89,7 +93,7 @@ def _data(given: Arguments) -> None:
     from .problems import problems_in
     from .training.data import prepare
 
-    source = "path" if given.source.endswith(".npz") else "name"
+    source = "path" if "." in given.source or "/" in given.source else "name"
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:
@@ -111,9 +115,13 @@ def _batch(given: Arguments) -> None:
     from .journal import read_lines
     from .reading import read_setting
     from .training import make_trainer
+    from .training.data import verify
 
     setting = read_setting(given.setting)
+    if given.batch >= given.of:
+        raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
     table, _ = read_lines(given.table)
+    verify(given.data)
     first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
     with _journal(given.output, first) as journal:
         trainer = make_trainer(setting, given.data)
@@ -135,8 +143,9 @@ def _search(given: Arguments) -> None:
     run, first = _run(given, setting)
     with _journal(given.output, first) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data)
-        if given.batches:
-            trainer = RecordedTrainer(read_batches(setting, given.repeat, given.batches), live=trainer)
+        if given.batches is not None:
+            batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
+            trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
         execute(run, trainer, journal, watch=watch)
 
 
@@ -164,9 +173,10 @@ def _search_together(given: Arguments, setting: Any) -> None:
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
     from .run import Run
-    from .training.data import load
+    from .training.data import load, verify
 
     dataset = load(given.data)
+    verify(given.data)
     run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
     return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
 
@@ -202,8 +212,8 @@ def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
     write_text(note, code)
     with Journal(partial) as journal:
         yield journal
-    partial.replace(output)
-    note.unlink()
+        partial.replace(output)  # while the lock is held
+    note.unlink(missing_ok=True)
 
 
 def _trials(given: Arguments) -> None:
@@ -289,49 +299,74 @@ def _parser() -> argparse.ArgumentParser:
 
     def run(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
-        sub.add_argument("--repeat", type=int, default=0, help="which repeat, from 0 (default: 0)")
+        sub.add_argument("--repeat", type=_count, default=0, help="which repeat, from 0 (default: 0)")
 
     def data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, required=True, help="folder of the prepared data set")
 
-    sub = add("check", _check, "check experiment files; says all that is wrong, exits with 2", "config/experiments/*.yaml")
+    sub = add(
+        "check", _check, "check experiment files; says all that is wrong, exits with 2", "config/experiments/*.yaml"
+    )
     sub.add_argument("files", type=Path, nargs="+", metavar="FILE")
 
     sub = add("schema", _schema, "print the JSON schema of experiment files", "-o config/experiment.schema.json")
     output(sub, "file to write instead of printing", required=False)
 
-    sub = add("resolve", _resolve, "write an experiment, or one method's setting, with all defaults filled in",
-              "config/experiments/demo.yaml --method lcm -o setting.json")
+    sub = add(
+        "resolve",
+        _resolve,
+        "write an experiment, or one method's setting, with all defaults filled in",
+        "config/experiments/demo.yaml --method lcm -o setting.json",
+    )
     sub.add_argument("experiment", type=Path, help="an experiment file")
     sub.add_argument("--method", help="the method; without it, the whole experiment is resolved")
     output(sub, "JSON file to write")
 
-    sub = add("data", _data, "prepare a data set: check, split, store as arrays that processes share",
-              "mnist --validation 10000 -o results/data/mnist")
+    sub = add(
+        "data",
+        _data,
+        "prepare a data set: check, split, store as arrays that processes share",
+        "mnist --validation 10000 -o results/data/mnist",
+    )
     sub.add_argument("source", help="digits, mnist, fashion_mnist, cifar10, or an .npz file")
-    sub.add_argument("--validation", type=_number, default=0.2, help="validation part: a count or a share (default: 0.2)")
+    sub.add_argument(
+        "--validation", type=_number, default=0.2, help="validation part: a count or a share (default: 0.2)"
+    )
     sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
     output(sub, "folder to write")
 
-    sub = add("table", _table, "list the trials of a run whose number of trials is known", "setting.json -o table.jsonl")
+    sub = add(
+        "table", _table, "list the trials of a run whose number of trials is known", "setting.json -o table.jsonl"
+    )
     run(sub)
     output(sub, "table to write, one JSON object per line")
 
-    sub = add("batch", _batch, "train one batch of a trial table",
-              "setting.json --table table.jsonl --batch 0 --of 4 --data DIR -o batch-0.jsonl")
+    sub = add(
+        "batch",
+        _batch,
+        "train one batch of a trial table",
+        "setting.json --table table.jsonl --batch 0 --of 4 --data DIR -o batch-0.jsonl",
+    )
     run(sub)
     data(sub)
     sub.add_argument("--table", type=Path, required=True, help="the trial table")
-    sub.add_argument("--batch", type=int, required=True, help="which batch, from 0")
-    sub.add_argument("--of", type=int, required=True, help="number of batches")
+    sub.add_argument("--batch", type=_count, required=True, help="which batch, from 0")
+    sub.add_argument("--of", type=_count, required=True, help="number of batches")
     output(sub, "recorded events to write")
 
-    sub = add("search", _search, "carry out a run; goes on where a killed one stopped",
-              "setting.json --data DIR -o journal.jsonl")
+    sub = add(
+        "search",
+        _search,
+        "carry out a run; goes on where a killed one stopped",
+        "setting.json --data DIR -o journal.jsonl",
+    )
     run(sub)
     data(sub)
-    sub.add_argument("--batches", type=Path, nargs="+", default=[], help="recorded batches: gather these, train nothing")
-    sub.add_argument("--tasks", type=int, help="number of MPI processes that the launcher was told to start")
+    sub.add_argument(
+        "--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing"
+    )
+    sub.add_argument("--of", type=_count, default=0, help="number of batches to gather")
+    sub.add_argument("--tasks", type=_count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
@@ -339,8 +374,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("journal", type=Path, help="the run's journal")
     output(sub, "CSV file to write")
 
-    sub = add("members", _members, "write a population's tables: members, and beside it schedule.csv and lineage.csv",
-              "setting.json journal.jsonl -o members.csv")
+    sub = add(
+        "members",
+        _members,
+        "write a population's tables: members, and beside it schedule.csv and lineage.csv",
+        "setting.json journal.jsonl -o members.csv",
+    )
     sub.add_argument("setting", type=Path, help="the method's setting")
     sub.add_argument("journal", type=Path, help="the run's journal")
     output(sub, "CSV file to write")
@@ -364,6 +403,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     output(sub, "HTML file to write")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
+    return int(text)
 
 
 def _number(text: str) -> int | float:

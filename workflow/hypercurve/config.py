@@ -47,6 +47,8 @@ class Problem:
 
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
+# More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
+MOST_BATCHES = 20_000
 
 
 class Model(BaseModel):
@@ -150,7 +152,7 @@ class Objective(Model):
 class Budget(Model):
     """When a run ends; exactly one of `trials`, `seconds` and `samples`."""
 
-    trials: Annotated[Whole, Field(ge=1, le=10**9)] | None = None
+    trials: Annotated[Whole, Field(ge=1, le=1_000_000)] | None = None
     """Number of trials started."""
     seconds: Positive | None = None
     """Computing seconds: training and evaluation, summed over workers. The report that would pass them is not taken."""
@@ -186,7 +188,7 @@ class Budget(Model):
 class Cost(Model):
     """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
 
-    step: Annotated[Number, Field(ge=0)] = 1e-4
+    step: Annotated[Number, Field(ge=0, le=1e6)] = 1e-4
     """Virtual seconds per optimizer step (a)."""
     sample: Annotated[Number, Field(ge=0)] = 4e-6
     """Virtual seconds per training sample (b); a step costs a + b × batch size."""
@@ -206,7 +208,7 @@ class Training(Model):
     spaced points."""
     evaluate: Literal["end", "points"] = "end"
     """Measure the validation part at the end of a trial only, or at every accumulation point."""
-    threads: Annotated[Whole, Field(ge=1)] = 1
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
     compiler: Literal["auto", "xla", "graph"] = "auto"
     """`auto`: XLA, but TensorFlow's graph mode for convolutions on a CPU."""
@@ -332,12 +334,12 @@ class Method(Model):
     order: Literal["virtual", "arrival"] = "virtual"
     """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
     as they arrive."""
-    tasks: Annotated[Whole, Field(ge=1)] | None = None
+    tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
     """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
     result is the same (with `order: virtual`)."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
-    slots: Annotated[Whole, Field(ge=1)] = 1
+    slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
     trials_per_job: Annotated[Whole, Field(ge=1)] = 50
     """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
@@ -350,6 +352,17 @@ class Method(Model):
         if self.population is not None and self.stop is not None:
             raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
         return self
+
+
+class Workflow(Model):
+    """What `config/config.yaml` may say."""
+
+    experiments: tuple[str, ...] = ()
+    """Experiments that `snakemake` makes when it is given no target."""
+    folder: str = "config/experiments"
+    """Where the experiment files lie."""
+    results: str = "results"
+    """Where results go."""
 
 
 Figure = Literal["best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits"]
@@ -451,6 +464,15 @@ class Experiment(Model):
             yield Problem(("baseline",), f"must name a method: {', '.join(self.methods)}", tuple(self.methods))
         for name, method in self.methods.items():
             at = ("methods", name)
+            if self.budget.kind == "trials" and self.budget.at:
+                if method.search is not None and method.search.kind == "grid":
+                    yield Problem(
+                        ("budget", "at"), f"the first trials of {name}'s grid are one corner of it"
+                    )
+                if method.stop is not None and method.stop.kind == "lcm" and method.stop.options.configurations is None:
+                    yield Problem(
+                        (*at, "stop", "lcm"), "needs `configurations` (n), which must not change with the budget"
+                    )
             try:
                 space = self.space_of(name)
             except ValidationError as error:
@@ -460,10 +482,16 @@ class Experiment(Model):
             yield from _space_problems(self.model, space, (*at, "space"), method.space)
             if method.population is not None:
                 yield from self._population_problems(method.population, space, (*at, "population"))
+            if (batches := self.batches(name)) > MOST_BATCHES:
+                yield Problem(
+                    (*at, "trials_per_job"), f"makes {batches} jobs of a run; at most {MOST_BATCHES} are possible"
+                )
             if method.search is not None and method.search.kind == "grid":
                 size = space.grid_size(method.search.options.points)
                 if size > LARGEST_GRID:
-                    yield Problem((*at, "search"), f"the grid has {size} configurations; at most {LARGEST_GRID} are possible")
+                    yield Problem(
+                        (*at, "search"), f"the grid has {size} configurations; at most {LARGEST_GRID} can be"
+                    )
                 elif self.budget.trials is not None and size > self.budget.trials:
                     yield Problem(
                         (*at, "search"),

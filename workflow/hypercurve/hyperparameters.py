@@ -76,11 +76,11 @@ class Hyperparameter:
         if self.lower is None:
             return noun
         if self.upper is None:
-            return f"{noun} {'above' if self.open_lower else 'of at least'} {self.lower:g}"
+            return f"{noun} {'above' if self.open_lower else 'of at least'} {self.lower:.12g}"
         if self.open_lower or self.open_upper:
             low = "above" if self.open_lower else "at least"
-            return f"{noun}, {low} {self.lower:g} and {'below' if self.open_upper else 'at most'} {self.upper:g}"
-        return f"{noun} from {self.lower:g} to {self.upper:g}"
+            return f"{noun}, {low} {self.lower:.12g} and {'below' if self.open_upper else 'at most'} {self.upper:.12g}"
+        return f"{noun} from {self.lower:.12g} to {self.upper:.12g}"
 
     def _allowed(self, value: Value) -> bool:
         if self.kind == "bool":
@@ -183,7 +183,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
         lower=0,
         open_lower=True,
     ),
-    Hyperparameter("batch_size", "int", 32, "step", "examples per iteration", lower=1, models=MODELS),
+    Hyperparameter("batch_size", "int", 32, "step", "examples per iteration", lower=1, upper=10_000_000, models=MODELS),
     Hyperparameter(
         "epochs",
         "float",
@@ -192,6 +192,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
         "passes over the training part; need not be whole",
         lower=0,
         open_lower=True,
+        upper=1e6,
         models=MODELS,
     ),
     # The slides say "only one dense layer" and give no width. Best validation accuracy of 100 random trials of their space,

@@ -5,6 +5,7 @@ key ``wall``; two journals are equal when they agree outside it. A line that was
 reading; any other damage is an error that names the line.
 """
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -78,10 +79,16 @@ class Journal:
         self.path = path
         self.lines: list[Line] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            self.lines, end = read_lines(path)
-            os.truncate(path, end)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise JournalError(f"{path}: another process is writing this journal") from None
+        except OSError:
+            pass  # a file system without locks: Snakemake's own lock has to do
+        self.lines, end = read_lines(path)
+        os.truncate(path, end)
         self._added: list[bytes] = []
 
     def append(self, line: Line) -> None:

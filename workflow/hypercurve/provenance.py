@@ -18,15 +18,19 @@ ANALYSIS = ("analysis",)
 OUTER = ("cli.py", "progress.py", "reading.py", "problems.py", "launching.py", "provenance.py", "__main__.py")
 
 
+# What can change prepared data.
+DATA = ("data_spec.py", "seeding.py", "training/data.py", "training/sources.py")
+
+
 @cache
-def code_digest(part: Literal["runs", "analysis"]) -> str:
+def code_digest(part: Literal["data", "runs", "analysis"]) -> str:
     """Sixteen hexadecimal digits that change with the code of ``part``; comments and docstrings do not count."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE).as_posix()
         if path.suffix not in (".py", ".j2") or name in OUTER:
             continue
-        if part == "runs" and name.startswith(ANALYSIS):
+        if (part == "runs" and name.startswith(ANALYSIS)) or (part == "data" and name not in DATA):
             continue
         digest.update(name.encode() + b"\0")
         digest.update(_essence(path))

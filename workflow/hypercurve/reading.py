@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import Experiment, Problem, Setting
+from .config import Experiment, Problem, Setting, Workflow
 from .errors import UserError
 from .problems import all_problems, problems_in
 
@@ -73,12 +73,30 @@ _Loader.add_implicit_resolver(
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
 
 
+def check_workflow(given: Mapping[str, Any]) -> None:
+    """Check what `config/config.yaml` and `--config` say together.
+
+    Raises:
+        ConfigError: a key is missing, unknown, or of the wrong kind.
+    """
+    try:
+        Workflow.model_validate(dict(given))
+    except ValidationError as error:
+        where = "config/config.yaml"
+        problems = [f"{where}: {'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(given, error)]
+        raise ConfigError("\n".join(problems)) from None
+    if missing := [key for key in Workflow.model_fields if key not in given]:
+        raise ConfigError(f"config/config.yaml: {', '.join(missing)}: is required")
+
+
 def read_experiment(path: Path) -> Experiment:
     """The experiment in a YAML file.
 
     Raises:
         ConfigError: the file cannot be read or holds problems; the message lists all of them.
     """
+    if path.stem == "data":
+        raise ConfigError(f"{path}: an experiment cannot be called data: results/data holds the data sets")
     if not EXPERIMENT_NAME.fullmatch(path.stem):
         raise ConfigError(f"{path}: an experiment's file name may hold letters, digits, '-' and '_' only")
     given, node = _read_yaml(path)
@@ -130,6 +148,8 @@ def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
 
 def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():  # a device or pipe, which may never end
+            raise ConfigError(f"{path}: is not a file")
         if path.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"{path}: is larger than {LARGEST_FILE} bytes, so it is no experiment file")
         text = path.read_text(encoding="utf-8")

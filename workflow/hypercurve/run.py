@@ -169,8 +169,10 @@ class Run:
             The journal line. Write it before carrying out its actions.
         """
         due = self._waiting[event.trial]
-        assert _progress(event) == due.progress, "a trial's reports come in order"
-        assert self.setting.order == "arrival" or due is self.due(), "events come in virtual-time order"
+        if _progress(event) != due.progress:
+            raise ValueError("a trial's reports come in order")
+        if self.setting.order == "virtual" and due is not self.due():
+            raise ValueError("events come in virtual-time order")
         del self._waiting[event.trial]
         self.time = max(self.time, due.time)
         state = self.trials[event.trial]
@@ -209,10 +211,13 @@ class Run:
         return self._finish(line, [Stop(number) for number in going], wall)
 
     def test(self, metrics: Mapping[str, float], wall: Mapping[str, Any] | None = None) -> Line:
-        """Take the chosen trial's metrics on the test set: the last line of a run that found anything."""
+        """Take the chosen trial's metrics on the test set: the last line of a run that found anything.
+
+        Those that are not finite are left out: they are undefined, which must not keep a run from its end.
+        """
         assert self.best is not None
-        self.tested = metrics
-        return self._finish({"event": "tested", "trial": self.best.number, "metrics": dict(metrics)}, [], wall)
+        self.tested = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        return self._finish({"event": "tested", "trial": self.best.number, "metrics": dict(self.tested)}, [], wall)
 
     @property
     def complete(self) -> bool:
@@ -371,7 +376,7 @@ def decode_event(line: Line) -> Event:
 
 def _metrics(line: Line) -> dict[str, float]:
     metrics = line["metrics"]
-    if not all(isinstance(value, int | float) for value in metrics.values()):
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in metrics.values()):
         raise TypeError("a metric is not a number")
     return dict(metrics)
 

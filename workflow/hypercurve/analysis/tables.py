@@ -65,6 +65,8 @@ def comparison(experiment: Experiment, runs: Runs) -> pd.DataFrame:
         row |= {status: _mean([run.count(status) for run in own]) for status in ("completed", "stopped", "failed")}
         row["cost_mean"] = _mean([run.cost for run in own])
         row |= paired([_difference(run, other, objective) for run, other in both] if method != reference else [])
+        if all(part_of(run, other) for run, other in both):
+            row["p_value"] = np.nan
         rows.append(row)
     table = pd.DataFrame(rows)
     if (table["trials"] % 1 == 0).all():
@@ -77,6 +79,22 @@ def same_configuration(run: RunRecord, other: RunRecord) -> bool:
     if run.chosen is None or other.chosen is None:
         return False
     return dict(run.chosen.configuration) == dict(other.chosen.configuration)
+
+
+def part_of(run: RunRecord, baseline: RunRecord) -> bool:
+    """Whether all that a run completed is part of what the baseline completed, to the last bit.
+
+    So it is for a stopper on the baseline's own draws: it can find as good a configuration but never a better one, and a
+    test of whether the two differ would be decided before it is made.
+    """
+    theirs = {trial.number: trial for trial in baseline.trials.values() if trial.status == "completed"}
+    own = [trial for trial in run.trials.values() if trial.status == "completed"]
+    return all(
+        trial.number in theirs
+        and dict(trial.configuration) == dict(theirs[trial.number].configuration)
+        and trial.curve == theirs[trial.number].curve
+        for trial in own
+    )
 
 
 def paired(differences: Sequence[float | None]) -> dict[str, float]:
@@ -95,7 +113,7 @@ def paired(differences: Sequence[float | None]) -> dict[str, float]:
     # 0.98 - 0.97 and 0.97 - 0.96 are the same difference, but not the same float.
     apart = np.round(values, 12)
     apart = apart[apart != 0]
-    if len(values) >= FEWEST_PAIRS and len(apart):
+    if len(apart) >= FEWEST_PAIRS:
         result["p_value"] = float(stats.wilcoxon(apart).pvalue)
     return result
 

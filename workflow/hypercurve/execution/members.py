@@ -87,7 +87,7 @@ class Members:
     def empty(self, rows: int = 1) -> npt.NDArray[np.float32]:
         """Memory for states, one per row."""
         assert self.sizes is not None
-        return np.empty((rows, sum(self.sizes)), np.float32)
+        return aligned(rows, sum(self.sizes))
 
     def train(self, member: Member, step: int) -> None:
         """Train a member to an evolution step, counted from 1; its event says how that went."""

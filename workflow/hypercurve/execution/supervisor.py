@@ -24,6 +24,8 @@ from .worker import Worker
 AHEAD = 4
 """Trials that a rank may have open before their turn. What has run ahead when a budget ends is in vain."""
 
+STOCK = 2
+
 _BURST = 64  # reports taken before anything is sent
 _WATCH_EVERY = 0.1  # seconds
 
@@ -214,7 +216,7 @@ class Supervisor:
         """Hand out trials before their turn to ranks that would run dry."""
         for rank in list(self._hungry):
             # A rank far away must have something in stock while it trains to the last point of what is wanted.
-            while self._wanted[rank] <= (rank != 0):
+            while self._wanted[rank] < (STOCK if rank else 1):
                 number = self._foreseen = max(self._foreseen, len(self._run.trials))
                 ahead = number - len(self._run.trials)
                 if self._exhausted or self._ahead[rank] >= AHEAD or ahead >= AHEAD * len(self._ranks):
@@ -269,7 +271,7 @@ class Supervisor:
         placed.got += 1
         if placed.got <= placed.limit:
             self._wanted[rank] -= 1
-            if self._wanted[rank] <= 1:
+            if self._wanted[rank] < STOCK:
                 self._hungry.add(rank)
         if not isinstance(event, Reported):
             self._close(placed)

@@ -105,7 +105,8 @@ class LearningCurveMatching:
         distance: str = "euclidean",
         mode: Literal["max", "min"] = "max",
     ):
-        self._accumulate = configurations * split
+        # The tolerance keeps 100 · 0.29 = 28.999999999999996 from ending the accumulation stage a trial early.
+        self._accumulate = configurations * split + 1e-9
         self._keep = 1.0 - stopping_rate
         self._check_points = frozenset(check_points)
         self._distance = DISTANCES[distance]

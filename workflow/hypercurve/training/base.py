@@ -107,7 +107,7 @@ class Session(Protocol):
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, of this or of another session with the same structure; own hyperparameters stay.
 
-        Its arrays are copied. A member of a population that copies another keeps its own place in the training: it
+        Its arrays are not copied: they must stay as they are until the session has trained on. A member of a population that copies another keeps its own place in the training: it
         restores the other's weights and slots under its own `progress` and `step`.
         """
         ...

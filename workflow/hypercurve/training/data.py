@@ -69,11 +69,14 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
     Raises:
         DataError: the data cannot be had or used.
     """
+    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} exists and holds other things than prepared data; name another folder")
     source, scale, origin, digest = read(spec)
     check(source, origin)
     parts = _split(source, spec, origin)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
@@ -90,16 +93,17 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
         manifest = {
             "data": spec.model_dump(mode="json"),
             "source_sha256": digest,
-            "classes": int(parts["y_train"].max()) + 1,
+            "classes": int(source["y_train"].max()) + 1,
             "scale": scale,
             "files": files,
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(aside)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
     return load(folder)
 
 
@@ -117,7 +121,10 @@ def load(folder: Path) -> Dataset:
             found = f"has {path.stat().st_size} bytes in place of {entry['bytes']}" if path.is_file() else "is missing"
             raise DataError(f"{path} {found}; remove the folder {folder} and prepare the data again")
         # Copy on write: processes share the pages, and DLPack accepts the array (it refuses read-only ones).
-        arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
+        try:
+            arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
+        except (OSError, ValueError):
+            raise DataError(f"{path} is damaged; remove the folder {folder} and prepare the data again") from None
     files = "".join(manifest["files"][name]["sha256"] for name in STORED_ARRAYS)
     digest = hashlib.sha256(files.encode()).hexdigest()[:16]
     return Dataset(folder, manifest["classes"], manifest["scale"], digest, **arrays)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hyperparameters import known
-from .network import Array, Compiler, Network
+from .network import ALIGNMENT, LARGE, Array, Compiler, Network
 from .optimizers import OPTIMIZERS, Tensors
 from .runtime import tf
 
@@ -53,7 +53,10 @@ def as_tensor(array: Array) -> Any:
     bytes, as TensorFlow wants. The array must be writable in NumPy's eyes (``mmap_mode="c"``), since DLPack has no
     read-only arrays; the engine never writes to it.
     """
-    if tf.config.list_physical_devices("GPU") or array.ctypes.data % 64 or not array.flags.c_contiguous:
+    flags = array.flags
+    if not (flags.writeable and flags.c_contiguous) or array.ctypes.data % ALIGNMENT or array.nbytes < LARGE:
+        return tf.constant(array)
+    if tf.config.list_physical_devices("GPU"):
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
 
@@ -77,10 +80,14 @@ class Program:
         self.slots: list[Array] = [np.zeros_like(w) for _ in range(self.optimizer.slots) for w in trainable]
 
     def state(self, values: Sequence[Array], slots: Sequence[Array] | None = None, loss: float = 0.0) -> State:
-        """A training's state from the values of all variables, and of the slots where training has begun."""
-        tensors = [tf.constant(value) for value in values]
-        weights, others = tensors[: self.network.trainable], tensors[self.network.trainable :]
-        tensors = [tf.constant(slot) for slot in (self.slots if slots is None else slots)]
+        """A training's state from the values of all variables, and of the slots where training has begun.
+
+        Large weights and slots are not copied: they must stay as they are until the training has gone on, which puts others
+        in their places.
+        """
+        weights = [as_tensor(value) for value in values[: self.network.trainable]]
+        others = [tf.constant(value) for value in values[self.network.trainable :]]  # which a step may leave as they are
+        tensors = [as_tensor(slot) for slot in (self.slots if slots is None else slots)]
         return State(weights, others, tensors, tf.constant(loss, tf.float64))
 
     def set_knobs(self, state: State, hyperparameters: Mapping[str, Any]) -> None:

@@ -218,6 +218,8 @@ class KerasSession:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of this or another session with the same structure; own hyperparameters stay.
 
+        See :meth:`hypercurve.training.base.Session.restore`.
+
         Raises:
             ValueError: the snapshot is of another structure.
         """

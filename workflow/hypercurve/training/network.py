@@ -20,6 +20,12 @@ from .runtime import keras, tf
 Compiler = Literal["auto", "xla", "graph"]
 Array = npt.NDArray[Any]
 
+ALIGNMENT = 64
+"""Bytes to which TensorFlow wants data aligned that it takes without a copy."""
+
+LARGE = 1 << 16
+"""Bytes from which on a copy of an array costs more than the handling of a tensor."""
+
 EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
 
@@ -32,13 +38,34 @@ def host(tensor: Any) -> Array:
         return np.asarray(tensor.numpy())
 
 
+def _places(arrays: Sequence[Array]) -> tuple[list[int], int]:
+    """Where arrays begin in a packed vector, and its length, in bytes."""
+    starts, end, unit = [], 0, 4
+    for array in arrays:
+        if array.nbytes >= LARGE:
+            unit = ALIGNMENT
+            end += -end % ALIGNMENT
+        starts.append(end)
+        end += array.nbytes + -array.nbytes % 4
+    return starts, end + -end % unit
+
+
 def packed_size(arrays: Sequence[Array]) -> int:
     """Length of the vector that :func:`pack` makes."""
-    return sum(-(-array.nbytes // 4) for array in arrays)
+    return _places(arrays)[1] // 4
+
+
+def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
+    """Memory for packed vectors, from which large arrays become tensors without a copy; shape (rows, size)."""
+    room = np.empty(rows * size + ALIGNMENT // 4, np.float32)
+    start = -room.ctypes.data % ALIGNMENT // 4
+    return room[start : start + rows * size].reshape(rows, size)
 
 
 def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-    """Arrays of any types as one float32 vector of the same bits, each padded to whole 4 bytes.
+    """Arrays of any types as one float32 vector of the same bits.
+
+    Each is padded to whole 4 bytes; large ones begin at multiples of :data:`ALIGNMENT` bytes.
 
     Args:
         arrays: what to pack.
@@ -47,11 +74,12 @@ def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) ->
     if out is None:
         out = np.empty(packed_size(arrays), np.float32)
     octets, end = out.view(np.uint8), 0
-    for array in arrays:
-        start, end = end, end + array.nbytes
+    starts, size = _places(arrays)
+    for array, start in zip(arrays, starts, strict=True):
+        octets[end:start] = 0
+        end = start + array.nbytes
         octets[start:end] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        if end % 4:
-            octets[end : (end := end + -end % 4)] = 0
+    octets[end:size] = 0
     return out
 
 
@@ -62,13 +90,12 @@ def unpack(vector: npt.NDArray[np.float32], like: Sequence[Array]) -> list[Array
         ValueError: the vector has not the length that these arrays need.
     """
     octets = np.ascontiguousarray(vector, dtype=np.float32).view(np.uint8)
-    sizes = [array.nbytes + -array.nbytes % 4 for array in like]
-    if sum(sizes) != len(octets):
-        raise ValueError(f"a buffer of {len(octets) // 4} numbers does not fit a network that needs {sum(sizes) // 4}")
-    ends = np.cumsum(sizes)
+    starts, size = _places(like)
+    if size != len(octets):
+        raise ValueError(f"a buffer of {len(octets) // 4} numbers does not fit a network that needs {size // 4}")
     return [
-        octets[end - size : end - size + array.nbytes].view(array.dtype).reshape(array.shape)
-        for array, size, end in zip(like, sizes, ends, strict=True)
+        octets[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+        for array, start in zip(like, starts, strict=True)
     ]
 
 

@@ -67,7 +67,7 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     counts virtual ones.
     """
     objective = experiment.objective
-    virtual = not any(run.seconds > 0 for own in runs.values() for run in own)
+    virtual = any(run.seconds <= 0 for own in runs.values() for run in own)
     figure = new_figure(3.1)
     axes = figure.subplots()
     tracks = {
@@ -139,7 +139,7 @@ def _track(
     axes.plot(
         [], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4.5, linewidth=1.5, label=method
     )
-    grid = np.geomspace(start, end, 100) if logarithmic else np.linspace(start, end, 100)
+    grid = np.geomspace(start, end, 100) if logarithmic and start > 0 else np.linspace(start, end, 100)
     where = np.searchsorted(x, grid, side="right") - 1
     return [float(value) for value in np.concatenate([mean[where], values[:, -1]])]
 
