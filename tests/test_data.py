@@ -236,3 +236,28 @@ def test_without_network_and_cache_the_message_says_what_to_put_where(tmp_path, 
     assert str(Path(tmp_path) / "datasets") in str(caught.value)
     assert "`path`" in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_folder_of_other_things_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match="holds other things"):
+        prepare(DataSpec(name="digits"), tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(DataError, match="holds other things"):
+        prepare(DataSpec(name="digits"), tmp_path / "thesis.txt")
+
+
+def test_prepared_data_are_replaced_by_newly_prepared(tmp_path):
+    first = prepare(DataSpec(name="digits", validation=0.5), tmp_path / "digits")
+    second = prepare(DataSpec(name="digits"), tmp_path / "digits")
+    assert second.samples > first.samples
+    assert [path.name for path in tmp_path.iterdir()] == ["digits"]
+
+
+def test_classes_are_counted_before_the_split(tmp_path):
+    # The only example of class 2 may land in the validation part: the network needs an output for it all the same.
+    x, y = np.zeros((40, 4), np.float32), np.array([0, 1] * 19 + [0, 2])
+    np.savez(tmp_path / "rare.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+    for seed in range(4):
+        prepared = prepare(DataSpec(path=str(tmp_path / "rare.npz"), validation=0.5, seed=seed), tmp_path / str(seed))
+        assert prepared.classes == 3

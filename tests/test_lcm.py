@@ -166,3 +166,16 @@ def test_dynamic_time_warping_is_the_textbook_recurrence() -> None:
         return math.sqrt(table[-1, -1])
 
     np.testing.assert_allclose(DISTANCES["dtw"](curve, record), [warped(curve, other) for other in record], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "r", "complete"), [(100, 0.29, 29), (100, 0.57, 57), (50, 0.58, 29)])
+def test_the_accumulation_stage_ends_exactly(n: int, r: float, complete: int) -> None:
+    # n·r is a whole number here, but less than it in binary: 100 · 0.29 = 28.999999999999996
+    lcm = stopper(configurations=n, split=r)
+    for trial in range(complete):
+        train(lcm, trial, [float(trial)] * 5, performance=-trial)
+    lcm.started(complete)
+    assert lcm.reported(complete, 0.1, float(complete)) is Decision.CONTINUE, "not more than n·r are complete"
+    train(lcm, complete + 1, [float(complete)] * 5, performance=-complete)
+    lcm.started(complete + 2)
+    assert lcm.reported(complete + 2, 0.1, float(complete)) is Decision.STOP

@@ -251,6 +251,26 @@ def test_ties_go_to_the_lower_trial_number(tmp_path: Path) -> None:
     assert state.best.number == 0
 
 
+def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append({"event": "run"})
+        with pytest.raises(JournalError, match="another process is writing"):
+            Journal(tmp_path / "journal.jsonl")
+    with Journal(tmp_path / "journal.jsonl") as again:
+        assert len(again.lines) == 1
+
+
+def test_a_test_metric_that_is_not_finite_is_left_out_and_the_run_ends(tmp_path: Path) -> None:
+    class Undefined(Faulty):
+        def test(self, *arguments: object) -> dict[str, float]:
+            return {"test_loss": float("inf"), "test_accuracy": 0.5}
+
+    state = run(setting(budget={"trials": 2}), tmp_path / "journal.jsonl", Undefined())
+    assert state.complete
+    assert events(tmp_path / "journal.jsonl")[-1]["metrics"] == {"test_accuracy": 0.5}
+    run(setting(budget={"trials": 2}), tmp_path / "journal.jsonl", Undefined())
+
+
 DAMAGE = [
     (lambda lines: [*lines[:5], *lines[6:]], ":6: "),
     (lambda lines: [*lines[:5], lines[6], lines[5], *lines[7:]], ":6: "),

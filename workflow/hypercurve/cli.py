@@ -362,9 +362,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run(sub)
     data(sub)
-    sub.add_argument(
-        "--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing"
-    )
+    sub.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
     sub.add_argument("--of", type=_count, default=0, help="number of batches to gather")
     sub.add_argument("--tasks", type=_count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")

@@ -466,9 +466,7 @@ class Experiment(Model):
             at = ("methods", name)
             if self.budget.kind == "trials" and self.budget.at:
                 if method.search is not None and method.search.kind == "grid":
-                    yield Problem(
-                        ("budget", "at"), f"the first trials of {name}'s grid are one corner of it"
-                    )
+                    yield Problem(("budget", "at"), f"the first trials of {name}'s grid are one corner of it")
                 if method.stop is not None and method.stop.kind == "lcm" and method.stop.options.configurations is None:
                     yield Problem(
                         (*at, "stop", "lcm"), "needs `configurations` (n), which must not change with the budget"
@@ -489,9 +487,7 @@ class Experiment(Model):
             if method.search is not None and method.search.kind == "grid":
                 size = space.grid_size(method.search.options.points)
                 if size > LARGEST_GRID:
-                    yield Problem(
-                        (*at, "search"), f"the grid has {size} configurations; at most {LARGEST_GRID} can be"
-                    )
+                    yield Problem((*at, "search"), f"the grid has {size} configurations; at most {LARGEST_GRID} can be")
                 elif self.budget.trials is not None and size > self.budget.trials:
                     yield Problem(
                         (*at, "search"),

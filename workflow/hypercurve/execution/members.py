@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..run import Run
 from ..scheduling import Event, Failed
 from ..space import Configuration
-from ..training.base import Session, Snapshot, Trainer, Trial
+from ..training.base import Session, Snapshot, Trainer, Trial, aligned
 from .judging import Wall, advance
 
 Vector: TypeAlias = npt.NDArray[np.float32]

@@ -15,6 +15,10 @@ import numpy.typing as npt
 from ..space import Value
 
 
+ALIGNMENT = 64
+"""Bytes to which TensorFlow wants data aligned that it takes without a copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One configuration to train.
@@ -86,6 +90,13 @@ class TrialFailed(Exception):
         super().__init__(reason)
         self.reason = reason
         self.report = report
+
+
+def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
+    """Memory for snapshots' vectors, from which large arrays become tensors without a copy; shape (rows, size)."""
+    room = np.empty(rows * size + ALIGNMENT // 4, np.float32)
+    start = -room.ctypes.data % ALIGNMENT // 4
+    return room[start : start + rows * size].reshape(rows, size)
 
 
 class Session(Protocol):

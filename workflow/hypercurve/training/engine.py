@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hyperparameters import known
-from .network import ALIGNMENT, LARGE, Array, Compiler, Network
+from .base import ALIGNMENT
+from .network import LARGE, Array, Compiler, Network
 from .optimizers import OPTIMIZERS, Tensors
 from .runtime import tf
 
@@ -86,7 +87,9 @@ class Program:
         in their places.
         """
         weights = [as_tensor(value) for value in values[: self.network.trainable]]
-        others = [tf.constant(value) for value in values[self.network.trainable :]]  # which a step may leave as they are
+        others = [
+            tf.constant(value) for value in values[self.network.trainable :]
+        ]  # which a step may leave as they are
         tensors = [as_tensor(slot) for slot in (self.slots if slots is None else slots)]
         return State(weights, others, tensors, tf.constant(loss, tf.float64))
 

@@ -12,16 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..seeding import integer_seed
-from .base import Trial
+from .base import ALIGNMENT, Trial
 from .models import KNOB, builder
 from .optimizers import Tensors
 from .runtime import keras, tf
 
 Compiler = Literal["auto", "xla", "graph"]
 Array = npt.NDArray[Any]
-
-ALIGNMENT = 64
-"""Bytes to which TensorFlow wants data aligned that it takes without a copy."""
 
 LARGE = 1 << 16
 """Bytes from which on a copy of an array costs more than the handling of a tensor."""
@@ -53,13 +50,6 @@ def _places(arrays: Sequence[Array]) -> tuple[list[int], int]:
 def packed_size(arrays: Sequence[Array]) -> int:
     """Length of the vector that :func:`pack` makes."""
     return _places(arrays)[1] // 4
-
-
-def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
-    """Memory for packed vectors, from which large arrays become tensors without a copy; shape (rows, size)."""
-    room = np.empty(rows * size + ALIGNMENT // 4, np.float32)
-    start = -room.ctypes.data % ALIGNMENT // 4
-    return room[start : start + rows * size].reshape(rows, size)
 
 
 def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
