@@ -251,6 +251,17 @@ def test_ties_go_to_the_lower_trial_number(tmp_path: Path) -> None:
     assert state.best.number == 0
 
 
+def test_a_resumed_run_that_trains_differently_says_so(tmp_path: Path) -> None:
+    given = setting(budget={"trials": 3})
+    path = tmp_path / "journal.jsonl"
+    run(given, path)
+    lines = path.read_text().splitlines()
+    changed = json.loads(lines[2]) | {"metrics": {"loss": 0.5}}
+    path.write_text("\n".join([*lines[:2], json.dumps(changed), lines[3]]) + "\n")
+    with pytest.raises(JournalError, match=r"trial 0 at 0\.2 of its training: loss was 0\.5, and training again gave"):
+        run(given, path)
+
+
 def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
         journal.append({"event": "run"})

@@ -251,18 +251,20 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
 _DEFAULTS: dict[str, dict[str, Value]] = {"mlp": {"activation": "sigmoid"}, "cnn": {"units": 64}}
 
 
-def known(model: str) -> dict[str, Hyperparameter]:
+@cache
+def known(model: str) -> Mapping[str, Hyperparameter]:
     """The hyperparameters that a model and its training use, by name, with the model's own defaults.
 
     A model of the user (``package.module:function``) may have others besides; those count as ``network``.
     """
     defaults = _DEFAULTS.get(model, {})
     everything = ":" in model
-    return {
+    table = {
         name: replace(entry, default=defaults.get(name, entry.default))
         for name, entry in HYPERPARAMETERS.items()
         if everything or model in entry.models
     }
+    return MappingProxyType(table)
 
 
 def resolve(model: str, configuration: Mapping[str, Value]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Protocol
 from ..journal import Line
 from ..run import Due, Run
 from ..scheduling import Event, Started
-from ..training.base import Snapshot, Trainer
+from ..training.base import Session, Snapshot, Trainer
+from ..training.recorded import train_again
 from .judging import Wall
 
 Watch = Callable[[Run], None]
@@ -62,10 +63,16 @@ def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
             source.decided(event)
 
 
+def retraced(run: Run, trainer: Trainer, number: int) -> Session:
+    """A trial's session, trained again from its seed to where its recorded curve ends.
+
+    Raises:
+        JournalError: it came out different, so what follows would not be the run that was begun.
+    """
+    return train_again(trainer, run.trial(number), run.trials[number].curve)
+
+
 def trained_again(run: Run, trainer: Trainer) -> Snapshot:
     """The chosen trial's network, trained from its seed: it was chosen before the last resume."""
     assert run.best is not None
-    session = trainer.open(run.trial(run.best.number))
-    for point in run.points:
-        session.advance(point)
-    return session.snapshot()
+    return retraced(run, trainer, run.best.number).snapshot()

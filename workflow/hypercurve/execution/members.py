@@ -1,8 +1,8 @@
 """The members of a population that one rank has: training them, keeping their states, taking over others'. Knows no MPI.
 
-A member's state is one flat float32 vector: the network's variables, then the optimizer's slots. What a donor was like at
-an evolution step is kept for one step more: with ``lag: 1`` it is copied only then. So two vectors per member are enough,
-and after the first two steps no memory is taken.
+A member's state is one flat float32 vector: the network's variables, then the optimizer's slots. With ``lag: 1``, what a
+member was like at an evolution step is copied at the next, so two vectors per member are kept, else one per donor; they are
+used again and again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -71,8 +71,10 @@ class Members:
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective.key
         trials = [run.trials[number] for number in numbers]
         self._members = {trial.number: Member(trial.number, trial.configuration, trial.anchor) for trial in trials}
+        assert run.setting.population is not None
+        self._keeps = 1 + run.setting.population.lag  # states of a member
         self._steps = trials[0].cost_of.steps if trials else 0
-        self._kept: dict[tuple[int, int], tuple[int, Vector]] = {}  # by member and parity: evolution step and state
+        self._kept: dict[tuple[int, int], tuple[int, Vector]] = {}  # evolution step and state
         self.sizes: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[Member]:
@@ -109,15 +111,17 @@ class Members:
         return member.session
 
     def keep(self, member: Member, step: int) -> Vector:
-        """The state of a member in good health that has trained to an evolution step, kept until it has done two more."""
-        kept, vector = self._kept.get((member.number, step % 2), (0, None))
+        """The state of a member in good health that has trained to an evolution step, kept until it has trained on (without lag)
+        or is two steps further (with lag).
+        """
+        kept, vector = self._kept.get((member.number, step % self._keeps), (0, None))
         if kept == step and vector is not None:
             return vector
         if vector is None:
             vector = self.empty()[0]
         assert member.session is not None
         member.session.snapshot(vector)
-        self._kept[member.number, step % 2] = step, vector
+        self._kept[member.number, step % self._keeps] = step, vector
         return vector
 
     def take_over(self, member: Member, step: int, state: Vector, configuration: Configuration) -> None:
@@ -157,7 +161,7 @@ class Members:
 
         The second row is what others may still copy: its state before it took over another's.
         """
-        kept, vector = self._kept.get((member.number, step % 2), (0, None))
+        kept, vector = self._kept.get((member.number, step % self._keeps), (0, None))
         lent = vector if kept == step and member.copied == step else None
         rows = self.empty(1 if lent is None else 2)
         if lent is not None:
@@ -172,7 +176,7 @@ class Members:
     def resume(self, member: Member, step: int, saved: npt.NDArray[np.float32]) -> None:
         """Go on from what :meth:`saved` gave."""
         member.origin = self._placed(step, saved[0])
-        self._kept[member.number, step % 2] = step, saved[-1].copy()
+        self._kept[member.number, step % self._keeps] = step, saved[-1].copy()
 
     def tested(self, number: int) -> dict[str, float]:
         """Metrics on the test set of a member that has trained to the end."""

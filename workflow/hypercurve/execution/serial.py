@@ -10,7 +10,7 @@ from ..journal import Journal
 from ..run import Due, Run
 from ..scheduling import Completed, Event
 from ..training.base import Session, Snapshot, Trainer
-from .driving import Watch, drive, trained_again
+from .driving import Watch, drive, retraced, trained_again
 from .judging import Wall, advance
 
 
@@ -67,8 +67,5 @@ class _Sessions:
     def _session(self, number: int) -> Session:
         """The trial's session; after a resume it is trained again to where its journal stands."""
         if number not in self._open:
-            session = self._trainer.open(self._run.trial(number))
-            for point, _ in self._run.trials[number].curve:
-                session.advance(point)
-            self._open[number] = session
+            self._open[number] = retraced(self._run, self._trainer, number)
         return self._open[number]

@@ -82,8 +82,10 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
                 return
             if tag is Tag.TEST:
                 outbox.send(wire.pack_metrics(worker.test(wire.unpack_trial(message))), 0, Tag.TESTED)
-            else:
-                worker.obey(tag, message)
+            elif (state := worker.obey(tag, message)) is not None:
+                send()
+                outbox.send(state, 0, Tag.STATE)
+                outbox.drain()  # a large message needs both sides
         check_interrupted()
         number = worker.choose()
         if number != last:  # another may take longer, so nothing waits for it
@@ -102,6 +104,7 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
         else:
             send()
             outbox.send(wire.pack_detail(event, wall), 0, Tag.DETAIL)
+            outbox.drain()  # with its traceback, it may be large
         if ended - began > _QUICK or ended - sent > _TOGETHER:
             send()
             sent = ended

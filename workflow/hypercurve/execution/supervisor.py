@@ -1,58 +1,30 @@
-"""The supervisor of an MPI search: where the reports of all ranks come together, and what ranks are told.
+"""The supervisor of an MPI search: where the reports of all ranks come together.
 
-It says only what ranks could not know: that a trial may go beyond a point at which it might have been stopped, and that it
-is over. So that no rank runs dry, it hands out trials before their turn where the searcher knows them: what a trial does
-depends on nothing but its configuration and seed, and the stretch up to its first check point will be wanted for sure.
+It takes them in virtual-time order, or as they arrive, and tells ranks what they could not know. What was decided is
+written to the journal before anything is said; both happen only when there is nothing left to take, for many reports at
+once if they come fast.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import inf
 
 from ..journal import Journal
 from ..run import Due, Run
 from ..scheduling import Completed, Event, Failed, Reported, Started
-from ..space import Configuration
 from . import wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted
 from .driving import Watch
 from .judging import Wall
+from .placement import Placement
 from .worker import Worker
 
-AHEAD = 4
-"""Trials that a rank may have open before their turn. What has run ahead when a budget ends is in vain."""
-
-STOCK = 2
-
-_BURST = 64  # reports taken before anything is sent
+_BURST = 64  # reports taken before anything is said
 _WATCH_EVERY = 0.1  # seconds
 
 
-@dataclass(slots=True)
-class _Placed:
-    """A trial that a rank has.
-
-    Attributes:
-        rank: the rank.
-        limit: how many points it will train to whatever is decided.
-        got: how many it has reported.
-        ahead: it has not started yet.
-        over: it has reported its end.
-        early: reports that are not taken yet.
-    """
-
-    rank: int
-    limit: int
-    got: int
-    ahead: bool
-    over: bool = False
-    early: deque[tuple[Event, Wall]] = field(default_factory=deque)
-
-
 class Supervisor:
-    """Where the reports of all ranks come together; a :class:`~hypercurve.execution.driving.Source`.
+    """Where reports come from; a :class:`~hypercurve.execution.driving.Source`.
 
     Args:
         run: the run, in the state of its journal.
@@ -67,32 +39,22 @@ class Supervisor:
         self._run, self._journal, self._own, self._watch = run, journal, own, watch
         self._inbox, self._outbox = Inbox(comm), Outbox(comm)
         self._others = range(1, comm.size)
-        self._ranks = [*self._others, *([0] if own is not None else [])]  # rank 0 has other things to do as well
-        self._placed: dict[int, _Placed] = {}
-        self._wanted = dict.fromkeys(self._ranks, 0)  # points that each rank will surely train to, and has not reported
-        self._open = dict.fromkeys(self._ranks, 0)  # trials that each rank has
-        self._ahead = dict.fromkeys(self._ranks, 0)  # of these, those that have not started
-        self._hungry = set(self._ranks)
-        self._foreseen = 0  # number of the next trial to hand out before its turn
-        self._exhausted = False  # there is none
+        self._placement = Placement(run, [*self._others, *([0] if own is not None else [])])  # rank 0 has more to do
+        self._trials = self._placement.trials
         self._unstarted = 0  # number of the first trial whose start is not taken yet
         self._arrived: deque[int] = deque()  # trials with reports, in the order that these came
-        self._outgoing: list[tuple[int, Tag, bytes]] = []
+        self._keeper: int | None = None  # who has the best trial's network
+        self._arrival = run.setting.order == "arrival"
         self._taken = 0
         self._watched = 0.0
-        self._keeper: int | None = None
-        self._arrival = run.setting.order == "arrival"
-        self._index = {point: number for number, point in enumerate(run.points, start=1)}
 
     def resume(self) -> None:
         """Place the trials that were in flight when the journal ended."""
-        waiting = {number: due for number in self._run.trials if (due := self._run.due_of(number)) is not None}
-        for number, due in waiting.items():
-            if due.progress > 0:
-                self._place(number)
-        self._unstarted = min(
-            (number for number, due in waiting.items() if due.progress == 0), default=len(self._run.trials)
-        )
+        due = {number: due for number in self._run.trials if (due := self._run.due_of(number)) is not None}
+        for number in due:
+            if due[number].progress > 0:
+                self._placement.start(number)
+        self._unstarted = min((n for n in due if due[n].progress == 0), default=len(self._run.trials))
 
     def due(self) -> Due | None:
         """The next report in virtual time, or, in order of arrival, the first that is here."""
@@ -106,31 +68,32 @@ class Supervisor:
 
     def report(self, due: Due) -> tuple[Event, Wall]:
         """The report that is due, waited for; rank 0 trains meanwhile."""
-        early = self._placed[due.trial].early
+        early = self._trials[due.trial].early
         if not early:
             self._until(lambda: bool(early))
         return early.popleft()
 
     def decided(self, event: Event) -> None:
-        """Prepare what the ranks must be told; it is sent after the journal's lines are written."""
+        """Prepare what ranks must be told."""
         number = event.trial
         match event:
             case Reported():
-                placed = self._placed[number]
                 if self._run.due_of(number) is None:
-                    self._remove(number, best=False)
-                elif not placed.over and self._index[event.progress] >= placed.limit:
-                    self._allow(number, placed)
+                    self._placement.remove(number)
+                else:
+                    self._placement.go_on(number, event.progress)
             case Started():
+                placed = self._placement.start(number)
                 self._unstarted = number + 1
-                self._place(number)
+                if self._arrival:
+                    self._arrived.extend([number] * len(placed.early))
             case Completed():
                 best = self._run.best is not None and self._run.best.number == number
                 if best:
-                    self._keeper = self._placed[number].rank
-                self._remove(number, best)
+                    self._keeper = self._trials[number].rank
+                self._placement.remove(number, best)
             case Failed():
-                self._remove(number, best=False)
+                self._placement.remove(number)
         self._taken += 1
         if self._taken >= _BURST:
             self._settle()
@@ -139,7 +102,7 @@ class Supervisor:
         """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
         best = self._run.best if self._run.tested is None else None
         keeper = self._keeper if best is not None else None
-        self._send()
+        self._say()
         for rank in self._others:
             if rank != keeper:
                 self._outbox.send(b"", rank, Tag.LEAVE)
@@ -165,76 +128,8 @@ class Supervisor:
         self._outbox.drain()
         return metrics
 
-    # what ranks have
-
-    def _place(self, number: int) -> None:
-        """Give a trial that goes on to a rank, or let the rank know that has it already."""
-        state = self._run.trials[number]
-        placed = self._placed.get(number)
-        if placed is None:
-            rank = min(self._ranks, key=lambda rank: (self._wanted[rank], self._open[rank]))
-            self._start(number, state.configuration, rank, state.progress, len(state.curve), state.started)
-            return
-        placed.ahead = False
-        if not placed.over:
-            self._ahead[placed.rank] -= 1
-            self._allow(number, placed)
-        if self._arrival:
-            self._arrived.extend([number] * len(placed.early))
-
-    def _start(
-        self, number: int, configuration: Configuration, rank: int, progress: float, done: int, started: float
-    ) -> None:
-        limit = self._index[self._run.next_check(number, progress)]
-        self._placed[number] = _Placed(rank, limit, done, started == inf)
-        self._wanted[rank] += limit - done
-        self._open[rank] += 1
-        self._outgoing.append((rank, Tag.START, wire.pack_start(number, configuration, done, limit, started)))
-
-    def _allow(self, number: int, placed: _Placed) -> None:
-        """Let a trial go on to the next point at which it may be stopped."""
-        state = self._run.trials[number]
-        limit = self._index[self._run.next_check(number, state.progress)]
-        self._wanted[placed.rank] += max(0, limit - placed.got) - max(0, placed.limit - placed.got)
-        placed.limit = limit
-        self._outgoing.append((placed.rank, Tag.GO, wire.pack_go(number, limit, state.started)))
-
-    def _remove(self, number: int, best: bool) -> None:
-        placed = self._placed.pop(number)
-        if not placed.over:
-            self._close(placed)
-        self._outgoing.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
-
-    def _close(self, placed: _Placed) -> None:
-        """A rank trains a trial no more."""
-        self._wanted[placed.rank] -= max(0, placed.limit - placed.got)
-        self._open[placed.rank] -= 1
-        self._ahead[placed.rank] -= placed.ahead
-        self._hungry.add(placed.rank)
-
-    def _feed(self) -> None:
-        """Hand out trials before their turn to ranks that would run dry."""
-        for rank in list(self._hungry):
-            # A rank far away must have something in stock while it trains to the last point of what is wanted.
-            while self._wanted[rank] < (STOCK if rank else 1):
-                number = self._foreseen = max(self._foreseen, len(self._run.trials))
-                ahead = number - len(self._run.trials)
-                if self._exhausted or self._ahead[rank] >= AHEAD or ahead >= AHEAD * len(self._ranks):
-                    break
-                configuration = self._run.foresee(number)
-                if configuration is None:
-                    self._exhausted = True
-                    break
-                self._foreseen += 1
-                self._ahead[rank] += 1
-                self._start(number, configuration, rank, 0.0, 0, inf)
-            else:
-                self._hungry.discard(rank)
-
-    # messages
-
     def _any_arrived(self) -> bool:
-        while self._arrived and self._arrived[0] not in self._placed:
+        while self._arrived and self._arrived[0] not in self._trials:
             self._arrived.popleft()
         return bool(self._arrived)
 
@@ -256,46 +151,41 @@ class Supervisor:
         while (received := self._inbox.receive()) is not None:
             rank, tag, message = received
             some = True
-            if tag is Tag.REPORTS:
-                for event, wall in wire.unpack_reports(message, self._run.points, rank):
-                    self._arrive(rank, event, wall)
-            else:
-                assert tag is Tag.DETAIL
-                self._arrive(rank, *wire.unpack_detail(message))
+            match tag:
+                case Tag.REPORTS:
+                    for event, wall in wire.unpack_reports(message, self._run.points, rank):
+                        self._arrive(rank, event, wall)
+                case Tag.DETAIL:
+                    self._arrive(rank, *wire.unpack_detail(message))
+                case Tag.STATE:
+                    self._placement.handed_over(*wire.unpack_state(message))
+                case _:
+                    raise AssertionError(f"a message {tag!r} to the supervisor")
         return some
 
     def _arrive(self, rank: int, event: Event, wall: Wall) -> None:
-        placed = self._placed.get(event.trial)
-        if placed is None:
-            return  # it was stopped at an earlier point: surplus
-        placed.got += 1
-        if placed.got <= placed.limit:
-            self._wanted[rank] -= 1
-            if self._wanted[rank] < STOCK:
-                self._hungry.add(rank)
-        if not isinstance(event, Reported):
-            self._close(placed)
-            placed.over = True
-        placed.early.append((event, wall))
-        if self._arrival and not placed.ahead:
+        placed = self._placement.reported(rank, event, wall)
+        if self._arrival and placed is not None and not placed.ahead:
             self._arrived.append(event.trial)
 
     def _settle(self) -> None:
         """Write what was decided, then say it."""
         check_interrupted()
         self._taken = 0
-        self._feed()
-        self._send()
+        self._placement.feed()
+        self._say()
         if self._watched + _WATCH_EVERY < (now := time.monotonic()):
             self._watched = now
             self._watch(self._run)
 
-    def _send(self) -> None:
+    def _say(self) -> None:
         self._journal.flush()
-        for rank, tag, message in self._outgoing:
-            if rank == 0:
-                assert self._own is not None
-                self._own.obey(tag, message)
-            else:
+        for rank, tag, message in self._placement.orders:
+            if rank != 0:
                 self._outbox.send(message, rank, tag)
-        self._outgoing.clear()
+                continue
+            assert self._own is not None
+            state = self._own.obey(tag, message)
+            if state is not None:
+                self._placement.handed_over(*wire.unpack_state(state))  # adds an order, which this loop comes to
+        self._placement.orders.clear()

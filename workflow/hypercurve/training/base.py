@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from ..space import Value
 
-
 ALIGNMENT = 64
 """Bytes to which TensorFlow wants data aligned that it takes without a copy."""
 
@@ -118,8 +117,9 @@ class Session(Protocol):
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, of this or of another session with the same structure; own hyperparameters stay.
 
-        Its arrays are not copied: they must stay as they are until the session has trained on. A member of a population that copies another keeps its own place in the training: it
-        restores the other's weights and slots under its own `progress` and `step`.
+        Its arrays are not copied: they must stay as they are until the session has trained on. A member of a population
+        that copies another keeps its own place in the training: it restores the other's weights and slots under its own
+        `progress` and `step`.
         """
         ...
 

@@ -9,6 +9,24 @@ from ..journal import JournalError, Line
 from .base import Report, Session, Snapshot, Trainer, Trial, TrialFailed
 
 
+def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Mapping[str, float]]]) -> Session:
+    """A trial's session, trained from its seed to where its recorded curve ends.
+
+    Raises:
+        JournalError: it came out different, so what follows would not be the run that was recorded.
+    """
+    session = trainer.open(trial)
+    for progress, recorded in curve:
+        again = session.advance(progress).metrics
+        for name, value in recorded.items():
+            if again.get(name) != value:
+                raise JournalError(
+                    f"trial {trial.number} at {progress:g} of its training: {name} was {value!r}, and training again gave "
+                    f"{again.get(name)!r} (other libraries? another kind of machine?); the run cannot go on as it began"
+                )
+    return session
+
+
 class RecordedTrainer:
     """Plays the reports of recorded trials.
 
@@ -41,9 +59,8 @@ class RecordedTrainer:
         """Train the network again, from its seed, and test that: records hold no weights."""
         if self._live is None:
             raise RuntimeError("recorded curves hold no networks to test")
-        session: Session = self._live.open(trial)
-        for point in sorted(self._reports[trial.number]):
-            session.advance(point)
+        curve = [(progress, line["metrics"]) for progress, line in sorted(self._reports[trial.number].items())]
+        session = train_again(self._live, trial, curve)
         return self._live.test(trial, session.snapshot())
 
 
