@@ -48,7 +48,7 @@ def setting(trials: int, points: int, **method: Any) -> Setting:
         "space": {"learning_rate": {"log_uniform": [0.001, 1.0]}, "epochs": {"uniform": [3.0, 6.0]}},
         "budget": {"trials": trials},
         "training": {"accumulation_points": points},
-        "methods": {"method": {"search": "random", "slots": 4, **method}},
+        "methods": {"method": {"search": "random", **{"slots": 4, **method}}},
     }
     return Experiment.model_validate(experiment).setting("benchmark", "method")
 

@@ -7,7 +7,9 @@ Domains to search in are left to :mod:`hypercurve.space`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Literal
 
 from .space import Value
