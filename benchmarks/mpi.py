@@ -10,7 +10,7 @@ sleep, so that it is the machinery that is measured. Where the machine is loaded
 - idle_cpu: share of a core that a rank takes while it waits.
 - virtual_utilisation: share of all ranks' time that went into training that the run used, with 4 slots on 4 ranks in
   virtual order, when trials take up to 30 % more or less than the cost model says: random search to a number of trials.
-  The table shows LCM as well, where decisions must wait for each other, and counts what was trained in vain.
+  The table shows LCM as well, where decisions wait for others' ends, and what was trained in vain ("all" less "used").
 - report_us_100, report_us_10000: microseconds that LCM takes for a report when so many curves are recorded.
 - exploit_ms, exploit_files, pbt_overhead: from mpi_exploit.py.
 """
@@ -36,7 +36,7 @@ from hypercurve.journal import Journal, read_lines
 from hypercurve.run import Run
 from hypercurve.stopping.base import Decision
 from hypercurve.stopping.lcm import LearningCurveMatching
-from hypercurve.training.base import Report, Session, Snapshot, Trial
+from hypercurve.training.base import Report, Snapshot, Trial
 
 RANKS = 4
 
@@ -60,7 +60,7 @@ class Trainer:
         self.seconds = seconds
         self.spent = 0.0
 
-    def open(self, trial: Trial) -> Session:
+    def open(self, trial: Trial) -> Any:
         return Trained(self, trial) if self.seconds else Nothing()
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
@@ -78,8 +78,6 @@ class Nothing:
     def snapshot(self) -> Snapshot:
         return Snapshot.empty()
 
-    def restore(self, snapshot: Snapshot) -> None: ...
-
 
 class Trained(Nothing):
     """Training that sleeps: `seconds` for an epoch, by up to 30 % wrong, differently in each trial."""
@@ -87,7 +85,7 @@ class Trained(Nothing):
     def __init__(self, trainer: Trainer, trial: Trial):
         draw = np.random.default_rng((1, trial.number))
         self.trainer, self.quality = trainer, draw.random()
-        self.whole = trainer.seconds * float(trial.configuration["epochs"]) * draw.uniform(0.7, 1.3)  # type: ignore[arg-type]
+        self.whole = trainer.seconds * float(trial.configuration["epochs"]) * draw.uniform(0.7, 1.3)
         self.progress = 0.0
 
     def advance(self, progress: float) -> Report:
@@ -136,7 +134,7 @@ def idle(comm: Comm, _: Path) -> dict[str, float]:
             time.sleep(0.05)
         for rank in range(1, comm.size):
             outbox.send(b"", rank, Tag.LEAVE)
-        shares = []
+        shares: list[float] = []
         while len(shares) < comm.size - 1:
             received = inbox.receive()
             if received is None:

@@ -4,7 +4,9 @@ Usage: mpi_population_program.py FOLDER CASES, the latter a JSON list of cases::
 
     {"name": "lag", "setting": {...}, "repeat": 0,                  # a run; its journal is FOLDER/lag.jsonl
      "trainer": "synthetic" or the folder of a prepared data set,
-     "raises": [member, step], "diverges": [member, step],          # at that evolution step, always
+     "raises": [members, step], "diverges": [members, step],        # at that evolution step, always
+     "patient": true,                                               # wait for the disk at every evolution step
+     "takes": 0.01,                                                 # what reports say that they took
      "stagger": 0.05,                                               # in each report, one member in three takes so long
      "kill": {"rank": 1, "advance": 30}}                            # or "write": 7, "publish": 2; "signal": "SIGKILL"
 
@@ -17,6 +19,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +63,19 @@ class Mishaps:
             report, step = advance(progress), self.points.index(progress) + 1
             if (step + trial.number) % 3 == 0:
                 time.sleep(self.case.get("stagger", 0.0))
-            if [trial.number, step] == self.case.get("raises"):
+            report = replace(report, seconds=self.case.get("takes", report.seconds))
+            if self.meets("raises", trial.number, step):
                 raise RuntimeError("the member raises, as it is meant to: " + "é" * 3000)
-            if [trial.number, step] == self.case.get("diverges"):
+            if self.meets("diverges", trial.number, step):
                 return Report(progress, {"loss": float("nan")})
             return report
 
         session.advance = advanced  # type: ignore[method-assign]
         return session
+
+    def meets(self, what: str, member: int, step: int) -> bool:
+        members, when = self.case.get(what, ([], 0))
+        return member in members and step == when
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Any:
         return self.inner.test(trial, snapshot)
@@ -98,6 +106,14 @@ def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
         countdown.count("publish")
         published(self, manifest)
 
+    written_so_far = snapshots.Saver.written
+
+    def waited_for(self: Any, member: int) -> Any:
+        if case.get("patient"):
+            self.wait()
+        return written_so_far(self, member)
+
+    snapshots.Saver.written = waited_for  # type: ignore[method-assign]
     snapshots._write, snapshots.Snapshots.publish = write, publish  # type: ignore[assignment, method-assign]
     began = time.perf_counter()
     journal = Journal(folder / f"{name}.jsonl") if comm.rank == 0 else None
@@ -105,6 +121,7 @@ def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
         population.execute(run, trainer, journal, comm, folder=folder / f"{name}.snapshots")
     finally:
         snapshots._write, snapshots.Snapshots.publish = written, published  # type: ignore[method-assign]
+        snapshots.Saver.written = written_so_far  # type: ignore[method-assign]
         if journal is not None:
             journal.close()
     seconds = time.perf_counter() - began

@@ -52,12 +52,15 @@ CASES: list[dict[str, Any]] = [
             "name": f"sick{lag}",
             "setting": setting(lag, {"quartile": {"fraction": 0.4}}),
             "repeat": 2,
-            "diverges": [2, 3],
-            "raises": [4, 8],
+            "diverges": [[2], 3],
+            "raises": [[4], 8],
         }
         for lag in (0, 1)
     ),
     {"name": "samples1", "setting": setting(1, budget={"samples": 1.5e5})},
+    {"name": "seconds0", "setting": setting(0, budget={"seconds": 0.925}), "takes": 0.01},
+    {"name": "seconds1", "setting": setting(1, budget={"seconds": 0.925}), "takes": 0.01},
+    {"name": "doomed", "setting": setting(1), "diverges": [list(range(MEMBERS)), 5]},
     {"name": "every1", "setting": setting(1, snapshot_every=1)},
 ]
 
@@ -126,11 +129,11 @@ def test_a_plain_loop_that_follows_the_journal_trains_to_the_same(single: Path, 
                 session.restore(replace(state, progress=own.progress, step=own.step))
                 session.adjust(action["configuration"])
                 copies += 1
-    assert copies > 10
-    assert metrics > 80
+    assert copies > (2 if case["name"] == "doomed" else 10)
+    assert metrics > (20 if case["name"] == "doomed" else 80)
     ended = [line for line in lines if line["event"] == "ended"]
     assert len(ended) == 1
-    if "samples" not in case["name"]:
+    if ended[0]["reason"] == "finished" and case["name"] != "doomed":
         assert lines[-1]["event"] == "tested"
         finals = {line["trial"]: line["metrics"]["val_accuracy"] for line in lines if line["event"] == "completed"}
         assert ended[0]["best"] == max(finals, key=lambda trial: (finals[trial], -trial))
@@ -148,6 +151,21 @@ def test_members_that_diverge_or_raise_are_ranked_last_and_go_on_as_copies(singl
     for trial, progress in ((2, 0.15), (4, 0.4)):
         assert copies[trial, progress]["from"] not in (2, 4) or trial != 2
         assert any(line["event"] == "completed" and line["trial"] == trial for line in lines)
+
+
+def test_runs_end_by_their_budgets_or_when_all_have_diverged(single: Path) -> None:
+    ends = {
+        case["name"]: [e for e in events(single, case["name"]) if e["event"] in ("ended", "tested")] for case in CASES
+    }
+    assert {name: [end.get("reason") for end in found] for name, found in ends.items()} == {
+        **{name: ["finished", None] for name in ends},
+        "samples1": ["samples"],
+        "seconds0": ["seconds"],
+        "seconds1": ["seconds"],
+        "doomed": ["finished"],
+    }
+    spent = sum(line["wall"]["seconds"] for line in read_lines(single / "seconds0.jsonl")[0] if "progress" in line)
+    assert spent == pytest.approx(0.92)
 
 
 def test_with_lag_nobody_waits_for_who_is_slow_now(tmp_path: Path) -> None:
@@ -175,6 +193,7 @@ KILLS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("tournament0", 3, 2, {"rank": 0, "publish": 4}),
     ("every1", 2, 3, {"rank": 1, "write": 20}),
     ("quartile1", 5, 2, {"rank": 4, "advance": 20}),
+    ("seconds1", 2, 3, {"rank": 1, "advance": 30}),
     # the same by SIGTERM, which one rank hears
     ("quartile0", 3, 2, {"rank": 2, "advance": 25, "signal": "SIGTERM"}),
     ("quartile1", 2, 3, {"rank": 1, "advance": 25, "signal": "SIGTERM"}),
@@ -290,8 +309,8 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     adam = {**space, "optimizer": "adam", "learning_rate": {"log_uniform": [0.0005, 0.05]}, "momentum": 0.0}
     options = {"model": "mlp", "members": 5, "every": 8, "snapshot_every": 2}
     cases = [
-        {"name": "sgd", "trainer": data, "setting": setting(0, space=space, **options), "diverges": [1, 2]},
-        {"name": "adam", "trainer": data, "stagger": 0.05, "setting": setting(1, space=adam, **options)},
+        {"name": "sgd", "trainer": data, "setting": setting(0, space=space, **options), "diverges": [[1], 2]},
+        {"name": "adam", "trainer": data, "patient": True, "setting": setting(1, space=adam, **options)},
     ]
     assert start(1, tmp_path / "1", cases)[0] == 0
     kill = {"rank": 0, "advance": 15}

@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
 Case = tuple[Setting, Path, str]
+ANY = -1  # rank
 
 pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
@@ -160,34 +161,30 @@ def test_an_error_of_the_users_on_one_rank_ends_all_with_its_message(tmp_path: P
     assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(
-    ("rank", "trial", "which", "code"),
-    [
+def test_a_rank_that_is_killed_ends_the_job_and_the_rerun_goes_on(tmp_path: Path) -> None:
+    given = setting(stop=LCM, slots=4)
+    run(given, tmp_path / "serial.jsonl")
+    kills = [
         (0, 0, signal.SIGKILL, 137),
-        (1, 0, signal.SIGKILL, 137),
         (2, 9, signal.SIGKILL, 137),
-        (-1, 28, signal.SIGKILL, 137),
+        (ANY, 28, signal.SIGKILL, 137),
         (0, 9, signal.SIGTERM, 75),
         (1, 9, signal.SIGTERM, 75),
-    ],
-)
-def test_a_rank_that_is_killed_ends_the_job_and_the_rerun_goes_on(
-    tmp_path: Path, rank: int, trial: int, which: int, code: int
-) -> None:
-    given = setting(stop=LCM, slots=4)
-    journal = tmp_path / "journal.jsonl"
-    began = time.monotonic()
-    process = start(3, tmp_path, [(given, journal, "killed")], KILL=f"{rank},{trial},{int(which)}")
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == code, output
-    assert time.monotonic() - began < 30
-    assert output
-    state = Run(given, 0, samples=1000, data="none")
-    state.fold(read_lines(journal)[0], str(journal))
-    assert not state.complete
-    run(given, tmp_path / "serial.jsonl")
-    carry_out(2, tmp_path, (given, journal, "plain"))
-    assert events(journal) == events(tmp_path / "serial.jsonl")
+    ]
+    cases = [(given, tmp_path / f"{number}.jsonl", "killed") for number in range(len(kills))]
+    for (rank, trial, which, code), case in zip(kills, cases, strict=True):
+        began = time.monotonic()
+        process = start(3, tmp_path, [case], KILL=f"{rank},{trial},{int(which)}")
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == code, output
+        assert time.monotonic() - began < 30
+        assert "signal 9" in output if which is signal.SIGKILL else "run the same command again" in output
+        state = Run(given, 0, samples=1000, data="none")
+        state.fold(read_lines(case[1])[0], str(case[1]))
+        assert not state.complete
+    carry_out(2, tmp_path, *[(given, path, "plain") for _, path, _ in cases])
+    for _, path, _ in cases:
+        assert events(path) == events(tmp_path / "serial.jsonl")
 
 
 @pytest.mark.parametrize(("which", "code"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 75), (signal.SIGKILL, -9)])
@@ -217,7 +214,7 @@ def test_two_ranks_train_what_one_process_trains(tmp_path: Path) -> None:
 
     folder = tmp_path / "digits"
     prepare(DataSpec(name="digits"), folder)
-    given = setting(**REAL, slots=2)
+    given = setting(**{**REAL, "budget": {"trials": 8}}, slots=2)
     carry_out(2, tmp_path, (given, tmp_path / "mpi.jsonl", str(folder)))
     run(given, tmp_path / "serial.jsonl", make_trainer(given, folder))
     assert events(tmp_path / "mpi.jsonl") == events(tmp_path / "serial.jsonl")

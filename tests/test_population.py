@@ -1,8 +1,9 @@
-"""Population Based Training, the pure part: who copies whom, what is perturbed, and who waits for what."""
+"""Population Based Training without MPI: who copies whom, what is perturbed, who waits for what; snapshots on the disk."""
 
 import doctest
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from hypercurve.config import Experiment, Exploit, Setting
 from hypercurve.cost import CostModel, report_points
-from hypercurve.journal import Line
+from hypercurve.errors import UserError
+from hypercurve.execution.snapshots import Saver, Snapshots
+from hypercurve.journal import Journal, Line
 from hypercurve.population import PopulationScheduler, evolution, evolve
 from hypercurve.population.evolution import donors, quartile, ranking
 from hypercurve.run import Run
@@ -375,3 +378,67 @@ def test_folding_a_journal_reproduces_the_run(metrics: dict[tuple[int, int], flo
     for trial in run.trials.values():  # schedule and lineage are all in the journal
         last = [a["configuration"] for a in (*starts, *copies) if trial.number in (a.get("start"), a.get("copy"))][-1]
         assert trial.configuration == last
+
+
+# --- snapshots on the disk --------------------------------------------------------------------------------------------
+
+IDENTITY = {"setting": "0123", "repeat": 0}
+
+
+def saved(folder: Path, step: int, journal: Journal, members: int = 3) -> list[np.ndarray]:
+    """Write a snapshot as ranks do; what is in it."""
+    saver = Saver(Snapshots(folder), IDENTITY, members, journal)
+    rows = [np.random.default_rng((step, member)).random((1 + member % 2, 5), np.float32) for member in range(members)]
+    for member in range(members):
+        saver.save(step, member, rows[member])
+    saver.reached(step, 10 * step)
+    saver.wait()
+    for member in range(members):
+        assert not (folder / str(step) / "manifest.json").exists(), "not before the last file is heard of"
+        written = saver.written(member)
+        assert written is not None
+        assert saver.written(member) is None
+        saver.heard(written[0], member, written[1], (3, 2))
+    saver.wait()
+    saver.close()
+    return rows
+
+
+def test_snapshots_come_back_and_the_last_two_are_kept(tmp_path: Path) -> None:
+    snapshots = Snapshots(tmp_path / "snapshots")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        rows = {step: saved(snapshots.folder, step, journal) for step in (10, 20, 30)}
+    assert sorted(path.name for path in snapshots.folder.iterdir()) == ["20", "30"]
+    found = snapshots.usable(IDENTITY, 1000)
+    assert [(m.step, m.lines, m.sizes) for m in found] == [(30, 300, (3, 2)), (20, 200, (3, 2))]
+    for manifest in found:
+        for member in range(3):
+            np.testing.assert_array_equal(snapshots.read(manifest, member), rows[manifest.step][member])
+    assert [m.step for m in snapshots.usable(IDENTITY, 299)] == [20], "a snapshot ahead of the journal is of no use"
+    assert snapshots.usable({**IDENTITY, "repeat": 1}, 1000) == []
+    snapshots.clear()
+    assert not snapshots.folder.exists()
+
+
+@pytest.mark.parametrize("where", range(0, 1000, 37))
+def test_no_damage_to_a_snapshot_goes_unnoticed(tmp_path: Path, where: int) -> None:
+    snapshots = Snapshots(tmp_path / "snapshots")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        saved(snapshots.folder, 10, journal)
+    files = sorted(path for path in snapshots.folder.rglob("*") if path.is_file())
+    victim = files[where % len(files)]
+    content = bytearray(victim.read_bytes())
+    content[where % len(content)] ^= 1 << where % 8
+    victim.write_bytes(content)
+    found = snapshots.usable(IDENTITY, 1000)
+    assert not found or any(snapshots.read(found[0], member) is None for member in range(3))
+
+
+def test_a_disk_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "snapshots").write_text("in the way")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        saver = Saver(Snapshots(tmp_path / "snapshots"), IDENTITY, 1, journal)
+        saver.save(10, 0, np.zeros((1, 5), np.float32))
+        with pytest.raises(UserError, match=r"0\.f32: cannot be written"):
+            saver.wait()
+        saver.close()

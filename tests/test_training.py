@@ -1,5 +1,6 @@
 """The Keras engine: equal bits however training is cut, few compilations, and the arithmetic of Keras."""
 
+import dataclasses
 import subprocess
 import sys
 from functools import cache
@@ -359,6 +360,43 @@ def test_a_member_of_a_population_takes_over_weights_and_changes_its_rate(traine
     assert trainer("mlp").engine.compilations <= 4
     with pytest.raises(ValueError, match="batch_size cannot change"):
         member.adjust({**configuration, "batch_size": 8})
+
+
+def test_adams_correction_goes_by_what_its_slots_have_seen(trainer):
+    """A member at step 20 that takes over a donor of step 10 makes the donor's 11th update: all samples, so the same one."""
+    samples = trainer("softmax").data.samples
+    configuration = {"optimizer": "adam", "learning_rate": 0.01, "epochs": 40, "batch_size": samples}
+    donor, member = (
+        trainer("softmax", points=tuple(np.arange(1, 41) / 40)).open(Trial(n, configuration)) for n in (0, 1)
+    )
+    donor.advance(0.25), member.advance(0.5)
+    assert (donor.step, member.step) == (10, 20)
+    member.restore(dataclasses.replace(donor.snapshot(), progress=0.5, step=20))
+    donor.advance(11 / 40), member.advance(21 / 40)
+    np.testing.assert_allclose(member.snapshot().weights, donor.snapshot().weights, rtol=1e-3, atol=1e-6)
+    again = trainer("softmax", points=tuple(np.arange(1, 41) / 40)).open(Trial(1, configuration))
+    again.restore(member.snapshot())
+    assert again.advance(1.0).metrics == member.advance(1.0).metrics
+    assert_equal_snapshots(again.snapshot(), member.snapshot())
+
+
+def test_a_restored_state_is_read_and_then_left_alone(trainer):
+    from hypercurve.training.base import aligned
+
+    configuration = {"units_1": 512, "units_2": 64, "momentum": 0.9, "epochs": 2}
+    one, other, plain = (trainer("mlp").open(Trial(number, configuration)) for number in (0, 1, 1))
+    one.advance(0.2)
+    size = len(one.snapshot().weights) + len(one.snapshot().slots)
+    lent, own = aligned(2, size + -size % 16)[:, :size], one.snapshot()
+    held = one.snapshot(lent[0])
+    assert_equal_snapshots(held, own)
+    other.restore(held)
+    assert np.shares_memory(np.asarray(memoryview(other._state.weights[0])), lent[0]), "large arrays are not copied"
+    other.advance(0.4)
+    assert_equal_snapshots(held, own)
+    lent[:] = np.nan
+    plain.restore(own)
+    assert_equal(finished(plain, (0.4, 1.0)), finished(other, (0.4, 1.0)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint32, np.int64, np.float16, np.bool_, np.uint8])

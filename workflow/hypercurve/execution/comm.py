@@ -55,15 +55,13 @@ class Tag(IntEnum):
     REPORTS = 1  # any number of reports
     DETAIL = 2  # a report that does not fit the layout, as JSON
     TESTED = 3  # metrics on the test set, as JSON
-    STATE = 4  # a trial that is handed over
-    LEFT = 5  # the last message of a worker
+    LEFT = 4  # the last message of a worker
     # a search, to a worker
     START = 11  # train a trial
     GO = 12  # a trial may go on to a later point
     RELEASE = 13  # a trial is over
-    RECALL = 14  # hand a trial over
-    TEST = 15  # measure the chosen trial on the test set
-    LEAVE = 16  # the run is over
+    TEST = 14  # measure the chosen trial on the test set
+    LEAVE = 15  # the run is over
     # a population
     FITNESS = 21
     EVOLVE = 22

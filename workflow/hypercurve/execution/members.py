@@ -111,8 +111,9 @@ class Members:
         return member.session
 
     def keep(self, member: Member, step: int) -> Vector:
-        """The state of a member in good health that has trained to an evolution step, kept until it has trained on (without lag)
-        or is two steps further (with lag).
+        """The state of a member in good health that has trained to an evolution step.
+
+        Kept until the member has trained on; with lag, until it has done so twice.
         """
         kept, vector = self._kept.get((member.number, step % self._keeps), (0, None))
         if kept == step and vector is not None:

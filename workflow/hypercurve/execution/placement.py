@@ -3,8 +3,8 @@
 What a rank does depends on nothing but its trials' configurations and seeds, so nobody need wait for decisions. There is
 work that will be wanted for sure: of trials that are going, up to the next point at which they may be stopped; and of
 those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
-rank that runs out of what is sure gets trials before their turn; when there are none, a trial is moved to it from a rank
-that has several, with its weights; and only when there are none either, it trains past a check point.
+rank that runs out of what is sure gets trials before their turn, and only when it has enough of those, it trains past check
+points. A trial stays where it is: moving those that go on to ranks that have none gained nothing when it was measured.
 """
 
 from collections import deque
@@ -19,7 +19,8 @@ from .comm import Tag
 from .judging import Wall
 
 AHEAD = 4
-"""Trials that a rank may have open before their turn. What has run ahead when a budget ends is in vain."""
+"""Trials that a rank may have open before their turn. With fewer, ranks train in vain more often; with more, long trials
+are left to the end, and more is in vain when a budget ends."""
 
 STOCK = 4
 """Points that another rank has in stock for sure, if possible: while rank 0 trains to a point itself, it does not answer."""
@@ -33,12 +34,11 @@ class Placed:
     """A trial that a rank has.
 
     Attributes:
-        rank: the rank, or the one that it is moved to.
+        rank: the rank.
         limit: how many points it will train to whatever is decided.
         got: how many it has reported.
         ahead: it has not started yet.
         over: it has reported its end.
-        moving: its state has not arrived yet.
         early: reports that are not taken yet.
     """
 
@@ -47,7 +47,6 @@ class Placed:
     got: int
     ahead: bool
     over: bool = False
-    moving: bool = False
     early: deque[tuple[Event, Wall]] = field(default_factory=deque)
 
     @property
@@ -78,13 +77,11 @@ class Placement:
         self._hungry = set(ranks)
         self._next = 0  # number of the next trial to hand out before its turn
         self._exhausted = False  # there is none
-        self._changed = False  # going trials are spread over ranks in another way than when this was last looked at
         self._index = {point: number for number, point in enumerate(run.points, start=1)}
 
     def start(self, number: int) -> Placed:
         """A trial goes on: give it to a rank, or let the rank know that has it already."""
         state, placed = self._run.trials[number], self.trials.get(number)
-        self._changed = True
         if placed is None:
             rank = min(self._ranks, key=lambda rank: (self._sure[rank], self._open[rank]))
             return self._place(number, state.configuration, rank, state.progress, len(state.curve), state.started)
@@ -107,7 +104,7 @@ class Placement:
             self._close(placed)
         self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
 
-    def reported(self, rank: int, event: Event, wall: Wall) -> Placed | None:
+    def reported(self, event: Event, wall: Wall) -> Placed | None:
         """A report has come; None: of a trial that was stopped at an earlier point."""
         placed = self.trials.get(event.trial)
         if placed is None:
@@ -117,34 +114,18 @@ class Placement:
             self._take(placed.rank, 1)
         if not isinstance(event, Reported):
             self._close(placed)
-            placed.over, placed.rank = True, rank  # who may have been about to hand it over
+            placed.over = True
         placed.early.append((event, wall))
         return placed
 
-    def handed_over(self, number: int, state: bytes | bytearray) -> None:
-        """A trial's state has come; send it on to where it is moved to."""
-        placed = self.trials.get(number)
-        if placed is None or placed.over:
-            return
-        placed.moving, self._changed = False, True
-        trial = self._run.trials[number]
-        start = wire.pack_start(number, trial.configuration, placed.got, placed.limit, trial.started, state)
-        self.orders.append((placed.rank, Tag.START, start))
-
     def feed(self) -> None:
-        """Give sure work to ranks that run out of it."""
-        dry = []
+        """Hand out trials before their turn to ranks that run out of sure work."""
         for rank in list(self._hungry):
             while self._sure[rank] < (STOCK if rank else 1):
                 if not self._foresee(rank):
-                    if self._sure[rank] < 2:
-                        dry.append(rank)
                     break
             else:
                 self._hungry.discard(rank)
-        if dry and self._changed:
-            self._changed = False
-            self._balance(dry)
 
     def _foresee(self, rank: int) -> bool:
         """Hand out a trial before its turn; whether there was one."""
@@ -162,29 +143,6 @@ class Placement:
         self._place(number, configuration, rank, 0.0, 0, inf)
         return True
 
-    def _balance(self, dry: list[int]) -> None:
-        """Move trials that are going from ranks that have several to ranks that have nothing sure to do."""
-        going: dict[int, list[tuple[float, int]]] = {}
-        for number, placed in self.trials.items():
-            if placed.sure and not placed.ahead and not placed.moving and (due := self._run.due_of(number)) is not None:
-                going.setdefault(placed.rank, []).append((due.time, number))
-        for rank in dry:
-            donor = max(going, key=lambda donor: len(going[donor]), default=rank)
-            several = sorted(going.get(donor, []))[1:]  # the most urgent stays
-            movable = [number for _, number in several if self.trials[number].sure >= 2]
-            if not movable:
-                return
-            self._move(movable[-1], rank)
-            del going[donor]
-
-    def _move(self, number: int, rank: int) -> None:
-        placed = self.trials[number]
-        self.orders.append((placed.rank, Tag.RECALL, wire.pack_trial(number)))
-        self._close(placed)
-        placed.rank, placed.moving = rank, True
-        self._sure[rank] += placed.sure
-        self._open[rank] += 1
-
     def _place(
         self, number: int, configuration: Configuration, rank: int, progress: float, done: int, started: float
     ) -> Placed:
@@ -200,7 +158,6 @@ class Placement:
         state, before = self._run.trials[number], placed.sure
         placed.limit = self._index[self._run.next_check(number, state.progress)]
         self._sure[placed.rank] += placed.sure - before
-        self._changed = True
         self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.started)))
 
     def _close(self, placed: Placed) -> None:

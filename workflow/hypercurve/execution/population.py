@@ -218,7 +218,7 @@ class _Executor:
             self._end("finished")
         journal.flush()
         self.complete = step
-        if step % self.every == 0 or step == self.stop_at:
+        if self.rank == 0 and (step % self.every == 0 or step == self.stop_at):
             self.saver.reached(step, journal.count)
         self.watch(run)
         return copies

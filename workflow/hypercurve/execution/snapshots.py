@@ -90,7 +90,10 @@ class Snapshots:
         text = json.dumps(asdict(manifest))
         digest = hashlib.sha256(text.encode()).hexdigest()
         folder = self.folder / str(manifest.step)
+        _force(folder)  # the names of the files, which other processes have written
         _write(folder / "manifest.json", f'{{"sha256": "{digest}", "manifest": {text}}}\n'.encode())
+        _force(folder)
+        _force(self.folder)
         steps = [step for step in self._steps() if (self.folder / str(step) / "manifest.json").exists()]
         oldest = sorted(step for step in steps if step <= manifest.step)[-KEPT:][0]
         for step in self._steps():
@@ -215,14 +218,18 @@ def _write(path: Path, content: bytes | memoryview) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _force(folder: Path) -> None:
+    """Force a folder's entries to the disk."""
     try:
-        folder = os.open(path.parent, os.O_RDONLY)
+        handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)  # or the name may be lost with the power
+            os.fsync(handle)
         finally:
-            os.close(folder)
+            os.close(handle)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def _delete(folder: Path) -> None:

@@ -82,10 +82,8 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
                 return
             if tag is Tag.TEST:
                 outbox.send(wire.pack_metrics(worker.test(wire.unpack_trial(message))), 0, Tag.TESTED)
-            elif (state := worker.obey(tag, message)) is not None:
-                send()
-                outbox.send(state, 0, Tag.STATE)
-                outbox.drain()  # a large message needs both sides
+            else:
+                worker.obey(tag, message)
         check_interrupted()
         number = worker.choose()
         if number != last:  # another may take longer, so nothing waits for it

@@ -141,7 +141,7 @@ class Supervisor:
                 continue
             if self._own is not None and (number := self._own.choose()) is not None:
                 _, event, wall = self._own.advance(number)
-                self._arrive(0, event, wall)
+                self._arrive(event, wall)
             else:
                 self._inbox.wait()
 
@@ -154,17 +154,15 @@ class Supervisor:
             match tag:
                 case Tag.REPORTS:
                     for event, wall in wire.unpack_reports(message, self._run.points, rank):
-                        self._arrive(rank, event, wall)
+                        self._arrive(event, wall)
                 case Tag.DETAIL:
-                    self._arrive(rank, *wire.unpack_detail(message))
-                case Tag.STATE:
-                    self._placement.handed_over(*wire.unpack_state(message))
+                    self._arrive(*wire.unpack_detail(message))
                 case _:
                     raise AssertionError(f"a message {tag!r} to the supervisor")
         return some
 
-    def _arrive(self, rank: int, event: Event, wall: Wall) -> None:
-        placed = self._placement.reported(rank, event, wall)
+    def _arrive(self, event: Event, wall: Wall) -> None:
+        placed = self._placement.reported(event, wall)
         if self._arrival and placed is not None and not placed.ahead:
             self._arrived.append(event.trial)
 
@@ -183,9 +181,7 @@ class Supervisor:
         for rank, tag, message in self._placement.orders:
             if rank != 0:
                 self._outbox.send(message, rank, tag)
-                continue
-            assert self._own is not None
-            state = self._own.obey(tag, message)
-            if state is not None:
-                self._placement.handed_over(*wire.unpack_state(state))  # adds an order, which this loop comes to
+            else:
+                assert self._own is not None
+                self._own.obey(tag, message)
         self._placement.orders.clear()

@@ -9,22 +9,16 @@ import math
 from collections.abc import Iterator
 from struct import Struct
 
-import numpy as np
-
 from ..run import decode_event, encode_event
 from ..scheduling import Completed, Event, Failed, Reported
 from ..space import Configuration
-from ..training.base import Snapshot
 from .judging import Wall
 
 _WALL = ("seconds", "overhead", "worker", "at")
 # Trial, number of the point, seconds, overhead, at; loss, val_loss, val_accuracy, each NaN if it was not reported: a report
 # that holds a NaN itself has failed, and travels as JSON.
 _REPORT = Struct("<ii6d")
-_START = Struct(
-    "<iiidi"
-)  # trial, points done, points that it may train to, virtual time of its start, length of the JSON
-_STATE = Struct("<i?dqq")  # trial, whether there is a snapshot, its progress, step and number of weights
+_START = Struct("<iiid")  # trial, points done, points that it may train to, virtual time of its start
 _GO = Struct("<iid")  # the same without the points done
 _RELEASE = Struct("<i?")  # trial, whether it is the best so far
 _TRIAL = Struct("<i")
@@ -80,39 +74,15 @@ def unpack_detail(message: bytes | bytearray) -> tuple[Event, Wall]:
     return decode_event(line), line["wall"]
 
 
-def pack_start(
-    trial: int, configuration: Configuration, done: int, limit: int, started: float, state: bytes | bytearray = b""
-) -> bytes:
-    """A trial to train; see :meth:`Worker.start`. Its configuration is JSON; its state, as :func:`pack_state` made it."""
-    text = json.dumps(configuration).encode()
-    return _START.pack(trial, done, limit, started, len(text)) + text + state
+def pack_start(trial: int, configuration: Configuration, done: int, limit: int, started: float) -> bytes:
+    """A trial to train; see :meth:`Worker.start`. Its configuration is JSON."""
+    return _START.pack(trial, done, limit, started) + json.dumps(configuration).encode()
 
 
-def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, int, int, float, Snapshot | None]:
+def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, int, int, float]:
     """What :func:`pack_start` was given."""
-    trial, done, limit, started, length = _START.unpack_from(message)
-    end = _START.size + length
-    configuration = json.loads(message[_START.size : end])
-    return trial, configuration, done, limit, started, _snapshot(message[end:]) if len(message) > end else None
-
-
-def pack_state(trial: int, snapshot: Snapshot | None) -> bytes:
-    """A trial that is handed over: two flat float32 buffers; None: it had not been opened."""
-    if snapshot is None:
-        return _STATE.pack(trial, False, 0.0, 0, 0)
-    header = _STATE.pack(trial, True, snapshot.progress, snapshot.step, len(snapshot.weights))
-    return header + snapshot.weights.tobytes() + snapshot.slots.tobytes()
-
-
-def unpack_state(message: bytes | bytearray) -> tuple[int, bytes | bytearray]:
-    """The trial, and the message to be sent on with :func:`pack_start`."""
-    return int(_STATE.unpack_from(message)[0]), message
-
-
-def _snapshot(state: bytes | bytearray) -> Snapshot | None:
-    _, there, progress, step, weights = _STATE.unpack_from(state)
-    values = np.frombuffer(state, np.float32, offset=_STATE.size)
-    return Snapshot(progress, step, values[:weights], values[weights:]) if there else None
+    trial, done, limit, started = _START.unpack_from(message)
+    return trial, json.loads(message[_START.size :]), done, limit, started
 
 
 def pack_go(trial: int, limit: int, started: float) -> bytes:

@@ -25,7 +25,6 @@ class Going:
         done: how many points it has trained to.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
         started: virtual time of its start; infinite before.
-        snapshot: where it was when another rank handed it over, until it is opened.
         session: None before it is opened.
         priority: the trial with the least is trained next.
     """
@@ -35,7 +34,6 @@ class Going:
     done: int
     limit: int
     started: float
-    snapshot: Snapshot | None = None
     session: Session | None = None
     priority: Priority = (False, 0.0, 0)
 
@@ -65,11 +63,9 @@ class Worker:
         self._best: tuple[int, float] | None = None
         self._performances: dict[int, float] = {}
 
-    def obey(self, tag: Tag, message: bytes | bytearray) -> bytes | None:
-        """Do what a message of the supervisor says; the state of a trial that is to be handed over."""
+    def obey(self, tag: Tag, message: bytes | bytearray) -> None:
+        """Do what a message of the supervisor says."""
         match tag:
-            case Tag.RECALL:
-                return self.recall(wire.unpack_trial(message))
             case Tag.START:
                 self.start(*wire.unpack_start(message))
             case Tag.GO:
@@ -78,30 +74,19 @@ class Worker:
                 self.release(*wire.unpack_release(message))
             case _:
                 raise AssertionError(f"a message {tag!r} to a worker")
-        return None
 
-    def start(
-        self,
-        number: int,
-        configuration: Configuration,
-        done: int,
-        limit: int,
-        started: float,
-        snapshot: Snapshot | None = None,
-    ) -> None:
+    def start(self, number: int, configuration: Configuration, done: int, limit: int, started: float) -> None:
         """Take a trial.
 
         Args:
             number: the trial's.
             configuration: its hyperparameters.
-            done: points that have been reported before a resume, or by another rank. Without a snapshot, it is trained to
-                there again without a word.
+            done: points that have been reported before a resume; it is trained to there again without a word.
             limit: points that it will train to whatever is decided.
             started: virtual time of its start; infinite: it has not started, and may never.
-            snapshot: its state, from another rank.
         """
         trial = Trial(number, configuration, self._seed, self._repeat)
-        going = Going(trial, self._cost.of(configuration), done, limit, started, snapshot)
+        going = Going(trial, self._cost.of(configuration), done, limit, started)
         self._going[number] = going
         self._rank(going)
 
@@ -127,13 +112,6 @@ class Worker:
             self._kept.pop(self._best[0], None)
         assert performance is not None
         self._best = (number, performance)
-
-    def recall(self, number: int) -> bytes | None:
-        """Hand a trial over: its state; None: it is over already."""
-        going = self._going.pop(number, None)
-        if going is None:
-            return None
-        return wire.pack_state(number, going.snapshot if going.session is None else going.session.snapshot())
 
     def choose(self) -> int | None:
         """The trial to train next, or None."""
@@ -166,12 +144,9 @@ class Worker:
     def _session(self, going: Going) -> Session:
         if going.session is None:
             session = self._trainer.open(going.trial)
-            if going.snapshot is not None:
-                session.restore(going.snapshot)
-            else:
-                for point in self.points[: going.done]:
-                    session.advance(point)
-            going.session, going.snapshot = session, None
+            for point in self.points[: going.done]:
+                session.advance(point)
+            going.session = session
         return going.session
 
     def _keep(self, trial: Trial, session: Session, performance: float) -> None:
