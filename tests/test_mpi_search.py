@@ -95,6 +95,20 @@ def test_journals_cut_anywhere_are_gone_on_with_by_other_numbers_of_ranks(tmp_pa
         assert events(path) == events(tmp_path / f"whole-{path.name[0]}.jsonl"), path.name
 
 
+def test_a_trial_that_does_not_come_out_as_before_ends_the_run(tmp_path: Path) -> None:
+    given = setting(slots=3)
+    run(given, tmp_path / "whole.jsonl")
+    lines = (tmp_path / "whole.jsonl").read_text().splitlines(keepends=True)
+    last = next(n for n, line in enumerate(lines) if n > 20 and '"event":"reported"' in line)
+    line = json.loads(lines[last])
+    line["metrics"]["loss"] += 1e-9
+    (tmp_path / "journal.jsonl").write_text("".join([*lines[:last], json.dumps(line) + "\n"]))
+    process = start(2, tmp_path, [(given, tmp_path / "journal.jsonl", "plain")])
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "training again gave" in output
+
+
 def test_in_order_of_arrival_runs_complete_and_their_journals_can_be_driven_again(tmp_path: Path) -> None:
     settings = [
         setting(stop=stop, slots=slots, order="arrival", **more)

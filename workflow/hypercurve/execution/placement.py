@@ -84,7 +84,7 @@ class Placement:
         state, placed = self._run.trials[number], self.trials.get(number)
         if placed is None:
             rank = min(self._ranks, key=lambda rank: (self._sure[rank], self._open[rank]))
-            return self._place(number, state.configuration, rank, state.progress, len(state.curve), state.started)
+            return self._place(number, state.configuration, rank, state.progress, state.curve, state.started)
         placed.ahead = False
         if not placed.over:
             self._ahead[placed.rank] -= 1
@@ -140,17 +140,17 @@ class Placement:
             return False
         self._next += 1
         self._ahead[rank] += 1
-        self._place(number, configuration, rank, 0.0, 0, inf)
+        self._place(number, configuration, rank, 0.0, [], inf)
         return True
 
     def _place(
-        self, number: int, configuration: Configuration, rank: int, progress: float, done: int, started: float
+        self, number: int, configuration: Configuration, rank: int, progress: float, curve: wire.Curve, started: float
     ) -> Placed:
-        placed = Placed(rank, self._index[self._run.next_check(number, progress)], done, started == inf)
+        placed = Placed(rank, self._index[self._run.next_check(number, progress)], len(curve), started == inf)
         self.trials[number] = placed
         self._sure[rank] += placed.sure
         self._open[rank] += 1
-        self.orders.append((rank, Tag.START, wire.pack_start(number, configuration, done, placed.limit, started)))
+        self.orders.append((rank, Tag.START, wire.pack_start(number, configuration, curve, placed.limit, started)))
         return placed
 
     def _allow(self, number: int, placed: Placed) -> None:

@@ -6,7 +6,7 @@ readings of another kind, travel as JSON instead.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 
 from ..run import decode_event, encode_event
@@ -14,12 +14,14 @@ from ..scheduling import Completed, Event, Failed, Reported
 from ..space import Configuration
 from .judging import Wall
 
+Curve = Sequence[tuple[float, Mapping[str, float]]]
+"""Points and metrics, as a trial's state has them."""
+
 _WALL = ("seconds", "overhead", "worker", "at")
 # Trial, number of the point, seconds, overhead, at; loss, val_loss, val_accuracy, each NaN if it was not reported: a report
 # that holds a NaN itself has failed, and travels as JSON.
 _REPORT = Struct("<ii6d")
-_START = Struct("<iiid")  # trial, points done, points that it may train to, virtual time of its start
-_GO = Struct("<iid")  # the same without the points done
+_GO = Struct("<iid")  # trial, points that it may train to, virtual time of its start
 _RELEASE = Struct("<i?")  # trial, whether it is the best so far
 _TRIAL = Struct("<i")
 _nan = math.nan
@@ -74,15 +76,16 @@ def unpack_detail(message: bytes | bytearray) -> tuple[Event, Wall]:
     return decode_event(line), line["wall"]
 
 
-def pack_start(trial: int, configuration: Configuration, done: int, limit: int, started: float) -> bytes:
-    """A trial to train; see :meth:`Worker.start`. Its configuration is JSON."""
-    return _START.pack(trial, done, limit, started) + json.dumps(configuration).encode()
+def pack_start(trial: int, configuration: Configuration, curve: Curve, limit: int, started: float) -> bytes:
+    """A trial to train; see :meth:`Worker.start`. Its configuration and curve are JSON."""
+    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve]).encode()
 
 
-def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, int, int, float]:
+def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, Curve, int, float]:
     """What :func:`pack_start` was given."""
-    trial, done, limit, started = _START.unpack_from(message)
-    return trial, json.loads(message[_START.size :]), done, limit, started
+    trial, limit, started = _GO.unpack_from(message)
+    configuration, curve = json.loads(message[_GO.size :])
+    return trial, configuration, curve, limit, started
 
 
 def pack_go(trial: int, limit: int, started: float) -> bytes:

@@ -8,6 +8,7 @@ from ..run import Run
 from ..scheduling import Completed, Event
 from ..space import Configuration
 from ..training.base import Session, Snapshot, Trainer, Trial
+from ..training.recorded import train_again
 from . import wire
 from .comm import Tag
 from .judging import Wall, advance
@@ -25,6 +26,7 @@ class Going:
         done: how many points it has trained to.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
         started: virtual time of its start; infinite before.
+        curve: what was reported before a resume.
         session: None before it is opened.
         priority: the trial with the least is trained next.
     """
@@ -34,6 +36,7 @@ class Going:
     done: int
     limit: int
     started: float
+    curve: wire.Curve
     session: Session | None = None
     priority: Priority = (False, 0.0, 0)
 
@@ -75,18 +78,18 @@ class Worker:
             case _:
                 raise AssertionError(f"a message {tag!r} to a worker")
 
-    def start(self, number: int, configuration: Configuration, done: int, limit: int, started: float) -> None:
+    def start(self, number: int, configuration: Configuration, curve: wire.Curve, limit: int, started: float) -> None:
         """Take a trial.
 
         Args:
             number: the trial's.
             configuration: its hyperparameters.
-            done: points that have been reported before a resume; it is trained to there again without a word.
+            curve: what was reported before a resume; the trial is trained to there again, and must come out the same.
             limit: points that it will train to whatever is decided.
             started: virtual time of its start; infinite: it has not started, and may never.
         """
         trial = Trial(number, configuration, self._seed, self._repeat)
-        going = Going(trial, self._cost.of(configuration), done, limit, started)
+        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve)
         self._going[number] = going
         self._rank(going)
 
@@ -143,10 +146,7 @@ class Worker:
 
     def _session(self, going: Going) -> Session:
         if going.session is None:
-            session = self._trainer.open(going.trial)
-            for point in self.points[: going.done]:
-                session.advance(point)
-            going.session = session
+            going.session = train_again(self._trainer, going.trial, going.curve)
         return going.session
 
     def _keep(self, trial: Trial, session: Session, performance: float) -> None:
