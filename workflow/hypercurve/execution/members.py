@@ -160,10 +160,10 @@ class Members:
     def saved(self, member: Member, step: int) -> npt.NDArray[np.float32]:
         """What a snapshot must hold of a member that is about to leave an evolution step, shape (1 or 2, n).
 
-        The second row is what others may still copy: its state before it took over another's.
+        The second row (lag 1) is what others may still copy: its state before it took over another's.
         """
         kept, vector = self._kept.get((member.number, step % self._keeps), (0, None))
-        lent = vector if kept == step and member.copied == step else None
+        lent = vector if self._keeps == 2 and kept == step == member.copied else None
         rows = self.empty(1 if lent is None else 2)
         if lent is not None:
             rows[1] = lent
@@ -177,7 +177,10 @@ class Members:
     def resume(self, member: Member, step: int, saved: npt.NDArray[np.float32]) -> None:
         """Go on from what :meth:`saved` gave."""
         member.origin = self._placed(step, saved[0])
-        self._kept[member.number, step % self._keeps] = step, saved[-1].copy()
+        if self._keeps == 2:
+            vector = self.empty()[0]
+            vector[:] = saved[-1]
+            self._kept[member.number, step % self._keeps] = step, vector
 
     def tested(self, number: int) -> dict[str, float]:
         """Metrics on the test set of a member that has trained to the end."""
