@@ -232,7 +232,7 @@ def _end(comm: Comm, error: BaseException) -> None:
         sys.stderr.write(text)
         raise SystemExit(code)
     if comm.rank > 0:  # where all ranks fail alike, rank 0 speaks for them and ends them meanwhile
-        time.sleep(2 * COURTESY)
+        time.sleep(5 * COURTESY)
     elif code == EXIT_INTERRUPTED:  # or the launcher ends us, because of a rank that has said why
         time.sleep(COURTESY)
     sys.stderr.write(text)

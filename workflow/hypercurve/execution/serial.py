@@ -27,7 +27,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, wa
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
         journal.append(run.begin({"at": time.time()}))
-    sessions = _Sessions(run, trainer, worker, watch)
+    sessions = Sessions(run, trainer, worker, watch)
     drive(run, sessions, journal.append)
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
@@ -37,7 +37,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, wa
     watch(run)
 
 
-class _Sessions:
+class Sessions:
     """The open sessions of a run."""
 
     def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch):
@@ -48,15 +48,18 @@ class _Sessions:
         self._open: dict[int, Session] = {}
 
     def due(self) -> Due | None:
+        """The report to take next."""
         return self._run.due()
 
     def report(self, due: Due) -> tuple[Event, Wall]:
+        """Train for it."""
         event, wall, _ = advance(
             lambda: self._session(due.trial), due.trial, due.progress, self._run.setting.objective.key, self.worker
         )
         return event, wall
 
     def decided(self, event: Event) -> None:
+        """Keep the best network, and drop sessions that are over."""
         run, number = self._run, event.trial
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
             self.best_trial, self.best = number, self._open[number].snapshot()
