@@ -3,8 +3,9 @@
     python benchmarks/lcm_settings.py results/mnist-trials --method random
 
 Plays the recorded curves of a method that trained everything to the end (random search, say) through LCM with other
-stopping rates s, split rates r and check points C. Nothing is trained. `speedup` is the ratio of computing seconds, `loss` the
-mean loss of best validation performance in points of a percent, `same` in how many repeats LCM found the same configuration.
+stopping rates s, split rates r and check points C. Nothing is trained. `speedup` is the ratio of computing seconds,
+`loss` the mean loss of best validation performance in points of a percent, `same` the number of repeats in which LCM
+found the same configuration.
 """
 
 import argparse
