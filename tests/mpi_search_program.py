@@ -109,5 +109,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.alarm(100)  # whatever is wrong, nothing stays behind
+    signal.alarm(300)  # whatever is wrong, nothing stays behind
     main()

@@ -52,7 +52,7 @@ def start(ranks: int, folder: Path, cases: Iterable[Case], tasks: int | None = N
 
 def carry_out(ranks: int, folder: Path, *cases: Case, **options: Any) -> None:
     process = start(ranks, folder, cases, **options)
-    output, _ = process.communicate(timeout=100)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
 

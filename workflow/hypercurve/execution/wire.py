@@ -1,6 +1,6 @@
 """What the messages of a search look like: fixed layouts, and JSON for what has none.
 
-A report is 64 bytes, and a message holds any number of them. Failures with their tracebacks, and reports with metrics or
+A report is 56 bytes, and a message holds any number of them. Failures with their tracebacks, and reports with metrics or
 readings of another kind, travel as JSON instead.
 """
 
