@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from ..hyperparameters import known
 from .base import ALIGNMENT
-from .network import LARGE, Array, Compiler, Network
+from .network import Array, Compiler, Network
 from .optimizers import OPTIMIZERS, Tensors
-from .runtime import tf
+from .runtime import has_gpu, tf
 
 _T = TypeVar("_T")
 
@@ -55,9 +55,7 @@ def as_tensor(array: Array) -> Any:
     read-only arrays; the engine never writes to it.
     """
     flags = array.flags
-    if not (flags.writeable and flags.c_contiguous) or array.ctypes.data % ALIGNMENT or array.nbytes < LARGE:
-        return tf.constant(array)
-    if tf.config.list_physical_devices("GPU"):
+    if not (flags.writeable and flags.c_contiguous) or array.ctypes.data % ALIGNMENT or not array.size or has_gpu():
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
 

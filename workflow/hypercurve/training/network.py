@@ -15,7 +15,7 @@ from ..seeding import integer_seed
 from .base import ALIGNMENT, Trial
 from .models import KNOB, builder
 from .optimizers import Tensors
-from .runtime import keras, tf
+from .runtime import has_gpu, keras, tf
 
 Compiler = Literal["auto", "xla", "graph"]
 Array = npt.NDArray[Any]
@@ -37,14 +37,12 @@ def host(tensor: Any) -> Array:
 
 def _places(arrays: Sequence[Array]) -> tuple[list[int], int]:
     """Where arrays begin in a packed vector, and its length, in bytes."""
-    starts, end, unit = [], 0, 4
+    unit = ALIGNMENT if any(array.nbytes >= LARGE for array in arrays) else 4
+    starts, end = [], 0
     for array in arrays:
-        if array.nbytes >= LARGE:
-            unit = ALIGNMENT
-            end += -end % ALIGNMENT
         starts.append(end)
-        end += array.nbytes + -array.nbytes % 4
-    return starts, end + -end % unit
+        end += array.nbytes + -array.nbytes % unit
+    return starts, end
 
 
 def packed_size(arrays: Sequence[Array]) -> int:
@@ -55,7 +53,7 @@ def packed_size(arrays: Sequence[Array]) -> int:
 def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
     """Arrays of any types as one float32 vector of the same bits.
 
-    Each is padded to whole 4 bytes; large ones begin at multiples of :data:`ALIGNMENT` bytes.
+    Each is padded to whole 4 bytes; where any is large, to multiples of :data:`ALIGNMENT` bytes.
 
     Args:
         arrays: what to pack.
@@ -154,7 +152,7 @@ class Network:
 
     def _slow_in_xla(self) -> bool:
         """Convolutions on a CPU: XLA has no fast code for their gradients (tens of times slower than TensorFlow's here)."""
-        if tf.config.list_physical_devices("GPU"):
+        if has_gpu():
             return False
         layers = self.model._flatten_layers(include_self=False)
         return any("Conv" in base.__name__ for layer in layers for base in type(layer).__mro__)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 @contextmanager
@@ -41,11 +42,17 @@ with _quietly():
     import keras
     import tensorflow as tf
 
-__all__ = ["configure", "keras", "tf"]
+__all__ = ["configure", "has_gpu", "keras", "tf"]
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 _threads: int | None = None
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether TensorFlow has a GPU to work on."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def configure(threads: int) -> None:

@@ -150,7 +150,8 @@ def log_axis(axis: Any) -> None:
     low, high = sorted(axis.get_view_interval())
     decades = math.log10(high / low) if low > 0 else 3.0
     subs = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    crowded = axis.axis_name == "x" and decades > 4  # labels stand beside each other there
+    axis.set_major_locator(LogLocator(subs=subs, numticks=4 if crowded else 12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
     axis.set_minor_formatter(NullFormatter())
 
