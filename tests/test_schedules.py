@@ -56,7 +56,7 @@ def test_resolve_fills_defaults_and_brings_numbers_to_their_kind():
         ("momentum", 1.5, "from 0 to 1"),
         ("learning_rate", -0.1, "at least 0"),
         ("learning_rate", float("nan"), "at least 0"),
-        ("batch_size", 0, "whole number of at least 1"),
+        ("batch_size", 0, "whole number from 1 to 10000000"),
         ("batch_size", 32.5, "whole number"),
         ("epochs", 0, "above 0"),
         ("optimizer", "rmsprop", "sgd, adam"),

@@ -89,9 +89,8 @@ AGGREGATES = {
 @pytest.mark.slow
 class TestFinished:
     def test_everything_is_there_and_nothing_is_left_to_do(self, finished: Workflow) -> None:
-        below = {
-            str(path.relative_to(finished.results / "tiny")) for path in finished.results.rglob("*") if path.is_file()
-        }
+        made = finished.results / "tiny"
+        below = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
         for method in ("random", "lcm"):
             for repeat in ("0", "1"):
                 assert {f"runs/{method}/{repeat}/journal.jsonl", f"runs/{method}/{repeat}/trials.csv"} <= below
