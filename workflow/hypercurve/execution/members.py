@@ -133,7 +133,7 @@ class Members:
         Args:
             member: the member that copies.
             step: the evolution step where it is.
-            state: the other's; read until the member has trained to the next step.
+            state: the other's; may change as soon as this returns.
             configuration: what the member goes on with; its schedule starts here.
         """
         member.configuration, member.copied = configuration, step
@@ -149,7 +149,7 @@ class Members:
         except UserError:
             raise
         except Exception:  # opened again at the next step, where what is wrong becomes its report
-            member.session, member.origin = None, self._placed(step, state)
+            member.session, member.origin = None, self._placed(step, state.copy())
 
     def _placed(self, step: int, state: Vector) -> Snapshot:
         assert self.sizes is not None

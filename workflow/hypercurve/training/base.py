@@ -117,9 +117,8 @@ class Session(Protocol):
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, of this or of another session with the same structure; own hyperparameters stay.
 
-        Its arrays are not copied: they must stay as they are until the session has trained on. A member of a population
-        that copies another keeps its own place in the training: it restores the other's weights and slots under its own
-        `progress` and `step`.
+        Its arrays are copied: they may change as soon as this returns. A member of a population that copies another keeps
+        its own place in the training: it restores the other's weights and slots under its own `progress` and `step`.
         """
         ...
 

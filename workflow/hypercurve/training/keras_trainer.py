@@ -19,7 +19,7 @@ from ..hyperparameters import known, resolve
 from ..schedules import learning_rates
 from ..seeding import generator
 from ..space import Value
-from .base import Report, Snapshot, Trial
+from .base import Report, Snapshot, Trial, aligned
 from .data import load
 
 if TYPE_CHECKING:
@@ -110,6 +110,12 @@ class KerasTrainer:
         session.restore(snapshot)
         loss, accuracy = session.evaluate(self.data.x_test, self.data.y_test)
         return {"test_loss": loss, "test_accuracy": accuracy}
+
+
+def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    copy: npt.NDArray[np.float32] = aligned(1, len(vector))[0]
+    copy[:] = vector
+    return copy
 
 
 class KerasSession:
@@ -225,9 +231,10 @@ class KerasSession:
         """
         from .network import unpack
 
-        values = unpack(snapshot.weights, self.network.values)
+        # The copies become tensors without another one.
+        values = unpack(_aligned_copy(snapshot.weights), self.network.values)
         tail = np.zeros((), np.float64), np.zeros((), np.int64)
-        *slots, loss, updates = unpack(snapshot.slots, [*self.program.slots, *tail])
+        *slots, loss, updates = unpack(_aligned_copy(snapshot.slots), [*self.program.slots, *tail])
         values = self.network.set_knobs(values, self.hyperparameters)
         self._state = self.program.state(values, slots, float(loss))
         self.step, self.progress, self._updates = snapshot.step, snapshot.progress, int(updates)
