@@ -14,10 +14,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hypercurve.config import LCMOptions, Setting, Stop
+from hypercurve.config import Setting
 from hypercurve.execution.driving import drive
 from hypercurve.execution.serial import Sessions
 from hypercurve.journal import Line, read_lines
+from hypercurve.methods import LCMOptions, Stop
 from hypercurve.reading import read_setting
 from hypercurve.run import Run
 from hypercurve.training.recorded import RecordedTrainer

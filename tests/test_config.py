@@ -332,11 +332,12 @@ def test_anchors_may_be_used(write_experiment: Callable[..., Path]) -> None:
 # Imports
 
 LAYERS: list[tuple[str, ...]] = [
-    ("errors",),
+    ("errors", "typed"),
     ("files", "seeding", "validation"),
     ("domains",),
     ("space",),
     ("data_spec", "hyperparameters"),
+    ("methods",),
     ("config",),
     ("problems",),
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),

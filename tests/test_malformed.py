@@ -122,7 +122,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("check point that is none", "[0.2, 0.4]", "[0.15]", ":12: methods.lcm.stop.lcm.check_points = [0.15]: 0.15 is not an accumulation point; training.accumulation_points has 0.2, 0.4, 0.6, 0.8, 1"),
     ("check points that fall", "[0.2, 0.4]", "[0.4, 0.2]", ":12: methods.lcm.stop.lcm.check_points = [0.4, 0.2]: must hold at least one point and increase"),
     ("stopping rate of 1.8", LCM, "{check_points: [0.2], stopping_rate: 1.8}", ":12: methods.lcm.stop.lcm.stopping_rate = 1.8: must be below 1"),
-    ("LCM without n", "{trials: 20}", "{seconds: 5}", ":12: methods.lcm.stop.lcm: needs `configurations` (n): the budget is in seconds"),
+    ("LCM without n", "{trials: 20}", "{seconds: 5}", ":12: methods.lcm.stop.lcm: needs `configurations` (n): the budget is not in trials"),
     ("grid larger than the budget", RANDOM, "random: {search: {grid: {points: 4}}}\n", ":11: methods.random.search: the grid has 32 configurations but the budget is 20 trials: take fewer points or a larger budget"),
     ("no repeats", "training:", "repeats: 0\ntraining:", ":9: repeats = 0: must be at least 1"),
     ("negative seed", "training:", "seed: -1\ntraining:", ":9: seed = -1: must be at least 0"),

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercurve.config import Experiment, Exploit, Setting
+from hypercurve.config import Experiment, Setting
 from hypercurve.cost import CostModel, report_points
 from hypercurve.errors import UserError
 from hypercurve.execution.snapshots import Saver, Snapshots
 from hypercurve.journal import Journal, Line
+from hypercurve.methods import Exploit
 from hypercurve.population import PopulationScheduler, evolution, evolve
 from hypercurve.population.evolution import donors, quartile, ranking
 from hypercurve.run import Run

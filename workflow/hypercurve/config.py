@@ -7,118 +7,28 @@ cluster job read it. Reading YAML and turning errors into messages is :mod:`hype
 
 import hashlib
 import math
-from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     ValidationError,
     field_validator,
-    model_serializer,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
 from .hyperparameters import MODELS, known
-from .space import Rule, Space, merged
-
-# Strict: pydantic would take true for 1, and "3" for 3.
-Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with an experiment: where, what, and the names that would have been right."""
-
-    path: tuple[str | int, ...]
-    message: str
-    allowed: tuple[str, ...] = ()
-
+from .methods import Method, Population, Search, Stop
+from .space import Space, merged
+from .typed import Model, Name, Number, Positive, Problem, Whole
 
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
 # More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
 MOST_BATCHES = 20_000
-
-
-class Model(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
-
-
-class OneOf(Model):
-    """A choice between kinds, written ``kind`` or ``{kind: {option: value}}``."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            if given not in cls.model_fields:
-                raise PydanticCustomError(
-                    "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
-                )
-            return {given: {}}
-        if isinstance(given, Mapping):
-            return {key: {} if value is None else value for key, value in given.items()}
-        if not isinstance(given, cls):
-            raise PydanticCustomError(
-                "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
-            )
-        return given
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise PydanticCustomError(
-                "one_kind", "needs exactly one of {allowed}", {"allowed": ", ".join(type(self).model_fields)}
-            )
-        return self
-
-    @model_serializer
-    def _as_written(self) -> dict[str, Any]:
-        return {self.kind: self.options}
-
-    @property
-    def kind(self) -> str:
-        """The chosen kind."""
-        return next(iter(self.model_fields_set))
-
-    @property
-    def options(self) -> Any:
-        """The chosen kind's options."""
-        return getattr(self, self.kind)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        schema = handler.resolve_ref_schema(handler(core))
-        properties: dict[str, Any] = {}
-        for name, prop in schema.pop("properties").items():
-            prop.pop("default", None)
-            if "anyOf" in prop:  # "options or absent": absent is not something to write
-                prop.update(next(branch for branch in prop.pop("anyOf") if branch.get("type") != "null"))
-            properties[name] = prop
-        form = {
-            "type": "object",
-            "properties": properties,
-            "additionalProperties": False,
-            "minProperties": 1,
-            "maxProperties": 1,
-        }
-        schema.pop("additionalProperties", None)
-        schema.pop("type", None)
-        schema["anyOf"] = [{"type": "string", "enum": list(properties)}, form]
-        return schema
 
 
 class Objective(Model):
@@ -232,126 +142,6 @@ class Training(Model):
         if not points or points[-1] != 1 or any(a >= b for a, b in pairwise(points)):
             raise PydanticCustomError("points", "must increase and end with 1")
         return points
-
-
-class NoOptions(Model):
-    """A kind without options."""
-
-
-class GridOptions(Model):
-    """Every combination; continuous axes are cut into points."""
-
-    points: Annotated[Whole, Field(ge=1, le=10_000)] = 5
-    """Points on each continuous axis that does not name its own number."""
-
-
-class Search(OneOf):
-    """The searcher: which configurations are tried."""
-
-    random: NoOptions | None = None
-    """Independent draws from the space (Bergstra and Bengio 2012)."""
-    grid: GridOptions | None = None
-    """Every combination of the grid."""
-    sobol: NoOptions | None = None
-    """A scrambled Sobol sequence: random-like, but evenly spread."""
-
-
-class LCMOptions(Model):
-    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
-
-    stopping_rate: Share = 0.8
-    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances."""
-    split: Share = 0.1
-    """r: share of the configurations that are trained to the end before any trial is checked."""
-    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
-    """C: shares of training where a trial is checked; each must be an accumulation point."""
-    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
-    """d: distance between learning curves; `dtw` is dynamic time warping."""
-    configurations: Annotated[Whole, Field(ge=1)] | None = None
-    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
-
-    @field_validator("check_points")
-    @classmethod
-    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
-        if not points or any(a >= b for a, b in pairwise(points)):
-            raise PydanticCustomError("points", "must hold at least one point and increase")
-        return points
-
-
-class Stop(OneOf):
-    """The stopper: which trials go on."""
-
-    lcm: LCMOptions | None = None
-    """Learning Curve Matching."""
-
-
-class QuartileOptions(Model):
-    """The least fit copy members drawn at random from the most fit."""
-
-    fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
-    """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
-
-
-class Exploit(OneOf):
-    """Who copies whom at an evolution step."""
-
-    quartile: QuartileOptions | None = None
-    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
-    tournament: NoOptions | None = None
-    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
-
-
-class Population(Model):
-    """Population Based Training (slides; Jaderberg et al. 2017)."""
-
-    members: Annotated[Whole, Field(ge=2)] | None = None
-    """Size of the population; by default the budget's number of trials."""
-    every: Annotated[Whole, Field(ge=1)]
-    """Optimizer steps between evolution steps."""
-    exploit: Exploit = Exploit(quartile=QuartileOptions())
-    """Who copies whom: `quartile` or `tournament`."""
-    explore: dict[Name, Rule] = Field(default_factory=dict)
-    """How copied hyperparameters are perturbed, by name: `factors`, `uniform_factor`, `resample`; clipped to the space."""
-    lag: Literal[0, 1] = 0
-    """0: all wait for each other and rank on this step's fitness; 1: rank on the step before, so that nobody waits."""
-    fitness_samples: Annotated[Whole, Field(ge=1)] = 1000
-    """Validation samples that fitness is measured on at evolution steps; the end is measured on all."""
-    snapshot_every: Annotated[Whole, Field(ge=1)] = 10
-    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept."""
-
-
-class Method(Model):
-    """How an experiment is searched: a searcher and, if wanted, a stopper; or a population."""
-
-    description: str = ""
-    """A line for the report."""
-    search: Search | None = None
-    """Which configurations are tried: `random`, `grid`, `sobol`."""
-    stop: Stop | None = None
-    """Which trials go on: `lcm`; without it, all do."""
-    population: Population | None = None
-    """Population Based Training, in place of `search` and `stop`."""
-    order: Literal["virtual", "arrival"] = "virtual"
-    """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
-    as they arrive."""
-    tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
-    """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
-    result is the same (with `order: virtual`)."""
-    space: dict[str, Any] = Field(default_factory=dict)
-    """Domains that replace or extend the experiment's space for this method."""
-    slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
-    """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[Whole, Field(ge=1)] = 50
-    """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
-    take some ten seconds of each job."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.search is None) == (self.population is None):
-            raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
-        if self.population is not None and self.stop is not None:
-            raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
-        return self
 
 
 class Workflow(Model):
@@ -494,8 +284,10 @@ class Experiment(Model):
                         f"the grid has {size} configurations but the budget is {self.budget.trials} trials: "
                         "take fewer points or a larger budget",
                     )
-            if method.stop is not None and method.stop.kind == "lcm":
-                yield from self._lcm_problems(method.stop.options, (*at, "stop", "lcm"))
+            if method.stop is not None:
+                for problem in method.stop.options.problems(self.training.accumulation_points, self.budget.trials):
+                    path = (*at, "stop", method.stop.kind, *problem.path)
+                    yield Problem(path, problem.message, problem.allowed)
 
     def _population_problems(self, population: Population, space: Space, at: tuple[str, ...]) -> Iterator[Problem]:
         if population.members is None and self.budget.trials is None:
@@ -515,20 +307,6 @@ class Experiment(Model):
             if name not in space.root:
                 names = tuple(space.root)
                 yield Problem((*at, "explore", name), f"unknown key: the space has {', '.join(names)}", names)
-
-    def _lcm_problems(self, lcm: LCMOptions, at: tuple[str, ...]) -> Iterator[Problem]:
-        points = self.training.accumulation_points
-        foreign = [p for p in lcm.check_points if p not in points]
-        if foreign:
-            yield Problem(
-                (*at, "check_points"),
-                f"{foreign[0]} is not an accumulation point; training.accumulation_points has "
-                + ", ".join(f"{p:g}" for p in points),
-            )
-        if lcm.configurations is None and self.budget.trials is None:
-            yield Problem(
-                at, f"needs `configurations` (n): the budget is in {self.budget.kind}, so the number of trials is open"
-            )
 
     @property
     def reference(self) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from .config import Experiment, Method, Problem
+from .config import Experiment
+from .methods import Method
 from .space import Space
+from .typed import Problem
 
 Place = tuple[str | int, ...]
 

@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from .config import Experiment, Problem, Setting, Workflow
+from .config import Experiment, Setting, Workflow
 from .errors import UserError
 from .problems import all_problems, problems_in
+from .typed import Problem
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # A config is written by hand; anything larger is some other file, given by mistake.

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..config import Budget, Experiment, Method, Population
+from ..config import Budget, Experiment
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
+from ..methods import Method, Population
 from ..space import Factors, Rule, UniformFactor
 from .figures.style import short
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..config import Experiment, Method, Setting
+from ..config import Experiment, Setting
 from ..cost import CostModel, step_at
+from ..methods import Method
 from .lineage import in_force, parent, total_steps
 from .records import RunRecord
 from .tables import Runs, same_configuration

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..config import Exploit
+from ..methods import Exploit
 from ..seeding import generator
 from ..space import Configuration, Rule, Space
 

@@ -1,0 +1,156 @@
+"""What a user may write about a method: searchers, stoppers, populations, and their options."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from .space import Rule
+from .typed import Model, Name, Number, OneOf, Problem, Share, Whole
+
+
+class NoOptions(Model):
+    """A kind without options."""
+
+
+class GridOptions(Model):
+    """Every combination; continuous axes are cut into points."""
+
+    points: Annotated[Whole, Field(ge=1, le=10_000)] = 5
+    """Points on each continuous axis that does not name its own number."""
+
+
+class Search(OneOf):
+    """The searcher: which configurations are tried."""
+
+    random: NoOptions | None = None
+    """Independent draws from the space (Bergstra and Bengio 2012)."""
+    grid: GridOptions | None = None
+    """Every combination of the grid."""
+    sobol: NoOptions | None = None
+    """A scrambled Sobol sequence: random-like, but evenly spread."""
+
+
+class StopOptions(Model):
+    """Base of stoppers' options."""
+
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """What does not fit the rest of an experiment; paths begin at the options.
+
+        Args:
+            points: the accumulation points.
+            trials: the budget's number of trials, if that is what it is in.
+        """
+        yield from ()
+
+
+class LCMOptions(StopOptions):
+    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
+
+    stopping_rate: Share = 0.8
+    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances."""
+    split: Share = 0.1
+    """r: share of the configurations that are trained to the end before any trial is checked."""
+    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
+    """C: shares of training where a trial is checked; each must be an accumulation point."""
+    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
+    """d: distance between learning curves; `dtw` is dynamic time warping."""
+    configurations: Annotated[Whole, Field(ge=1)] | None = None
+    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
+
+    @field_validator("check_points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if not points or any(a >= b for a, b in pairwise(points)):
+            raise PydanticCustomError("points", "must hold at least one point and increase")
+        return points
+
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """Check points that are no accumulation points, and a number of configurations that is open."""
+        foreign = [p for p in self.check_points if p not in points]
+        if foreign:
+            yield Problem(
+                ("check_points",),
+                f"{foreign[0]} is not an accumulation point; training.accumulation_points has "
+                + ", ".join(f"{p:g}" for p in points),
+            )
+        if self.configurations is None and trials is None:
+            yield Problem((), "needs `configurations` (n): the budget is not in trials, so their number is open")
+
+
+class Stop(OneOf):
+    """The stopper: which trials go on."""
+
+    lcm: LCMOptions | None = None
+    """Learning Curve Matching."""
+
+
+class QuartileOptions(Model):
+    """The least fit copy members drawn at random from the most fit."""
+
+    fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
+    """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
+
+
+class Exploit(OneOf):
+    """Who copies whom at an evolution step."""
+
+    quartile: QuartileOptions | None = None
+    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
+    tournament: NoOptions | None = None
+    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
+
+
+class Population(Model):
+    """Population Based Training (slides; Jaderberg et al. 2017)."""
+
+    members: Annotated[Whole, Field(ge=2)] | None = None
+    """Size of the population; by default the budget's number of trials."""
+    every: Annotated[Whole, Field(ge=1)]
+    """Optimizer steps between evolution steps."""
+    exploit: Exploit = Exploit(quartile=QuartileOptions())
+    """Who copies whom: `quartile` or `tournament`."""
+    explore: dict[Name, Rule] = Field(default_factory=dict)
+    """How copied hyperparameters are perturbed, by name: `factors`, `uniform_factor`, `resample`; clipped to the space."""
+    lag: Literal[0, 1] = 0
+    """0: all wait for each other and rank on this step's fitness; 1: rank on the step before, so that nobody waits."""
+    fitness_samples: Annotated[Whole, Field(ge=1)] = 1000
+    """Validation samples that fitness is measured on at evolution steps; the end is measured on all."""
+    snapshot_every: Annotated[Whole, Field(ge=1)] = 10
+    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept."""
+
+
+class Method(Model):
+    """How an experiment is searched: a searcher and, if wanted, a stopper; or a population."""
+
+    description: str = ""
+    """A line for the report."""
+    search: Search | None = None
+    """Which configurations are tried: `random`, `grid`, `sobol`."""
+    stop: Stop | None = None
+    """Which trials go on: `lcm`; without it, all do."""
+    population: Population | None = None
+    """Population Based Training, in place of `search` and `stop`."""
+    order: Literal["virtual", "arrival"] = "virtual"
+    """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
+    as they arrive."""
+    tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
+    result is the same (with `order: virtual`)."""
+    space: dict[str, Any] = Field(default_factory=dict)
+    """Domains that replace or extend the experiment's space for this method."""
+    slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
+    """How many trials are going at once in the method's own logic; not the number of processes."""
+    trials_per_job: Annotated[Whole, Field(ge=1)] = 50
+    """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
+    take some ten seconds of each job."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.search is None) == (self.population is None):
+            raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
+        if self.population is not None and self.stop is not None:
+            raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+        return self
