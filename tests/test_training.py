@@ -384,9 +384,8 @@ def test_adams_correction_goes_by_what_its_slots_have_seen(trainer):
     assert_equal_snapshots(again.snapshot(), member.snapshot())
 
 
-def test_a_restored_state_is_read_and_then_left_alone(trainer):
-    from hypercurve.training.base import aligned
-
+def test_a_restored_state_may_be_used_again_at_once(trainer):
+    """A population's buffers are: large arrays, which could become tensors without a copy, are no exception."""
     configuration = {"units_1": 512, "units_2": 64, "momentum": 0.9, "epochs": 2}
     one, other, plain = (trainer("mlp").open(Trial(number, configuration)) for number in (0, 1, 1))
     one.advance(0.2)
@@ -395,9 +394,6 @@ def test_a_restored_state_is_read_and_then_left_alone(trainer):
     held = one.snapshot(lent[0])
     assert_equal_snapshots(held, own)
     other.restore(held)
-    assert np.shares_memory(np.asarray(memoryview(other._state.weights[0])), lent[0]), "large arrays are not copied"
-    other.advance(0.4)
-    assert_equal_snapshots(held, own)
     lent[:] = np.nan
     plain.restore(own)
     assert_equal(finished(plain, (0.4, 1.0)), finished(other, (0.4, 1.0)))
