@@ -192,7 +192,7 @@ def matching(recorded: int) -> float:
     curves = np.sort(draw.random((recorded + 100, len(points))), axis=1)[:, ::-1]
     taken = []
     for trial, curve in enumerate(curves.tolist()):
-        lcm.started(trial)
+        lcm.started(trial, {})
         for point, loss in zip(points[:-1], curve[:-1], strict=True):
             began = time.perf_counter()
             decision = lcm.reported(trial, point, loss)

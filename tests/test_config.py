@@ -343,7 +343,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
     ("search", "stopping"),
     ("scheduling",),
-    ("population",),
+    ("population", "encoding"),
     ("run", "training"),
     ("execution", "progress"),
     ("analysis", "archive"),
@@ -352,7 +352,7 @@ LAYERS: list[tuple[str, ...]] = [
 ]
 """From the bottom to the top. A module imports from the layers below its own and, in a package, from the package itself."""
 
-DECISIONS = ("search", "stopping", "population", "scheduling", "run", "space", "domains")
+DECISIONS = ("search", "stopping", "population", "scheduling", "encoding", "run", "space", "domains")
 # Clocks, files, processes, and randomness that no key fixes.
 IMPURE = {"time", "datetime", "os", "io", "pathlib", "random", "secrets", "uuid", "socket", "subprocess", "threading"}
 IMPURE |= {"tensorflow", "keras", "mpi4py", "pandas"}

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypercurve.config import Budget, Experiment, Setting
+from hypercurve.run import Run
 from hypercurve.scheduling import (
+    Action,
     Completed,
     Continue,
     Event,
@@ -21,7 +23,8 @@ from hypercurve.scheduling import (
     TrialScheduler,
 )
 from hypercurve.search import make_searcher
-from hypercurve.stopping import make_stopper
+from hypercurve.search.independent import RandomSearch
+from hypercurve.stopping import Decision, make_stopper
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
 STOPS = [None, {"lcm": {}}, {"lcm": {"distance": "cosine", "split": 0.3}}]
@@ -166,3 +169,92 @@ def test_a_budget_in_seconds_starts_trials_without_end() -> None:
             trial + 2,
             make_searcher(open_ended, 0).suggest(trial + 2),  # type: ignore[arg-type]
         )
+
+
+class PausesAll:
+    """Pauses every trial at its first report; when `many` are paused, the best goes on and the others stop."""
+
+    def __init__(self, many: int):
+        self.many, self.losses = many, dict[int, float]()
+
+    def started(self, trial: int, configuration: object) -> None: ...
+    def completed(self, trial: int, loss: float, performance: float) -> None: ...
+    def failed(self, trial: int) -> None: ...
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        if progress > 0.1:
+            return Decision.CONTINUE
+        self.losses[trial] = loss
+        return Decision.PAUSE
+
+    def next_check(self, trial: int, progress: float) -> float:
+        return 0.1 if progress < 0.1 else 1.0
+
+    def settle(self) -> list[tuple[int, Decision]]:
+        if len(self.losses) < self.many:
+            return []
+        best = min(self.losses, key=self.losses.__getitem__)
+        verdicts = [(trial, Decision.CONTINUE if trial == best else Decision.STOP) for trial in self.losses]
+        self.losses.clear()
+        return verdicts
+
+
+class Listener(RandomSearch):
+    """Random search that notes what it is told."""
+
+    def __init__(self, given: Setting):
+        super().__init__(given.space, 0, 0)
+        self.heard: list[tuple[int, float, float | None, bool]] = []
+
+    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+        self.heard.append((trial, progress, performance, completed))
+
+
+def test_a_paused_trial_gives_its_slot_to_a_new_one_and_goes_on_before_the_next() -> None:
+    given = setting("random", None, 2)
+    listener = Listener(given)
+    paused = TrialScheduler(listener, PausesAll(3), slots=2, trials=5, objective="val_accuracy")
+
+    def kinds(actions: list[Action]) -> list[tuple[str, int]]:
+        return [(type(action).__name__, action.trial) for action in actions]
+
+    assert kinds(paused.open()) == [("Start", 0), ("Start", 1)]
+    for trial in (0, 1):
+        assert kinds(paused.on(Started(trial))) == [("Continue", trial)]
+    assert kinds(paused.on(Reported(0, 0.1, {"loss": 0.5}))) == [("Pause", 0), ("Start", 2)]
+    assert kinds(paused.on(Reported(1, 0.1, {"loss": 0.3}))) == [("Pause", 1), ("Start", 3)]
+    assert kinds(paused.on(Started(2))) == [("Continue", 2)]
+    assert kinds(paused.on(Started(3))) == [("Continue", 3)]
+    assert kinds(paused.on(Reported(2, 0.1, {"loss": 0.4}))) == [
+        *[("Pause", 2), ("Stop", 0), ("Stop", 2)],
+        ("Resume", 1),
+    ]
+    assert kinds(paused.on(Failed(3, 0.1, "diverged"))) == [("Start", 4)]
+    assert kinds(paused.on(Completed(1, {"loss": 0.1, "val_accuracy": 0.9}))) == [], "five trials, and no more"
+    assert listener.heard == [(0, 0.1, 0.5, False), (2, 0.1, 0.4, False), (3, 0.1, None, False), (1, 1.0, 0.9, True)]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 5])
+def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+    given = setting("random", {"lcm": {}}, slots)
+    monkeypatch.setattr("hypercurve.run.make_stopper", lambda _: PausesAll(4))
+    state = Run(given, 0, samples=1000, data="none")
+    lines = [state.begin()]
+    while (due := state.due()) is not None:
+        trial, loss = due.trial, float(due.trial * 7 % 5)
+        event: Event = Reported(trial, due.progress, {"loss": loss})
+        if due.progress == 0:
+            event = Started(trial)
+        elif due.progress == 1:
+            event = Completed(trial, {"loss": loss, "val_accuracy": loss})
+        lines.append(state.step(event))
+        now = state.trials[trial]
+        assert now.cost == pytest.approx(now.cost_of.seconds(due.progress), abs=1e-9)
+    lines.append(state.end("finished"))
+    assert state.time == pytest.approx(
+        sum(t.cost for t in state.trials.values()) / slots, rel=1.0 if slots > 1 else 1e-9
+    )
+    assert {t.status for t in state.trials.values()} == {"completed", "stopped"}
+    again = Run(given, 0, samples=1000, data="none")
+    again.fold(lines, "journal")
+    assert again.trials == state.trials

@@ -52,6 +52,30 @@ def without_wall(line: Line) -> Line:
     return {key: value for key, value in line.items() if key != "wall"}
 
 
+def check_line(again: Line, line: Line, where: str, why: str) -> None:
+    """Compare a journal's line with what it should be, outside ``wall``.
+
+    Args:
+        again: what it should be.
+        line: what it is.
+        where: file and line number, for the message.
+        why: what ``again`` comes from, for the message: "... lead".
+
+    Raises:
+        JournalError: they differ.
+    """
+    if without_wall(again) != without_wall(line):
+        keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
+        raise JournalError(
+            f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} where {why} to {_short(again.get(keys[0]))}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 # Lines are trees, so looking for circles would only take time.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False).encode
 

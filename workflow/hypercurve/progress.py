@@ -69,7 +69,7 @@ def _share(run: Run) -> float | None:
     total = run.setting.trials
     if total is None:
         return None
-    over = sum(1.0 if trial.status != "running" else trial.progress for trial in run.trials.values())
+    over = sum(trial.progress if trial.status in ("running", "paused") else 1.0 for trial in run.trials.values())
     return over / total
 
 
@@ -77,7 +77,7 @@ def describe(run: Run, left: float | None = None) -> str:
     """A run's state in a line."""
     counts = dict.fromkeys(("completed", "stopped", "failed"), 0)
     for trial in run.trials.values():
-        if trial.status != "running":
+        if trial.status in counts:
             counts[trial.status] += 1
     setting = run.setting
     total = f"/{setting.trials}" if setting.trials is not None else ""

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 from .config import Setting
 from .cost import CostModel, TrialCost, report_points, step_at
-from .journal import JournalError, Line, without_wall
+from .encoding import decode_event, encode_action, encode_event
+from .journal import JournalError, Line, check_line
 from .population import Move, PopulationScheduler
 from .scheduling import (
     Action,
@@ -22,7 +23,9 @@ from .scheduling import (
     Copy,
     Event,
     Failed,
+    Pause,
     Reported,
+    Resume,
     Scheduler,
     Start,
     Started,
@@ -36,7 +39,7 @@ from .training.base import Trial
 
 FORMAT = 1
 
-Status = Literal["running", "completed", "stopped", "failed"]
+Status = Literal["running", "paused", "completed", "stopped", "failed"]
 EndReason = Literal["finished", "seconds", "samples"]
 
 
@@ -58,6 +61,7 @@ class TrialState:
         cost_of: what its training costs.
         reports: number of reports so far.
         anchor: optimizer step from which its hyperparameters hold, counted for learning-rate schedules.
+        paused: virtual seconds for which it has been paused.
     """
 
     number: int
@@ -73,6 +77,12 @@ class TrialState:
     samples: int = 0
     reports: int = 0
     anchor: int = 0
+    paused: float = 0.0
+
+    @property
+    def origin(self) -> float:
+        """Virtual time at which it would have started, had it never been paused: it reaches cost c at origin + c."""
+        return self.started + self.paused
 
 
 class Due(NamedTuple):  # and not a dataclass: a heap compares millions of them
@@ -91,6 +101,9 @@ class Run:
         repeat: which repeat, from 0.
         samples: size of the training part.
         data: digest of the prepared data set.
+
+    Attributes:
+        actions: what followed the last event.
     """
 
     def __init__(self, setting: Setting, repeat: int, *, samples: int, data: str):
@@ -100,9 +113,10 @@ class Run:
         self._data = data
         self._scheduler = make_scheduler(setting, repeat, samples)
         self.points = report_points(setting, samples)
-        self._waiting: dict[int, Due] = {}  # by trial; those going, but not members that wait for the others
+        self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, TrialState] = {}
+        self.actions: Sequence[Action] = ()
         self.time = 0.0
         self.seconds = 0.0
         self.samples = 0
@@ -147,7 +161,7 @@ class Run:
         return self._scheduler.upcoming() if isinstance(self._scheduler, PopulationScheduler) else []
 
     def next_check(self, trial: int, progress: float) -> float:
-        """The next point after ``progress`` at which an independent trial may be stopped; 1: none before its end."""
+        """The next point after ``progress`` at which a trial may be stopped or paused; 1: none before its end."""
         assert isinstance(self._scheduler, TrialScheduler)
         return self._scheduler.next_check(trial, progress)
 
@@ -180,7 +194,7 @@ class Run:
         trained = state.cost_of.trained(due.progress)
         self.samples += trained - state.samples
         self.seconds += seconds
-        state.samples, state.cost, state.progress = trained, due.time - state.started, due.progress
+        state.samples, state.cost, state.progress = trained, due.time - state.origin, due.progress
         state.seconds += seconds
         state.reports += not isinstance(event, Started)
         match event:
@@ -199,9 +213,9 @@ class Run:
         return self._finish(line, self._scheduler.on(event), wall)
 
     def end(self, reason: EndReason, wall: Mapping[str, Any] | None = None) -> Line:
-        """End the run; trials still going are stopped and do not compete."""
+        """End the run; trials still going or paused are stopped and do not compete."""
         self.ended = reason
-        going = [state.number for state in self.trials.values() if state.status == "running"]
+        going = [state.number for state in self.trials.values() if state.status in ("running", "paused")]
         line: Line = {
             "event": "ended",
             "reason": reason,
@@ -270,12 +284,11 @@ class Run:
         return self.setting.objective.better(performance, self.best.performance)
 
     def _finish(self, line: Line, actions: Sequence[Action], wall: Mapping[str, Any] | None) -> Line:
+        self.actions = actions
         for action in actions:
             match action:
                 case Continue(trial):  # first, being the most frequent
-                    state = self.trials[trial]
-                    progress = self.points[state.reports]
-                    self._expect(Due(state.started + state.cost_of.seconds(progress), trial, progress))
+                    self._go_on(self.trials[trial])
                 case Start(trial, configuration):
                     cost = self.cost.of(configuration)
                     self.trials[trial] = TrialState(trial, configuration, started=self.time, cost_of=cost)
@@ -283,6 +296,12 @@ class Run:
                 case Stop(trial):
                     self.trials[trial].status = "stopped"
                     self._waiting.pop(trial, None)
+                case Pause(trial):
+                    self.trials[trial].status = "paused"
+                case Resume(trial):
+                    state = self.trials[trial]
+                    state.status, state.paused = "running", self.time - state.cost - state.started
+                    self._go_on(state)
                 case Copy(trial, _, _, configuration):
                     state = self.trials[trial]
                     state.configuration, state.status = configuration, "running"
@@ -292,28 +311,13 @@ class Run:
             line["wall"] = dict(wall)
         return line
 
+    def _go_on(self, state: TrialState) -> None:
+        progress = self.points[state.reports]
+        self._expect(Due(state.origin + state.cost_of.seconds(progress), state.number, progress))
+
     def _expect(self, due: Due) -> None:
         self._waiting[due.trial] = due
         heapq.heappush(self._queue, due)
-
-
-def check_line(again: Line, line: Line, where: str, why: str) -> None:
-    """Compare a journal's line with what it should be, outside ``wall``.
-
-    Args:
-        again: what it should be.
-        line: what it is.
-        where: file and line number, for the message.
-        why: what ``again`` comes from, for the message: "... lead".
-
-    Raises:
-        JournalError: they differ.
-    """
-    if without_wall(again) != without_wall(line):
-        keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
-        raise JournalError(
-            f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} where {why} to {_short(again.get(keys[0]))}"
-        )
 
 
 def make_scheduler(setting: Setting, repeat: int, samples: int) -> Scheduler:
@@ -337,63 +341,3 @@ def _progress(event: Event) -> float:
             return 0.0
         case Completed():
             return 1.0
-
-
-def encode_event(event: Event) -> Line:
-    """An event's part of a journal line."""
-    match event:
-        case Reported(trial, progress, metrics):
-            return {"event": "reported", "trial": trial, "progress": progress, "metrics": dict(metrics)}
-        case Started(trial):
-            return {"event": "started", "trial": trial}
-        case Completed(trial, metrics):
-            return {"event": "completed", "trial": trial, "metrics": dict(metrics)}
-        case Failed(trial, progress, reason):
-            return {"event": "failed", "trial": trial, "progress": progress, "reason": reason}
-
-
-def decode_event(line: Line) -> Event:
-    """The event in a journal line.
-
-    Raises:
-        ValueError, KeyError, TypeError: it holds none.
-    """
-    trial = line["trial"]
-    if not isinstance(trial, int) or isinstance(trial, bool):
-        raise TypeError(f"trial = {trial!r}")
-    match line["event"]:
-        case "started":
-            return Started(trial)
-        case "reported":
-            return Reported(trial, float(line["progress"]), _metrics(line))
-        case "completed":
-            return Completed(trial, _metrics(line))
-        case "failed":
-            return Failed(trial, float(line["progress"]), str(line["reason"]))
-        case kind:
-            raise ValueError(f"unknown event {kind!r}")
-
-
-def _metrics(line: Line) -> dict[str, float]:
-    metrics = line["metrics"]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in metrics.values()):
-        raise TypeError("a metric is not a number")
-    return dict(metrics)
-
-
-def encode_action(action: Action) -> Line:
-    """An action's form in a journal line."""
-    match action:
-        case Continue(trial):
-            return {"continue": trial}
-        case Start(trial, configuration):
-            return {"start": trial, "configuration": configuration}
-        case Stop(trial):
-            return {"stop": trial}
-        case Copy(trial, source, progress, configuration):
-            return {"copy": trial, "from": source, "at": progress, "configuration": configuration}
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -5,6 +5,7 @@ no I/O and draws random numbers only from keyed generators, so the same events a
 makes a run resumable (fold its journal) and the same on any number of processes.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -73,6 +74,20 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Leave a trial as it is: it gives its slot back, keeps its session, and its virtual clock stands still."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with a paused trial in a free slot."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Go on with another member's weights, optimizer state and hyperparameters, the latter perturbed (PBT).
 
@@ -89,7 +104,7 @@ class Copy:
     configuration: Configuration
 
 
-Action = Start | Continue | Stop | Copy
+Action = Start | Continue | Stop | Pause | Resume | Copy
 
 
 class Scheduler(Protocol):
@@ -128,37 +143,63 @@ class TrialScheduler:
     ):
         self._searcher = searcher
         self._stopper = stopper
-        self._slots = slots
+        self._free = slots
         self._trials = trials
         self._objective = objective
         self._curve = curve
         self._next = 0
+        self._exhausted = False
+        self._starting: dict[int, Configuration] = {}  # by trial; those not yet reported as started
+        self._paused: dict[int, tuple[float, float]] = {}  # by trial: progress and loss where it was paused
+        self._resuming: deque[int] = deque()  # paused trials that go on as soon as a slot is free
 
     def open(self) -> list[Action]:
         """Fill the slots."""
-        return [action for _ in range(self._slots) for action in self._refill()]
+        return self._refill()
 
     def on(self, event: Event) -> list[Action]:
-        """Continue, stop, or refill the slot that an event has freed."""
+        """Continue, pause or stop; let paused trials go on or stop; refill the slots that are free."""
+        actions: list[Action] = []
+        stopper = self._stopper
         match event:
-            case Started(trial):
-                if self._stopper is not None:
-                    self._stopper.started(trial)
-                return [Continue(trial)]
             case Reported(trial, progress, metrics):
-                if self._stopper is None:
+                if stopper is None:
                     return [Continue(trial)]
-                if self._stopper.reported(trial, progress, metrics[self._curve]) is Decision.CONTINUE:
-                    return [Continue(trial)]
-                return [Stop(trial), *self._refill()]
+                loss = metrics[self._curve]
+                match stopper.reported(trial, progress, loss):
+                    case Decision.CONTINUE:
+                        actions.append(Continue(trial))
+                    case Decision.PAUSE:
+                        self._paused[trial] = progress, loss
+                        self._free += 1
+                        actions.append(Pause(trial))
+                    case Decision.STOP:
+                        self._free += 1
+                        self._searcher.told(trial, progress, loss, False)
+                        actions.append(Stop(trial))
+            case Started(trial):
+                configuration = self._starting.pop(trial)
+                if stopper is not None:
+                    stopper.started(trial, configuration)
+                actions.append(Continue(trial))
             case Completed(trial, metrics):
-                if self._stopper is not None:
-                    self._stopper.completed(trial, metrics[self._curve], metrics[self._objective])
-                return self._refill()
-            case Failed(trial):
-                if self._stopper is not None:
-                    self._stopper.failed(trial)
-                return self._refill()
+                if stopper is not None:
+                    stopper.completed(trial, metrics[self._curve], metrics[self._objective])
+                self._free += 1
+                self._searcher.told(trial, 1.0, metrics[self._objective], True)
+            case Failed(trial, progress):
+                if stopper is not None:
+                    stopper.failed(trial)
+                self._free += 1
+                self._searcher.told(trial, progress, None, False)
+        if stopper is not None:
+            for trial, decision in stopper.settle():
+                if decision is Decision.CONTINUE:
+                    self._resuming.append(trial)
+                else:
+                    self._searcher.told(trial, *self._paused.pop(trial), False)
+                    actions.append(Stop(trial))
+        return actions + self._refill() if self._free else actions
 
     def foresee(self, trial: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
@@ -167,14 +208,25 @@ class TrialScheduler:
         return self._searcher.suggest(trial)
 
     def next_check(self, trial: int, progress: float) -> float:
-        """The next point after ``progress`` at which the trial may be stopped; 1: none before its end."""
+        """The next point after ``progress`` at which the trial may be stopped or paused; 1: none before its end."""
         return 1.0 if self._stopper is None else self._stopper.next_check(trial, progress)
 
     def _refill(self) -> list[Action]:
-        if self._trials is not None and self._next >= self._trials:
-            return []
-        configuration = self._searcher.suggest(self._next)
-        if configuration is None:
-            return []
-        self._next += 1
-        return [Start(self._next - 1, configuration)]
+        """Fill the slots that are free: paused trials that may go on come before new ones."""
+        actions: list[Action] = []
+        while self._free and self._resuming:
+            trial = self._resuming.popleft()
+            del self._paused[trial]
+            self._free -= 1
+            actions.append(Resume(trial))
+        while self._free and not self._exhausted:
+            more = self._trials is None or self._next < self._trials
+            configuration = self._searcher.suggest(self._next) if more else None
+            if configuration is None:
+                self._exhausted = True
+                break
+            self._starting[self._next] = configuration
+            actions.append(Start(self._next, configuration))
+            self._next += 1
+            self._free -= 1
+        return actions

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # would import pydantic and NumPy
     from ..config import Setting
     from ..space import Value
 
-Status = Literal["running", "completed", "stopped", "failed"]
+Status = Literal["running", "paused", "completed", "stopped", "failed"]
 Kind = Literal["reported", "completed", "failed"]
 
 
@@ -51,7 +51,7 @@ class TrialRecord:
         configuration: its hyperparameters, for a member of a population those that it had at its end; inactive ones are
             absent.
         started: virtual time of its start.
-        status: how it ended; ``running`` only while reading.
+        status: how it ended; ``running`` and ``paused`` only while reading.
         progress: share of the training done, in [0, 1].
         metrics: what it reported at its end; empty if it did not get there.
         seconds: computing seconds (training and evaluation).
@@ -60,6 +60,7 @@ class TrialRecord:
         reason: why it failed; None again once it has been revived.
         reports: how many reports, completions and failures it has had.
         history: what it trained under, in order; a copy begins a new stretch.
+        paused: virtual seconds for which it was paused.
     """
 
     number: int
@@ -74,6 +75,7 @@ class TrialRecord:
     reason: str | None = None
     reports: int = 0
     history: list[Stretch] = field(default_factory=list)
+    paused: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.history:
@@ -96,6 +98,7 @@ class EventRecord(NamedTuple):
         overhead: seconds of compilation and initialisation beside them.
         worker: who trained; None if the journal does not say.
         at: when that ended, in seconds since 1970; None if the journal does not say.
+        cost: virtual seconds of the trial so far.
     """
 
     kind: Kind
@@ -106,6 +109,7 @@ class EventRecord(NamedTuple):
     overhead: float = 0.0
     worker: int | None = None
     at: float | None = None
+    cost: float = 0.0
 
     @property
     def began(self) -> float | None:
@@ -127,6 +131,7 @@ class RunRecord:
         best: the chosen trial's number; None if no trial completed.
         test: the chosen trial's metrics on the test set, as ``test_...``; empty if there are none.
         reason: why the run ended: ``finished``, ``seconds`` or ``samples``.
+        time: virtual time of the last event.
     """
 
     experiment: str
@@ -140,6 +145,7 @@ class RunRecord:
     best: int | None = None
     test: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    time: float = 0.0
 
     @property
     def chosen(self) -> TrialRecord | None:
@@ -244,15 +250,20 @@ def _take(run: RunRecord | None, line: Line) -> RunRecord:
         _happened(run, run.trials[line["trial"]], line)
     elif event != "started":
         raise ValueError(f"unknown event {event!r}")
+    run.time = max(run.time, float(line.get("time", 0.0)))
     for action in line.get("then", ()):
         if "continue" in action:
             continue
         if "start" in action:
             number = int(action["start"])
-            started = float(line.get("time", 0.0))
-            run.trials[number] = TrialRecord(number, dict(action["configuration"]), started)
+            run.trials[number] = TrialRecord(number, dict(action["configuration"]), run.time)
         elif "stop" in action:
             run.trials[action["stop"]].status = "stopped"
+        elif "pause" in action:
+            run.trials[action["pause"]].status = "paused"
+        elif "resume" in action:
+            trial = run.trials[action["resume"]]
+            trial.status, trial.paused = "running", run.time - trial.cost - trial.started
         elif "copy" in action:
             _copied(run.trials[action["copy"]], run.trials[action["from"]].number, action)
     return run
@@ -275,15 +286,14 @@ def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
     seconds = float(wall.get("seconds", 0.0))
     at = wall.get("at")
     overhead = float(wall.get("overhead", 0.0))
+    trial.cost = time - (trial.started + trial.paused)
+    at = None if at is None else float(at)
     run.events.append(
-        EventRecord(
-            kind, trial.number, progress, time, seconds, overhead, wall.get("worker"), None if at is None else float(at)
-        )
+        EventRecord(kind, trial.number, progress, time, seconds, overhead, wall.get("worker"), at, trial.cost)
     )
     trial.reports += 1
     trial.progress = progress
     trial.seconds += seconds
-    trial.cost = time - trial.started
     if kind == "failed":
         trial.status, trial.reason = "failed", str(line["reason"])
     else:

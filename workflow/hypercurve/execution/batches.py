@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..config import Setting
+from ..encoding import encode_event
 from ..journal import Journal, JournalError, Line, read_lines
-from ..run import encode_event
 from ..search import make_searcher
 from ..training.base import Session, Trainer, Trial
 from .judging import advance

@@ -31,7 +31,7 @@ class Source(Protocol):
         ...
 
     def decided(self, event: Event) -> None:
-        """An event has been taken and decided on: carry out what the run now says of its trial."""
+        """An event has been taken and decided on: carry out the run's actions."""
         ...
 
 

@@ -1,10 +1,11 @@
 """Which rank has which trial, and what ranks are told. Sends and receives nothing itself.
 
 What a rank does depends on nothing but its trials' configurations and seeds, so nobody need wait for decisions. There is
-work that will be wanted for sure: of trials that are going, up to the next point at which they may be stopped; and of
-those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
+work that will be wanted for sure: of trials that are going, up to the next point at which they may be stopped or paused; and
+of those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
 rank that runs out of what is sure gets trials before their turn, and only when it has enough of those, it trains past check
-points. A trial stays where it is: moving those that go on to ranks that have none gained nothing when it was measured.
+points. A trial stays where it is, paused or not: moving those that go on to ranks that have none gained nothing when it was
+measured.
 """
 
 from collections import deque
@@ -80,26 +81,28 @@ class Placement:
         self._index = {point: number for number, point in enumerate(run.points, start=1)}
 
     def start(self, number: int) -> Placed:
-        """A trial goes on: give it to a rank, or let the rank know that has it already."""
+        """A trial starts or goes on: give it to a rank, or let the rank know that has it already."""
         state, placed = self._run.trials[number], self.trials.get(number)
         if placed is None:
             rank = min(self._ranks, key=lambda rank: (self._sure[rank], self._open[rank]))
-            return self._place(number, state.configuration, rank, state.progress, state.curve, state.started)
+            return self._place(number, state.configuration, rank, state.progress, state.curve, state.origin)
         placed.ahead = False
         if not placed.over:
             self._ahead[placed.rank] -= 1
             self._allow(number, placed)
         return placed
 
-    def go_on(self, number: int, progress: float) -> None:
+    def go_on(self, number: int) -> None:
         """A trial has been let go on from a point: tell its rank if that could not be known."""
         placed = self.trials[number]
-        if not placed.over and self._index[progress] >= placed.limit:
+        if not placed.over and self._run.trials[number].reports >= placed.limit:
             self._allow(number, placed)
 
     def remove(self, number: int, best: bool = False) -> None:
         """A trial is over."""
-        placed = self.trials.pop(number)
+        placed = self.trials.pop(number, None)
+        if placed is None:
+            return  # it was paused when the journal ended
         if not placed.over:
             self._close(placed)
         self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
@@ -154,11 +157,11 @@ class Placement:
         return placed
 
     def _allow(self, number: int, placed: Placed) -> None:
-        """Let a trial go on to the next point at which it may be stopped."""
+        """Let a trial go on to the next point at which it may be stopped or paused."""
         state, before = self._run.trials[number], placed.sure
         placed.limit = self._index[self._run.next_check(number, state.progress)]
         self._sure[placed.rank] += placed.sure - before
-        self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.started)))
+        self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.origin)))
 
     def _close(self, placed: Placed) -> None:
         """A rank trains a trial no more."""

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..journal import Journal, Line
-from ..run import check_line
+from ..journal import Journal, Line, check_line
 
 
 class RetracedJournal:

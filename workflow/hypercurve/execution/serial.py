@@ -1,14 +1,14 @@
 """The serial executor: one process carries out a run in virtual-time order.
 
 With a trainer that trains, this is a search; with one that plays recorded curves (:mod:`hypercurve.training.recorded`),
-it is a replay. Trials that are going at once (``slots``) are open sessions that take turns.
+it is a replay. Trials that are going at once (``slots``), and those that are paused, are open sessions that take turns.
 """
 
 import time
 
 from ..journal import Journal
 from ..run import Due, Run
-from ..scheduling import Completed, Event
+from ..scheduling import Completed, Event, Failed, Stop
 from ..training.base import Session, Snapshot, Trainer
 from .driving import Watch, drive, retraced, trained_again
 from .judging import Wall, advance
@@ -59,12 +59,15 @@ class Sessions:
         return event, wall
 
     def decided(self, event: Event) -> None:
-        """Keep the best network, and drop sessions that are over."""
+        """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
         run, number = self._run, event.trial
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
             self.best_trial, self.best = number, self._open[number].snapshot()
-        if run.trials[number].status != "running":
+        if isinstance(event, Completed | Failed):
             self._open.pop(number, None)
+        for action in run.actions:
+            if isinstance(action, Stop):
+                self._open.pop(action.trial, None)
         self._watch(run)
 
     def _session(self, number: int) -> Session:

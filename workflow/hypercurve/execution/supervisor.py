@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ..journal import Journal
 from ..run import Due, Run
-from ..scheduling import Completed, Event, Failed, Reported, Started
+from ..scheduling import Completed, Continue, Event, Failed, Pause, Resume, Started, Stop
 from . import wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted
 from .driving import Watch
@@ -77,16 +77,9 @@ class Supervisor:
         """Prepare what ranks must be told."""
         number = event.trial
         match event:
-            case Reported():
-                if self._run.due_of(number) is None:
-                    self._placement.remove(number)
-                else:
-                    self._placement.go_on(number, event.progress)
             case Started():
-                placed = self._placement.start(number)
+                self._start(number)
                 self._unstarted = number + 1
-                if self._arrival:
-                    self._arrived.extend([number] * len(placed.early))
             case Completed():
                 best = self._run.best is not None and self._run.best.number == number
                 if best:
@@ -94,9 +87,24 @@ class Supervisor:
                 self._placement.remove(number, best)
             case Failed():
                 self._placement.remove(number)
+        for action in self._run.actions:
+            match action:
+                case Continue(trial) if not isinstance(event, Started):
+                    self._placement.go_on(trial)
+                case Stop(trial):
+                    self._placement.remove(trial)
+                case Pause(trial) if self._arrival:  # what came early waits as well
+                    self._arrived = deque(number for number in self._arrived if number != trial)
+                case Resume(trial):
+                    self._start(trial)
         self._taken += 1
         if self._taken >= _BURST:
             self._settle()
+
+    def _start(self, number: int) -> None:
+        placed = self._placement.start(number)
+        if self._arrival:
+            self._arrived.extend([number] * len(placed.early))
 
     def finish(self) -> dict[str, float] | None:
         """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
@@ -163,7 +171,7 @@ class Supervisor:
 
     def _arrive(self, event: Event, wall: Wall) -> None:
         placed = self._placement.reported(event, wall)
-        if self._arrival and placed is not None and not placed.ahead:
+        if self._arrival and placed is not None and not placed.ahead and self._run.due_of(event.trial) is not None:
             self._arrived.append(event.trial)
 
     def _settle(self) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 
-from ..run import decode_event, encode_event
+from ..encoding import decode_event, encode_event
 from ..scheduling import Completed, Event, Failed, Reported
 from ..space import Configuration
 from .judging import Wall

@@ -25,7 +25,7 @@ class Going:
         cost: what its training costs.
         done: how many points it has trained to.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
-        started: virtual time of its start; infinite before.
+        started: virtual time of its start, later by what it was paused; infinite before.
         curve: what was reported before a resume.
         session: None before it is opened.
         priority: the trial with the least is trained next.

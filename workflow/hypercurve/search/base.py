@@ -22,3 +22,15 @@ class Searcher(Protocol):
             trial: its number, from 0; unless independent, numbers come in order, each once.
         """
         ...
+
+    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+        """A trial's outcome, for searchers that learn from it.
+
+        Args:
+            trial: its number.
+            progress: share of its training done, in (0, 1].
+            performance: the objective's value if it completed, the learning curve's last loss if it was stopped, None if
+                it failed.
+            completed: whether it trained to its end.
+        """
+        ...

@@ -4,14 +4,21 @@ from ..seeding import generator, integer_seed
 from ..space import Configuration, Space
 
 
-class RandomSearch:
+class IndependentSearch:
+    """What independent searchers share: they do not listen."""
+
+    independent = True
+
+    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+        """Nothing follows from a trial's outcome."""
+
+
+class RandomSearch(IndependentSearch):
     """Independent draws from the space (Bergstra and Bengio 2012).
 
     Trial ``t`` of a repeat is the same configuration in every method that searches the same space at random, so methods
     are compared on equal draws.
     """
-
-    independent = True
 
     def __init__(self, space: Space, seed: int, repeat: int):
         self._space, self._seed, self._repeat = space, seed, repeat
@@ -21,14 +28,12 @@ class RandomSearch:
         return self._space.sample(generator(self._seed, self._repeat, "configuration", trial))
 
 
-class GridSearch:
+class GridSearch(IndependentSearch):
     """Every combination, the last axis fastest; the same in all repeats.
 
     Args:
         points: points on each continuous axis that does not name its own number.
     """
-
-    independent = True
 
     def __init__(self, space: Space, points: int):
         self._configurations = space.grid(points)
@@ -38,10 +43,8 @@ class GridSearch:
         return self._configurations[trial] if trial < len(self._configurations) else None
 
 
-class SobolSearch:
+class SobolSearch(IndependentSearch):
     """A scrambled Sobol sequence (Sobol 1967, Owen 1998), scrambled anew in each repeat."""
-
-    independent = True
 
     def __init__(self, space: Space, seed: int, repeat: int):
         self._space = space

@@ -16,12 +16,13 @@ Where the seeds are silent, this is the rule here:
 - A distance that is NaN never wins a match (a zero curve has no cosine distance, say); without any match the trial goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ..space import Configuration
 from .base import Decision
 
 Floats = npt.NDArray[np.float64]
@@ -125,7 +126,7 @@ class LearningCurveMatching:
         """Number of complete trainings in the record."""
         return self._size
 
-    def started(self, trial: int) -> None:
+    def started(self, trial: int, configuration: Configuration) -> None:
         """Settle the trial's stage."""
         self._curves[trial] = []
         if self._size > self._accumulate:
@@ -161,6 +162,10 @@ class LearningCurveMatching:
     def failed(self, trial: int) -> None:
         """Forget the trial."""
         self._forget(trial)
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Nobody is ever paused."""
+        return ()
 
     def _forget(self, trial: int) -> None:
         self._curves.pop(trial, None)

@@ -46,9 +46,8 @@ def best_so_far(run: RunRecord, objective: Objective, *, virtual: bool = False) 
     costs = dict.fromkeys(run.trials, 0.0)
     for event in run.events:
         trial = run.trials[event.trial]
-        cost = event.time - trial.started
-        spent += cost - costs[event.trial] if virtual else event.seconds
-        costs[event.trial] = cost
+        spent += event.cost - costs[event.trial] if virtual else event.seconds
+        costs[event.trial] = event.cost
         value = trial.performance(objective.key) if event.kind == "completed" else None
         if value is not None and (not values or objective.better(value, values[-1])):
             times.append(spent)
