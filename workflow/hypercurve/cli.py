@@ -172,9 +172,16 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
+    from .hyperparameters import RECORDED
     from .run import Run
     from .training.data import load, verify
+    from .training.tables import load_curves
 
+    if setting.model == RECORDED:
+        table = load_curves(given.data)
+        drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
+        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
+        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
     dataset = load(given.data)
     verify(given.data)
     run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)

@@ -51,8 +51,8 @@ class Curve(NamedTuple):
         return max(0, bisect_right(self.shares, progress + _CLOSE) - 1)
 
     def failed_by(self, progress: float) -> bool:
-        """Whether the training had failed when this share of it was reached."""
-        return self.outcome == "failed" and self.failed_at <= progress + _CLOSE
+        """Whether the training had failed when this share of it was reached, or had nothing to say by then or before."""
+        return self.outcome == "failed" and (not self.shares or self.failed_at <= progress + _CLOSE)
 
 
 def key_of(configuration: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
@@ -107,7 +107,7 @@ class Curves:
         values = np.full((len(self), len(points)), np.nan)
         for row, curve in enumerate(self.curves):
             for column, point in enumerate(points):
-                known = curve.outcome == "completed" or (curve.shares and point <= curve.shares[-1] + _CLOSE)
+                known = curve.outcome != "stopped" or (curve.shares and point <= curve.shares[-1] + _CLOSE)
                 if known and not curve.failed_by(point):
                     values[row, column] = curve.reports[curve.at(point)].get(metric, np.nan)
         return values

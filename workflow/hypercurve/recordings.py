@@ -1,7 +1,7 @@
 """Reading recorded learning curves: CSV tables, our own runs' journals, and prepared tables.
 
-A CSV file (or one compressed with gzip) has one row per configuration and step: ``config_id``, the hyperparameters, ``step``,
-then the metrics, lower is better. The rules for what such files leave open:
+A CSV file (or one compressed with gzip) has one row per configuration and step: ``config_id``, the hyperparameters,
+``step``, then the metrics, lower is better. The rules for what such files leave open:
 
 - The learning curve, and the performance at its end, is one metric: the one asked for, else the first whose name begins with
   ``val``, else the first that is not ``seconds``. If the same name with ``test`` in place of ``val...`` exists, that is the
@@ -12,16 +12,16 @@ then the metrics, lower is better. The rules for what such files leave open:
   fails there, and what it cost up to there is paid. Other cells without a value were missed: the value before holds on.
 - Of equal configurations, the first one counts.
 
-Journals hold all of that as it was: failed trials failed where they did, of stopped ones the rest is not known. They are kept,
-but not played. Members of populations are left out, since their hyperparameters change on the way.
+Journals hold all of that as it was: failed trials failed where they did, of stopped ones the rest is not known. They are
+kept, but not played. Members of populations are left out, since their hyperparameters change on the way.
 """
 
 import csv
 import gzip
-import json
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,12 @@ from .analysis.records import RunRecord, TrialRecord, read_run
 from .config import Setting
 from .cost import CostModel, TrialCost
 from .curves import Curve, Curves, key_of
-from .errors import UserError
-from .files import write_text
 from .reading import read_setting
 from .space import Configuration, Space, Value
-
-FORMAT = 1
-PREPARED = "curves.jsonl"
-"""Name of a prepared table in its folder."""
+from .training.tables import PREPARED, RecordingError, load_curves
 
 LOG_FROM = 100.0
 """Positive numbers of which the largest is at least so many times the smallest are taken to be searched on a log scale."""
-
-
-class RecordingError(UserError):
-    """Recorded curves that cannot be used; the message names the file and, where there is one, the line."""
 
 
 def read_curves(path: Path, metric: str | None = None) -> Curves:
@@ -53,14 +44,14 @@ def read_curves(path: Path, metric: str | None = None) -> Curves:
 
     Args:
         path: ``*.csv``, ``*.csv.gz``, ``journal.jsonl``; a folder ``results/EXPERIMENT``, ``.../runs/METHOD`` or
-            ``.../runs/METHOD/REPEAT``, whose runs are put together; or a folder that :func:`write_curves` wrote.
+            ``.../runs/METHOD/REPEAT``, whose runs are put together; or a folder with a prepared table.
         metric: of a CSV file, the metric that is the learning curve.
 
     Raises:
         UserError: there is nothing there, or it is damaged.
     """
     if path.is_dir():
-        curves = _prepared(path / PREPARED) if (path / PREPARED).exists() else _runs(path)
+        curves = load_curves(path) if (path / PREPARED).exists() else _runs(path)
     elif path.name.endswith((".csv", ".csv.gz")):
         curves = _table(path, metric)
     elif path.name.endswith(".jsonl"):
@@ -68,8 +59,10 @@ def read_curves(path: Path, metric: str | None = None) -> Curves:
     elif not path.exists():
         raise RecordingError(f"{path}: there is no such file or folder")
     else:
-        raise RecordingError(f"{path}: recorded curves are a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
-    if not len(curves.playable()):
+        raise RecordingError(
+            f"{path}: recorded curves are a .csv or .csv.gz file, a journal.jsonl, or a folder of runs"
+        )
+    if not any(curve.outcome == "completed" for curve in curves.curves):
         raise RecordingError(f"{path}: holds no training that was recorded to its end")
     return curves
 
@@ -102,7 +95,7 @@ def _table(path: Path, metric: str | None) -> Curves:
     for number, steps in enumerate(found.values()):
         configuration = {name: column[number] for name, column in values.items()}
         steps.sort(key=lambda entry: entry[0])
-        for (step, _, _), (again, line, _) in zip(steps, steps[1:], strict=False):
+        for (step, _, _), (again, line, _) in pairwise(steps):
             if step == again:
                 raise RecordingError(f"{path}:{line}: step {step} of this configuration is there twice")
         steps = [entry for entry in steps if entry[0] > 0]
@@ -110,7 +103,9 @@ def _table(path: Path, metric: str | None) -> Curves:
             continue
         seen.add(key_of(configuration))
         configurations.append(configuration)
-        curves.append(_curve(path, steps, metrics[chosen], metrics.get("seconds"), None if test is None else metrics[test]))
+        curves.append(
+            _curve(path, steps, metrics[chosen], metrics.get("seconds"), None if test is None else metrics[test])
+        )
     name = path.name.removesuffix(".gz").removesuffix(".csv")
     return Curves(name, space_of(configurations), tuple(configurations), tuple(curves))
 
@@ -194,7 +189,9 @@ def _typed(texts: Sequence[str]) -> list[Value]:
     return [float(text) for text in texts]
 
 
-def _curve(path: Path, steps: Sequence[tuple[int, int, list[str]]], metric: int, clock: int | None, test: int | None) -> Curve:
+def _curve(
+    path: Path, steps: Sequence[tuple[int, int, list[str]]], metric: int, clock: int | None, test: int | None
+) -> Curve:
     values = []
     for _, line, row in steps:
         if (value := _number(row[metric])) is None and row[metric].strip().lower().lstrip("+-") not in (
@@ -214,11 +211,9 @@ def _curve(path: Path, steps: Sequence[tuple[int, int, list[str]]], metric: int,
         last = last if value is None else value
         held.append(last)
     shares = tuple(step / total for step, _, _ in steps[:end])
-    reports: list[dict[str, float]] = [{"loss": value} for value in held]
-    if end == len(values):
-        reports[-1]["val_loss"] = held[-1]
-        if test is not None and (tested := _number(steps[-1][2][test])) is not None:
-            reports[-1]["test_loss"] = tested
+    reports: list[dict[str, float]] = [{"loss": value, "val_loss": value} for value in held]
+    if end == len(values) and test is not None and (tested := _number(steps[-1][2][test])) is not None:
+        reports[-1]["test_loss"] = tested
     seconds = _seconds([None if clock is None else _number(row[clock]) for _, _, row in steps[:end]])
     if end == len(values):
         return Curve(shares, tuple(reports), seconds, cost)
@@ -250,7 +245,7 @@ def space_of(configurations: Sequence[Configuration]) -> Space:
         elif any(isinstance(value, str) for value in values):
             domains[name] = {"choice": distinct}
         else:
-            low, high = min(values), max(values)  # type: ignore[type-var]
+            low, high = min(values), max(values)
             log = float(low) > 0 and float(high) / float(low) >= LOG_FROM
             if isinstance(low, int) and isinstance(high, int):
                 domains[name] = {"integer": [low, high], "log": log}
@@ -288,7 +283,7 @@ def _name_of(path: Path) -> str:
 
 
 def _put_together(name: str, journals: Sequence[Path]) -> Curves:
-    """All trials of the runs, each configuration once: as it completed if it did, else as it failed, else as far as it got."""
+    """All trials of the runs, each configuration once: completed if it ever did, else failed, else as far as it got."""
     rank = {"completed": 0, "failed": 1, "stopped": 2}
     found: dict[tuple[tuple[str, Any], ...], tuple[Configuration, Curve]] = {}
     space: dict[str, Any] = {}
@@ -304,7 +299,7 @@ def _put_together(name: str, journals: Sequence[Path]) -> Curves:
         model, samples = (setting.model, run.data), run.samples
         for key, domain in setting.space.root.items():
             # A method's own constant says less than the domain that the others searched.
-            if key not in space or domain.extremes != space[key].extremes and len(domain.extremes) > 1:
+            if key not in space or (domain.extremes != space[key].extremes and len(domain.extremes) > 1):
                 space[key] = domain
         for configuration, curve in _trials(run, setting, journal):
             before = found.get(key_of(configuration))
@@ -337,43 +332,3 @@ def _of(trial: TrialRecord, seconds: tuple[float, ...], cost: TrialCost) -> Curv
     if trial.status == "failed":
         return Curve(shares, reports, seconds, cost, "failed", trial.progress, trial.reason or "")
     return Curve(shares, reports, seconds, cost, "completed" if trial.status == "completed" else "stopped")
-
-
-# Prepared tables
-
-
-def write_curves(curves: Curves, folder: Path) -> None:
-    """Write a table to a folder, whole or not at all; :func:`read_curves` reads it back as it was."""
-    head = {"format": FORMAT, "name": curves.name, "samples": curves.samples, "space": curves.space.model_dump(mode="json")}
-    lines: list[dict[str, Any]] = [head]
-    for configuration, curve in zip(curves.configurations, curves.curves, strict=True):
-        cost = [curve.cost.steps, curve.cost.batch_size, curve.cost.step_seconds]
-        lines.append({"configuration": configuration} | curve._asdict() | {"cost": cost})
-    write_text(folder / PREPARED, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
-
-
-def _prepared(path: Path) -> Curves:
-    try:
-        head, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-        if head["format"] != FORMAT:
-            raise ValueError("another format")
-        return Curves(
-            head["name"],
-            Space.model_validate(head["space"]),
-            tuple(line["configuration"] for line in lines),
-            tuple(
-                Curve(
-                    tuple(line["shares"]),
-                    tuple(line["reports"]),
-                    tuple(line["seconds"]),
-                    TrialCost(*line["cost"]),
-                    line["outcome"],
-                    line["failed_at"],
-                    line["reason"],
-                )
-                for line in lines
-            ),
-            head["samples"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordingError(f"{path}: is damaged ({error}); remove its folder and prepare the curves again") from None
