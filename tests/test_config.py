@@ -338,6 +338,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("space",),
     ("data_spec", "hyperparameters"),
     ("methods",),
+    ("variation",),
     ("config",),
     ("problems",),
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
@@ -348,7 +349,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("run", "training"),
     ("execution", "progress"),
     ("analysis", "archive"),
-    ("recordings",),
+    ("recordings", "replaying"),
     ("cli",),
     ("__main__",),
 ]

@@ -7,7 +7,7 @@ cluster job read it. Reading YAML and turning errors into messages is :mod:`hype
 
 import hashlib
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -24,6 +24,7 @@ from .hyperparameters import MODELS, RECORDED, known
 from .methods import Method, Population, Search, Stop
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole
+from .variation import POINTS, Vary, varied
 
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
@@ -165,7 +166,19 @@ class Workflow(Model):
     """Where results go."""
 
 
-Figure = Literal["best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits"]
+Figure = Literal[
+    "best",
+    "curves",
+    "budgets",
+    "grid",
+    "schedules",
+    "population",
+    "fitness",
+    "timeline",
+    "traits",
+    "pareto",
+    "heatmaps",
+]
 
 
 class Setting(Model):
@@ -241,6 +254,9 @@ class Experiment(Model):
     """The virtual cost of training."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """The methods, by name."""
+    vary: dict[Name, Vary] = Field(default_factory=dict)
+    """For recorded curves: settings of a method's stopper that are replayed in all combinations, for heat maps of what they
+    cost and lose."""
     figures: tuple[Figure, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
@@ -276,6 +292,8 @@ class Experiment(Model):
             yield Problem(("space",), "is required")
         if self.data.curves is not None:
             yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
+        if self.vary:
+            yield Problem(("vary",), f"is for `model: {RECORDED}`")
         if self.budget.cost is not None:
             yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
         yield from _space_problems(self.model, self.space, ("space",), self.space)
@@ -342,6 +360,46 @@ class Experiment(Model):
             if method.tasks is not None:
                 yield Problem((*at, "tasks"), "must be left out: a replay is over in milliseconds")
             yield from self._stop_problems(method, at)
+        for name, vary in self.vary.items():
+            yield from self._vary_problems(vary, ("vary", name))
+
+    def _vary_problems(self, vary: Vary, at: tuple[str, ...]) -> Iterator[Problem]:
+        stopped = tuple(name for name, method in self.methods.items() if method.stop is not None)
+        if vary.method not in stopped:
+            yield Problem((*at, "method"), f"must name a method with `stop`: {', '.join(stopped) or 'none'}", stopped)
+            return
+        stop = self.methods[vary.method].stop
+        assert stop is not None
+        found = [
+            Problem((*at, "over", *problem.path), problem.message, problem.allowed) for problem in vary.problems(stop)
+        ]
+        yield from found
+        if found:
+            return
+        for values in vary.combinations():
+            try:
+                points = self._points(values)
+            except ValidationError as error:
+                yield Problem((*at, "over", POINTS), error.errors()[0]["msg"])
+                return
+            for problem in varied(stop, values).options.problems(points, self.budget.trials):
+                shown = ", ".join(f"{name} {value}" for name, value in values.items())
+                yield Problem((*at, "over", *problem.path), f"with {shown}: {problem.message}", problem.allowed)
+                return
+
+    def _points(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        if POINTS not in values:
+            return self.training.accumulation_points
+        return Training.model_validate({POINTS: values[POINTS]}).accumulation_points
+
+    def variants(self, experiment: str, name: str) -> Iterator[tuple[dict[str, Any], Setting]]:
+        """The combinations that an entry of `vary` asks for, and the setting of each."""
+        vary = self.vary[name]
+        base = self.setting(experiment, vary.method)
+        assert base.stop is not None
+        for values in vary.combinations():
+            training = self.training.model_copy(update={POINTS: self._points(values)})
+            yield values, base.model_copy(update={"stop": varied(base.stop, values), "training": training})
 
     def _population_problems(self, population: Population, space: Space, at: tuple[str, ...]) -> Iterator[Problem]:
         if population.members is None and self.budget.trials is None:
