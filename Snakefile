@@ -14,6 +14,7 @@ include: "rules/data.smk"
 include: "rules/trials.smk"
 include: "rules/search.smk"
 include: "rules/parallel.smk"
+include: "rules/replay.smk"
 include: "rules/compare.smk"
 include: "rules/figures.smk"
 

@@ -66,7 +66,7 @@ def only(condition):
         f"{name}/runs/{method}"
         for name, experiment in EXPERIMENTS.items()
         for method, options in experiment.methods.items()
-        if condition(options)
+        if experiment.model != "recorded" and condition(options)
     ]
     return f"(?=(?:{'|'.join(pairs)})/)[A-Za-z0-9_-]+" if pairs else "(?!)"
 
@@ -88,8 +88,10 @@ def data_folder(wildcards):
 
 
 def runs_of(name, file="journal.jsonl"):
-    """A file of every run of an experiment."""
+    """A file of every run of an experiment; of replays, which are all made by one job, the table that appears last."""
     experiment = EXPERIMENTS[name]
+    if experiment.model == "recorded":
+        return [f"{RESULTS}/{name}/replay.csv"]
     return expand(
         f"{RESULTS}/{name}/runs/{{method}}/{{repeat}}/{file}",
         method=experiment.methods,

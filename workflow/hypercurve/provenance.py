@@ -19,7 +19,16 @@ OUTER = ("cli.py", "progress.py", "reading.py", "problems.py", "launching.py", "
 
 
 # What can change prepared data.
-DATA = ("data_spec.py", "seeding.py", "training/data.py", "training/sources.py")
+DATA = (
+    "data_spec.py",
+    "seeding.py",
+    "training/data.py",
+    "training/sources.py",
+    "training/tables.py",
+    "recordings.py",
+    "curves.py",
+    "analysis/records.py",
+)
 
 
 @cache

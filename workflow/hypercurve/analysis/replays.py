@@ -39,8 +39,8 @@ def summary(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """One row per task and method, and for several tasks one of their mean.
 
     Columns: ``task``, ``method``, ``repeats``; ``cost``, ``regret``, each the mean with ``_low`` and ``_high``, the bounds
-    of its interval; ``same_best``: share of the repeats that found the best trial; ``completed``, ``stopped``, ``failed``: mean
-    numbers of trials.
+    of its interval; ``same_best``: share of the repeats that found the best trial; ``completed``, ``stopped``, ``failed``:
+    mean numbers of trials.
     """
     rows = []
     for (task, method), own in _grouped(outcomes).items():

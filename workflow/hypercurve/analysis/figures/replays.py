@@ -41,7 +41,7 @@ def pareto(table: pd.DataFrame) -> Figure:
             look = methods.index(row["method"])
             _point(axes, row, COLOURS[look % len(COLOURS)], MARKERS[(look + look // len(COLOURS)) % len(MARKERS)])
         _front(axes, own)
-        axes.set_title(_title(str(task), 26 if columns > 1 else 60), loc="left", fontsize=8)
+        axes.set_title(_title(str(task), 24 if columns > 1 else 60), loc="left", fontsize=8)
         axes.tick_params(labelbottom=i + columns >= len(tasks), labelleft=i % columns == 0)
         if i + columns >= len(tasks):
             axes.set_xlabel("cost, share of full training")
