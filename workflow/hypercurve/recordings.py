@@ -31,6 +31,7 @@ from .analysis.records import RunRecord, TrialRecord, read_run
 from .config import Setting
 from .cost import CostModel, TrialCost
 from .curves import Curve, Curves, key_of
+from .hyperparameters import RECORDED
 from .reading import read_setting
 from .space import Configuration, Space, Value
 from .training.tables import PREPARED, RecordingError, load_curves
@@ -293,6 +294,8 @@ def _put_together(name: str, journals: Sequence[Path]) -> Curves:
         setting = read_setting(journal.parent.parent / "setting.json")
         if setting.population is not None:
             continue
+        if setting.model == RECORDED:
+            raise RecordingError(f"{journal}: is a replay; name the curves that it plays: {setting.data.curves}")
         run = read_run(journal)
         if model is not None and (setting.model, run.data) != model:
             raise RecordingError(f"{journal}: is of another network or other data than {journals[0]}; name one of them")
