@@ -251,9 +251,8 @@ def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.Mo
         now = state.trials[trial]
         assert now.cost == pytest.approx(now.cost_of.seconds(due.progress), abs=1e-9)
     lines.append(state.end("finished"))
-    assert state.time == pytest.approx(
-        sum(t.cost for t in state.trials.values()) / slots, rel=1.0 if slots > 1 else 1e-9
-    )
+    together = sum(t.cost for t in state.trials.values())
+    assert together / slots - 1e-9 <= state.time <= together + 1e-9
     assert {t.status for t in state.trials.values()} == {"completed", "stopped"}
     again = Run(given, 0, samples=1000, data="none")
     again.fold(lines, "journal")
