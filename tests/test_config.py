@@ -337,6 +337,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("domains",),
     ("space",),
     ("data_spec", "hyperparameters"),
+    ("stop_options",),
     ("methods",),
     ("variation",),
     ("config",),

@@ -52,6 +52,7 @@ RANDOM = "random: {search: random}\n"
 RATE = "{log_uniform: [0.001, 1.0]}"
 SIZE = "{choice: [32, 64], ordered: true}"
 LCM = "{split: 0.2, check_points: [0.2, 0.4]}"
+REST = SYNTHETIC[SYNTHETIC.index("{trials: 20}") :]
 EXPERIMENTS: list[tuple[str, str, str, str]] = [
     # misspelt, level by level
     ("key of the file", "budget:", "bugdet:", ":8: bugdet: unknown key; allowed: description, data, model,"),
@@ -122,6 +123,17 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("check point that is none", "[0.2, 0.4]", "[0.15]", ":12: methods.lcm.stop.lcm.check_points = [0.15]: 0.15 is not an accumulation point; training.accumulation_points has 0.2, 0.4, 0.6, 0.8, 1"),
     ("check points that fall", "[0.2, 0.4]", "[0.4, 0.2]", ":12: methods.lcm.stop.lcm.check_points = [0.4, 0.2]: must hold at least one point and increase"),
     ("stopping rate of 1.8", LCM, "{check_points: [0.2], stopping_rate: 1.8}", ":12: methods.lcm.stop.lcm.stopping_rate = 1.8: must be below 1"),
+    ("rung at the end", "lcm: " + LCM, "halving: {first_rung: 5}", ":12: methods.lcm.stop.halving.first_rung = 5: is the number of an accumulation point; there are 5, and at the last a trial is at its end: at most 4"),
+    ("rung of ASHA beyond the end", "lcm: " + LCM, "asha: {first_rung: 9}", ":12: methods.lcm.stop.asha.first_rung = 9: is the number of an accumulation point; there are 5"),
+    ("one in one goes on", "lcm: " + LCM, "hyperband: {reduction_factor: 1}", ":12: methods.lcm.stop.hyperband.reduction_factor = 1: must be at least 2"),
+    ("half a factor", "lcm: " + LCM, "asha: {reduction_factor: 2.5}", ":12: methods.lcm.stop.asha.reduction_factor = 2.5: must be a whole number"),
+    ("form of ASHA", "lcm: " + LCM, "asha: {form: promote}", ':12: methods.lcm.stop.asha.form = "promote": must be one of stopping, promotion; did you mean \'promotion\'?'),
+    ("share that is no point", "lcm: " + LCM, "fixed: {share: 0.1}", ":12: methods.lcm.stop.fixed.share = 0.1: 0.1 is not an accumulation point; training.accumulation_points has 0.2, 0.4, 0.6, 0.8, 1"),
+    ("nobody is kept", "lcm: " + LCM, "fixed: {share: 0.2, keep: 0}", ":12: methods.lcm.stop.fixed.keep = 0: must be at least 1"),
+    ("no patience", "lcm: " + LCM, "patience: {points: 0}", ":12: methods.lcm.stop.patience.points = 0: must be at least 1"),
+    ("median that checks the end", "lcm: " + LCM, "median: {first_check: 7}", ":12: methods.lcm.stop.median.first_check = 7: is the number of an accumulation point"),
+    ("smaller budgets of who waits", REST, "{trials: 20, at: [10]}\nmethods: {a: {search: random, stop: hyperband}}\n", ":8: budget.at = [10]: trials of a wait for each other, so its first trials are no run with a smaller budget"),
+    ("halving without n", REST, "{seconds: 5}\nmethods: {a: {search: random, stop: halving}}\n", ":9: methods.a.stop.halving: needs `configurations` (n): the budget is not in trials"),
     ("LCM without n", "{trials: 20}", "{seconds: 5}", ":12: methods.lcm.stop.lcm: needs `configurations` (n): the budget is not in trials"),
     ("grid larger than the budget", RANDOM, "random: {search: {grid: {points: 4}}}\n", ":11: methods.random.search: the grid has 32 configurations but the budget is 20 trials: take fewer points or a larger budget"),
     ("no repeats", "training:", "repeats: 0\ntraining:", ":9: repeats = 0: must be at least 1"),

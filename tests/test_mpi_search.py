@@ -28,6 +28,7 @@ ENVIRONMENT = {
 }
 Case = tuple[Setting, Path, str]
 ANY = -1  # rank
+PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, {"asha": {"form": "promotion", "first_rung": 1}}]
 
 pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
@@ -67,8 +68,14 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
     settings.append(
         setting(stop={"lcm": {"check_points": [0.2], "configurations": 20}}, slots=3, budget={"samples": 3e4})
     )
+    settings += [setting(stop=stop, slots=slots) for stop in (*PAUSING, "asha", "median") for slots in (1, 4)]
+    settings += [setting(stop=stop, slots=3, budget={"samples": 6e4}) for stop in PAUSING[1:]]
     cases = [(given, tmp_path / f"{number}.jsonl", "plain") for number, given in enumerate(settings)]
-    slow = [(setting(stop=LCM, slots=slots), tmp_path / f"slow-{slots}.jsonl", "slow") for slots in (2, 11)]
+    slow = [
+        (setting(stop=stop, slots=slots), tmp_path / f"slow-{number}-{slots}.jsonl", "slow")
+        for number, stop in enumerate((LCM, *PAUSING))
+        for slots in (2, 11)
+    ]
     carry_out(ranks, tmp_path, *cases, *slow)
     for given, path, _ in [*cases, *slow]:
         run(given, tmp_path / "serial.jsonl")
@@ -81,7 +88,7 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_journals_cut_anywhere_are_gone_on_with_by_other_numbers_of_ranks(tmp_path: Path, ranks: int) -> None:
     cases = []
-    for number, (stop, slots) in enumerate([(None, 3), (LCM, 1), (LCM, 4)]):
+    for number, (stop, slots) in enumerate([(None, 3), (LCM, 1), (LCM, 4), *((stop, 4) for stop in PAUSING)]):
         given = setting(stop=stop, slots=slots, budget={"trials": 20})
         whole = tmp_path / f"whole-{number}.jsonl"
         run(given, whole)
@@ -116,6 +123,7 @@ def test_in_order_of_arrival_runs_complete_and_their_journals_can_be_driven_agai
             (None, 1, {}),
             (LCM, 4, {}),
             (LCM, 11, {}),
+            *[(stop, slots, {}) for stop in PAUSING for slots in (2, 5)],
             ({"lcm": {"check_points": [0.2], "configurations": 20}}, 3, {"budget": {"samples": 3e4}}),
         ]
     ]

@@ -308,6 +308,11 @@ class Experiment(Model):
                     yield Problem(
                         (*at, "stop", "lcm"), "needs `configurations` (n), which must not change with the budget"
                     )
+                if method.stop is not None and method.stop.options.pauses:
+                    yield Problem(
+                        ("budget", "at"),
+                        f"trials of {name} wait for each other, so its first trials are no run with a smaller budget",
+                    )
             try:
                 space = self.space_of(name)
             except ValidationError as error:

@@ -8,6 +8,15 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .space import Rule
+from .stop_options import (
+    AshaOptions,
+    FixedOptions,
+    HalvingOptions,
+    HyperbandOptions,
+    MedianOptions,
+    PatienceOptions,
+    StopOptions,
+)
 from .typed import Model, Name, Number, OneOf, Problem, Share, Whole
 
 
@@ -31,19 +40,6 @@ class Search(OneOf):
     """Every combination of the grid."""
     sobol: NoOptions | None = None
     """A scrambled Sobol sequence: random-like, but evenly spread."""
-
-
-class StopOptions(Model):
-    """Base of stoppers' options."""
-
-    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
-        """What does not fit the rest of an experiment; paths begin at the options.
-
-        Args:
-            points: the accumulation points.
-            trials: the budget's number of trials, if that is what it is in.
-        """
-        yield from ()
 
 
 class LCMOptions(StopOptions):
@@ -85,6 +81,18 @@ class Stop(OneOf):
 
     lcm: LCMOptions | None = None
     """Learning Curve Matching."""
+    halving: HalvingOptions | None = None
+    """Synchronous successive halving."""
+    hyperband: HyperbandOptions | None = None
+    """Hyperband: synchronous successive halving in brackets."""
+    asha: AshaOptions | None = None
+    """Asynchronous successive halving."""
+    median: MedianOptions | None = None
+    """The median stopping rule."""
+    fixed: FixedOptions | None = None
+    """Everybody to a share of training, the best few to the end."""
+    patience: PatienceOptions | None = None
+    """Early stopping within a trial."""
 
 
 class QuartileOptions(Model):
@@ -130,7 +138,7 @@ class Method(Model):
     search: Search | None = None
     """Which configurations are tried: `random`, `grid`, `sobol`."""
     stop: Stop | None = None
-    """Which trials go on: `lcm`; without it, all do."""
+    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`; without it, all do."""
     population: Population | None = None
     """Population Based Training, in place of `search` and `stop`."""
     order: Literal["virtual", "arrival"] = "virtual"

@@ -1,12 +1,14 @@
 """An experiment's setting in words, for its report."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ..config import Budget, Experiment
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
 from ..methods import Method, Population
 from ..space import Factors, Rule, UniformFactor
+from ..stopping import brackets
+from ..stopping.brackets import Rung
 from .figures.style import short
 
 NARROW = "\u202f"
@@ -107,17 +109,72 @@ def _stop(experiment: Experiment, method: Method) -> str:
     if method.stop is None:
         return "Every trial is trained to its end."
     options = method.stop.options
+    given = experiment.training.accumulation_points
+    points = len(given)
     match method.stop.kind:
         case "lcm":
-            known = options.configurations or experiment.budget.trials
+            known = options.configurations or _trials(experiment, method)
             return (
                 f"Learning Curve Matching: once more than {shares([options.split])} of {short(known)} configurations are "
                 f"trained to the end, a new trial is checked at {shares(options.check_points)} of its training and "
                 f"stopped if the complete training with the nearest losses so far ({options.distance} distance) ended in "
                 f"the worst {shares([options.stopping_rate])}."
             )
+        case "halving":
+            known = options.configurations or _trials(experiment, method)
+            rungs = brackets.halving(known, points, options.reduction_factor, options.first_rung).rungs
+            return f"Successive halving: {_waiting(experiment, known, rungs)}"
+        case "hyperband":
+            found = brackets.hyperband(points, options.reduction_factor)
+            listed = "; then ".join(_waiting(experiment, bracket.size, bracket.rungs).rstrip(".") for bracket in found)
+            return f"Hyperband: {listed}; then from the beginning."
+        case "fixed":
+            known = options.configurations or _trials(experiment, method)
+            rungs = brackets.fixed(known, given.index(options.share) + 1, options.keep).rungs
+            return f"A fixed fraction: {_waiting(experiment, known, rungs)}"
+        case "asha":
+            numbers = brackets.rung_points(points, options.reduction_factor, options.first_rung)
+            if not numbers:
+                return "Asynchronous successive halving without rungs: every trial is trained to its end."
+            best = f"among the best 1/{options.reduction_factor} of all that have come there"
+            rule = (
+                f"a trial pauses, and goes on once it is {best}"
+                if options.form == "promotion"
+                else f"a trial is stopped unless it is {best} so far, or the best"
+            )
+            where = shares(given[number - 1] for number in numbers)
+            return f"Asynchronous successive halving ({options.form} form): at {where} of its training {rule}."
+        case "median":
+            return (
+                f"Median rule: once {short(options.warmup)} trials are complete, a trial is stopped, from "
+                f"{shares([given[options.first_check - 1]])} of its training on, when its lowest loss is above the "
+                "median of what complete trainings had on average by then."
+            )
+        case "patience":
+            least = f" by more than {options.margin:g}" if options.margin else ""
+            return (
+                f"Early stopping: a trial ends when its loss has not improved{least} for {short(options.points)} of "
+                f"{short(points)} accumulation points."
+            )
         case kind:
             return _plainly(kind, options)
+
+
+def _trials(experiment: Experiment, method: Method) -> int:
+    """Number of trials of a run of a method that needs to know it."""
+    name = next(name for name, other in experiment.methods.items() if other is method)
+    trials = experiment.setting("", name).trials
+    assert trials is not None, "checked with the experiment"
+    return trials
+
+
+def _waiting(experiment: Experiment, size: int, rungs: Sequence[Rung]) -> str:
+    """A bracket of trials that wait for each other."""
+    if not rungs:
+        return f"{short(size)} trials train to the end."
+    points = experiment.training.accumulation_points
+    steps = [f"the best {short(keep)} go on at {shares([points[point - 1]])}" for point, keep in rungs]
+    return f"of {short(size)} trials, {listing(steps)} of training."
 
 
 def _population(experiment: Experiment, given: Population) -> Iterator[str]:

@@ -1,0 +1,132 @@
+"""Asynchronous successive halving (ASHA; Li et al. 2020), in its two forms: the stopper ``asha``.
+
+In both, trials that reach a rung are compared with all that have reached it so far; nobody waits for anybody. A failed trial
+leaves its losses at the rungs that it has passed, and counts at no other.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from ..space import Configuration
+from .base import Decision
+from .order import Lowest
+
+
+class AshaStopping:
+    """The stopping form: whoever is not good enough at a rung stops there.
+
+    The rule: let n trials have reached the rung, this one included. It goes on if fewer than max(1, floor(n / η)) of them
+    have a loss strictly lower than its own *at this rung*; otherwise it stops. So the first at a rung always goes on, and
+    equal losses are equally good. Nobody is judged again later.
+
+    This is the rule of Optuna's ``SuccessiveHalvingPruner`` at one rung. Ray Tune and Syne Tune, in their stopping forms,
+    compare with an interpolated quantile instead; the paper describes the promotion form alone.
+
+    Args:
+        rungs: shares of training, increasing, below 1.
+        factor: η, at least 2.
+    """
+
+    def __init__(self, rungs: Iterable[float], factor: int):
+        self._rungs = {point: Lowest() for point in rungs}
+        self._factor = factor
+
+    def started(self, trial: int, configuration: Configuration) -> None:
+        """Nothing to keep."""
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Compare at rungs."""
+        rung = self._rungs.get(progress)
+        if rung is None:
+            return Decision.CONTINUE
+        rung.add(loss, trial, max(1, (len(rung) + 1) // self._factor))
+        return Decision.CONTINUE if loss <= rung.highest[0] else Decision.STOP
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next rung."""
+        return next((point for point in self._rungs if point > progress), 1.0)
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Nothing follows."""
+
+    def failed(self, trial: int) -> None:
+        """Nothing follows."""
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Nobody is ever paused."""
+        return ()
+
+
+class AshaPromotion:
+    """The promotion form (Li et al. 2020, Algorithm 2): everybody pauses at each rung, and goes on when good enough.
+
+    The rule: a trial that comes to a rung pauses. Of the n trials that have reached a rung so far, those among the best
+    floor(n / η) that have not gone on yet may go on at once, the best first; a free slot takes them before it starts a new
+    trial. Equal losses: the lower trial number is better. A report makes at most one trial at one rung good enough, so the
+    paper's search from the top rung down always finds it.
+
+    The paper's runs end by time. Where the number of trials is known, the end is this: when all have started and none is
+    going, and none has completed yet, the best paused trial at the highest rung with any goes on; once one has
+    completed, all that are paused stop.
+
+    Args:
+        rungs: shares of training, increasing, below 1.
+        factor: η, at least 2.
+        trials: how many trials there will be; None: without end.
+    """
+
+    def __init__(self, rungs: Iterable[float], factor: int, trials: int | None):
+        self._points = tuple(rungs)
+        self._rungs = {point: Lowest() for point in self._points}
+        self._factor = factor
+        self._left = trials  # to start
+        self._going = 0
+        self._completed = False
+        self._paused: dict[int, tuple[float, float]] = {}  # by trial: rung and loss
+        self._good: int | None = None  # goes on next
+
+    def started(self, trial: int, configuration: Configuration) -> None:
+        """Count it."""
+        self._going += 1
+        if self._left is not None:
+            self._left -= 1
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Pause at rungs."""
+        rung = self._rungs.get(progress)
+        if rung is None:
+            return Decision.CONTINUE
+        self._paused[trial] = progress, loss
+        self._going -= 1
+        entered = rung.add(loss, trial, (len(rung) + 1) // self._factor)
+        # One that had gone on and was overtaken since may be among the best again.
+        if entered is not None and self._paused.get(entered, (None,))[0] == progress:
+            self._good = entered
+        return Decision.PAUSE
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next rung."""
+        return next((point for point in self._points if point > progress), 1.0)
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Count it."""
+        self._going -= 1
+        self._completed = True
+
+    def failed(self, trial: int) -> None:
+        """Count it."""
+        self._going -= 1
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Whoever has become good enough; at the end of all trials, what becomes of the rest."""
+        if self._good is None and self._left == 0 and not self._going and self._paused:
+            if self._completed:
+                stopped = [(trial, Decision.STOP) for trial in sorted(self._paused)]
+                self._paused.clear()
+                return stopped
+            self._good = min(self._paused, key=lambda trial: (-self._paused[trial][0], self._paused[trial][1], trial))
+        if self._good is None:
+            return ()
+        good, self._good = self._good, None
+        del self._paused[good]
+        self._going += 1
+        return [(good, Decision.CONTINUE)]

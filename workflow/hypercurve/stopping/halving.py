@@ -1,0 +1,120 @@
+"""Synchronous successive halving: the stoppers ``halving``, ``hyperband`` and ``fixed``, which differ in their brackets.
+
+Successive halving as in Jamieson and Talwalkar 2016 and Karnin et al. 2013; brackets in :mod:`.brackets`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from ..space import Configuration
+from .base import Decision
+from .brackets import Bracket, Rung, total
+
+
+@dataclass(slots=True)
+class Round:
+    """A bracket under way.
+
+    Attributes:
+        rungs: that are still to come, the next first.
+        missing: trials that have neither come to the next rung nor failed.
+        arrived: loss and number of the trials that wait there.
+    """
+
+    rungs: list[Rung]
+    missing: int
+    arrived: list[tuple[float, int]] = field(default_factory=list)
+
+
+class SuccessiveHalving:
+    """Trials of a bracket wait at each rung for each other; the best go on, the others stop.
+
+    The rule:
+
+    - Trials belong to brackets by number: the first bracket has the first trials, and so on; after the last bracket comes
+      the first again. Where the number of trials is known, the last bracket may have fewer: see :meth:`Bracket.of`.
+    - A trial that comes to the next rung of its bracket pauses. When all trials of the bracket have come there, failed, or
+      been stopped before, the ``keep`` with the lowest losses *at this rung* go on, the best first, and the others stop for
+      good. If fewer than ``keep`` have come, all go on.
+    - Equal losses: the lower trial number is better.
+    - A failed trial (NaN and infinite losses fail trials) counts as one of the bracket, and is never kept.
+    - What has passed the last rung trains to its end.
+
+    While a bracket waits for its slowest, its slots go to the next bracket's trials.
+
+    Args:
+        brackets: at least one.
+        points: accumulation points, increasing, ending with 1.
+        trials: how many trials there will be; None: without end.
+    """
+
+    def __init__(self, brackets: Sequence[Bracket], points: Sequence[float], trials: int | None):
+        self._brackets, self._points, self._trials = brackets, points, trials
+        self._numbers = {point: number for number, point in enumerate(points, start=1)}
+        self._ends = list(accumulate(bracket.size for bracket in brackets))
+        self._total = total(brackets)
+        self._rounds: dict[int, Round] = {}  # by number of the bracket in the run
+        self._verdicts: list[tuple[int, Decision]] = []
+
+    def started(self, trial: int, configuration: Configuration) -> None:
+        """Open its bracket."""
+        number, bracket = self._bracket(trial)
+        if bracket.rungs and number not in self._rounds:
+            self._rounds[number] = Round(list(bracket.rungs), bracket.size)
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Pause at the bracket's next rung."""
+        number, _ = self._bracket(trial)
+        current = self._rounds.get(number)
+        if current is None or self._numbers[progress] != current.rungs[0].point:
+            return Decision.CONTINUE
+        current.arrived.append((loss, trial))
+        self._miss_one_less(number, current)
+        return Decision.PAUSE
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next rung of the trial's bracket."""
+        later = (self._points[rung.point - 1] for rung in self._bracket(trial)[1].rungs)
+        return min((point for point in later if point > progress), default=1.0)
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Nothing follows: it has passed all rungs."""
+
+    def failed(self, trial: int) -> None:
+        """The others no longer wait for it."""
+        number, _ = self._bracket(trial)
+        if (current := self._rounds.get(number)) is not None:
+            self._miss_one_less(number, current)
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Who goes on and who stops where a rung is complete."""
+        verdicts, self._verdicts = self._verdicts, []
+        return verdicts
+
+    def _bracket(self, trial: int) -> tuple[int, Bracket]:
+        """Number of a trial's bracket in the run, from 0, and the bracket as large as it will be."""
+        cycle, place = divmod(trial, self._total)
+        index = bisect_right(self._ends, place)
+        number, bracket = cycle * len(self._brackets) + index, self._brackets[index]
+        if self._trials is not None and (left := self._trials - self._first(number)) < bracket.size:
+            return number, bracket.of(left)
+        return number, bracket
+
+    def _first(self, number: int) -> int:
+        """The first trial of a bracket."""
+        cycle, index = divmod(number, len(self._brackets))
+        return cycle * self._total + self._ends[index] - self._brackets[index].size
+
+    def _miss_one_less(self, number: int, current: Round) -> None:
+        current.missing -= 1
+        if current.missing:
+            return
+        keep = current.rungs.pop(0).keep
+        for rank, (_, trial) in enumerate(sorted(current.arrived)):
+            self._verdicts.append((trial, Decision.CONTINUE if rank < keep else Decision.STOP))
+        current.missing = min(keep, len(current.arrived))
+        current.arrived.clear()
+        if not current.rungs or not current.missing:
+            del self._rounds[number]

@@ -1,0 +1,60 @@
+"""Early stopping within a trial: the stopper ``patience``."""
+
+from collections.abc import Sequence
+
+from ..space import Configuration
+from .base import Decision
+
+
+class Patience:
+    """A trial stops when its loss has not improved for a number of points; it is compared with itself alone.
+
+    The rule, as in Keras' ``EarlyStopping`` (Prechelt 1998 compares criteria): a loss below the lowest so far by more
+    than ``margin`` is an improvement, and the first loss is one. At the ``points``-th report in a row without one, the trial
+    stops. Equal losses are no improvement.
+
+    Args:
+        accumulation_points: increasing, ending with 1.
+        points: reports without improvement that end a trial, at least 1.
+        margin: how much lower a loss must be, at least 0.
+    """
+
+    def __init__(self, accumulation_points: Sequence[float], points: int, margin: float):
+        self._all = tuple(accumulation_points)
+        self._numbers = {point: number for number, point in enumerate(self._all, start=1)}
+        self._points, self._margin = points, margin
+        self._best: dict[int, tuple[float, int]] = {}  # by trial: lowest loss, and number of its point
+
+    def started(self, trial: int, configuration: Configuration) -> None:
+        """Nothing is known yet."""
+        self._best[trial] = float("inf"), 0
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Count the reports since the lowest loss."""
+        number = self._numbers[progress]
+        best, at = self._best[trial]
+        if loss < best - self._margin:
+            self._best[trial] = loss, number
+        elif number - at >= self._points:
+            del self._best[trial]
+            return Decision.STOP
+        return Decision.CONTINUE
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The earliest point at which patience can be at its end."""
+        done = self._numbers.get(progress, 0)
+        at = max(1, self._best.get(trial, (0.0, 1))[1])
+        number = max(at + self._points, done + 1)
+        return self._all[number - 1] if number < len(self._all) else 1.0
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Forget it."""
+        del self._best[trial]
+
+    def failed(self, trial: int) -> None:
+        """Forget it."""
+        del self._best[trial]
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Nobody is ever paused."""
+        return ()
