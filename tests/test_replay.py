@@ -14,6 +14,7 @@ from hypercurve.curves import Curves
 from hypercurve.execution.replay import Outcome, replay, replays
 from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, JournalError, Line, read_lines, without_wall
+from hypercurve.methods import Stop
 from hypercurve.recordings import read_curves
 from hypercurve.run import Run
 from hypercurve.space import Integer, LogUniform, Uniform
@@ -207,7 +208,15 @@ def decided(lines: list[Line]) -> list[Line]:
     ]
 
 
-@pytest.mark.parametrize("stop", [None, LCM], ids=["random", "lcm"])
+STOPPERS: list[Any] = [
+    None,
+    LCM,
+    *({name: {}} for name in Stop.model_fields if name not in ("lcm", "fixed", "patience")),
+]
+STOPPERS += [{"fixed": {"share": 0.2}}, {"asha": {"form": "promotion", "first_rung": 1}}, {"patience": {"points": 1}}]
+
+
+@pytest.mark.parametrize("stop", STOPPERS, ids=str)
 @pytest.mark.parametrize("slots", [1, 3, 16])
 def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, stop: Any, slots: int) -> None:
     _, everything = live({}, tmp_path / "random" / "0")
@@ -217,7 +226,7 @@ def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, stop: Any, slots: 
     setting, lines = live({"stop": stop, "slots": slots}, tmp_path / "live" / "0")
     again = replayed(setting, curves, tmp_path / "replayed.jsonl")
     assert decided(again) == decided(lines)
-    assert len(lines) > 100
+    assert len(lines) > 50
     assert stop is None or any("stop" in action for line in lines for action in line["then"])
 
 

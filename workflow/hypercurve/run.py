@@ -54,7 +54,8 @@ class TrialState:
         status: where it stands.
         progress: share of the training reported, in [0, 1].
         started: virtual time of its start.
-        curve: (progress, metrics) of every report.
+        curve: (progress, metrics) of every report, as long as the trial may have to be trained again: while it is not over,
+            and of the best one so far.
         performance: the objective's value at the end; None before.
         seconds: computing seconds so far.
         cost: virtual seconds so far.
@@ -223,9 +224,11 @@ class Run:
                 state.status = "completed"
                 state.performance = metrics[self.setting.objective.key]
                 if self._is_best(state):
-                    self.best = state
+                    state, self.best = self.best or state, state
+                if state is not self.best:
+                    state.curve = []
             case Failed():
-                state.status = "failed"
+                state.status, state.curve = "failed", []
         line = encode_event(event)
         line["time"] = due.time
         return self._finish(line, self._scheduler.on(event), wall)
@@ -312,7 +315,8 @@ class Run:
                     self.trials[trial] = TrialState(trial, configuration, started=self.time, cost_of=cost)
                     self._expect(Due(self.time, trial, 0.0))
                 case Stop(trial):
-                    self.trials[trial].status = "stopped"
+                    state = self.trials[trial]
+                    state.status, state.curve = "stopped", []
                     self._waiting.pop(trial, None)
                 case Pause(trial):
                     self.trials[trial].status = "paused"

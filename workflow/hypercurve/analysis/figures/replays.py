@@ -39,7 +39,8 @@ def pareto(table: pd.DataFrame) -> Figure:
         own = table[table["task"] == task]
         for row in own.to_dict("records"):
             look = methods.index(row["method"])
-            _point(axes, row, COLOURS[look % len(COLOURS)], MARKERS[(look + look // len(COLOURS)) % len(MARKERS)])
+            marker = MARKERS[(look + look // len(COLOURS)) % len(MARKERS)]
+            _point(axes, row, COLOURS[look % len(COLOURS)], marker, hollow=look >= len(COLOURS))
         _front(axes, own)
         axes.set_title(_title(str(task), 24 if columns > 1 else 60), loc="left", fontsize=8)
         axes.tick_params(labelbottom=i + columns >= len(tasks), labelleft=i % columns == 0)
@@ -54,7 +55,7 @@ def pareto(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _point(axes: Axes, row: dict[Any, Any], colour: str, marker: str) -> None:
+def _point(axes: Axes, row: dict[Any, Any], colour: str, marker: str, hollow: bool) -> None:
     x, y = (
         [[max(0.0, row[name] - row[f"{name}_low"])], [max(0.0, row[f"{name}_high"] - row[name])]]
         if pd.notna(row[f"{name}_low"])
@@ -62,7 +63,16 @@ def _point(axes: Axes, row: dict[Any, Any], colour: str, marker: str) -> None:
         for name in ("cost", "regret")
     )
     axes.errorbar(
-        row["cost"], row["regret"], y, x, fmt=marker, color=colour, markersize=5, linewidth=1, label=row["method"]
+        row["cost"],
+        row["regret"],
+        y,
+        x,
+        fmt=marker,
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
+        markersize=5,
+        linewidth=1,
+        label=row["method"],
     )
 
 
@@ -140,13 +150,13 @@ def _map(axes: Axes, table: pd.DataFrame, value: str, title: str) -> None:
         cbar=False,
         linewidths=1,
         xticklabels=columns,
-        yticklabels=rows,
+        yticklabels=rows if value == "cost" else False,
         annot_kws={"fontsize": 8},
     )
     axes.grid(False)
     axes.tick_params(length=0, rotation=0)
     axes.set_title(title, loc="left")
-    axes.set_ylabel(words(names[0]))
+    axes.set_ylabel(words(names[0]) if value == "cost" else "")
     axes.set_xlabel(words(names[1]) if len(names) > 1 else "")
 
 
