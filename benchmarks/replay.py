@@ -92,7 +92,7 @@ def simulate(stop: str, trials: int) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     events = sum(trial.reports + 1 for trial in run.trials.values())
     assert len(run.trials) == trials, f"{len(run.trials)} trials"
-    print(json.dumps({"seconds": seconds, "peak": peak, "events": events}))
+    print(json.dumps({"seconds": seconds, "cpu": time.process_time(), "peak": peak, "events": events}))
 
 
 def simulated(stop: str, trials: int) -> dict[str, float]:
@@ -100,9 +100,12 @@ def simulated(stop: str, trials: int) -> dict[str, float]:
     command = [sys.executable, __file__, "--simulate", stop, "--trials", str(trials)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    each = (
+        f"{1e6 * found['seconds'] / trials:.1f} us a trial, {1e6 * found['seconds'] / found['events']:.1f} us an event"
+    )
     print(
-        f"{stop:5} {trials:7} trials {found['seconds']:8.2f} s {1e6 * found['seconds'] / trials:8.1f} us/trial"
-        f" {found['events']:9.0f} events {1e6 * found['seconds'] / found['events']:6.1f} us/event {found['peak']:7.0f} MiB"
+        f"{stop:5} {trials:7} trials {found['events']:9.0f} events {found['seconds']:8.2f} s"
+        f" ({found['cpu']:.2f} s of a core), {each}, {found['peak']:.0f} MiB"
     )
     return found
 

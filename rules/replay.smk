@@ -3,21 +3,6 @@
 CURVES = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values() if experiment.data.curves}
 
 
-def recorded_in(path):
-    """What must be there before curves can be read: a file, or the runs of another experiment of this workflow."""
-    if not Path(path).is_relative_to(RESULTS):
-        return path
-    name, *rest = Path(path).relative_to(RESULTS).parts or ("",)
-    if name not in EXPERIMENTS:
-        return path
-    within = str(Path(path)) + "/"
-    runs = runs_of(name)
-    if EXPERIMENTS[name].model != "recorded":
-        populations = [name for name, method in EXPERIMENTS[name].methods.items() if method.population is not None]
-        runs = [run for run in runs if run.startswith(within) and Path(run).parts[-3] not in populations]
-    return runs + sorted({str(Path(run).parents[1] / "setting.json") for run in runs if run.endswith(".jsonl")})
-
-
 rule curves:
     input:
         lambda w: recorded_in(CURVES[w.key].curves),
