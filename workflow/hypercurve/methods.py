@@ -161,4 +161,6 @@ class Method(Model):
             raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
         if self.population is not None and self.stop is not None:
             raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+        if self.population is not None and self.order == "arrival":
+            raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
         return self
