@@ -28,7 +28,7 @@ ENVIRONMENT = {
 }
 Case = tuple[Setting, Path, str]
 ANY = -1  # rank
-PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, {"asha": {"form": "promotion", "first_rung": 1}}]
+PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, "asha"]
 
 pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
@@ -68,7 +68,11 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
     settings.append(
         setting(stop={"lcm": {"check_points": [0.2], "configurations": 20}}, slots=3, budget={"samples": 3e4})
     )
-    settings += [setting(stop=stop, slots=slots) for stop in (*PAUSING, "asha", "median") for slots in (1, 4)]
+    settings += [
+        setting(stop=stop, slots=slots)
+        for stop in (*PAUSING, {"asha": {"form": "stopping"}}, "median")
+        for slots in (1, 4)
+    ]
     settings += [setting(stop=stop, slots=3, budget={"samples": 6e4}) for stop in PAUSING[1:]]
     cases = [(given, tmp_path / f"{number}.jsonl", "plain") for number, given in enumerate(settings)]
     slow = [
