@@ -84,8 +84,8 @@ class AshaOptions(StopOptions):
     """Asynchronous successive halving (Li et al. 2020): at rungs, trials are compared with those that were there before."""
 
     form: Literal["promotion", "stopping"] = "promotion"
-    """`promotion` (the paper's): everybody pauses at a rung, and goes on when good enough; `stopping`: who is not good enough
-    at once stops."""
+    """`promotion` (the paper's): everybody pauses at a rung, and goes on when good enough; `stopping`: who is not good
+    enough at once stops."""
     reduction_factor: Factor = 3
     """η: one in so many goes on at each rung."""
     first_rung: Point | None = None
