@@ -21,7 +21,8 @@ from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
 from .hyperparameters import MODELS, known
-from .methods import Method, Population, Search, Stop
+from .methods import Method, Population, Stop
+from .search_options import Search
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Whole
 
@@ -362,6 +363,8 @@ class Experiment(Model):
         chosen = self.methods[method]
         trials = self.setting("", method).trials
         parallel = chosen.tasks is not None or chosen.population is not None
+        if chosen.search is not None and chosen.search.learns:
+            return 0
         if parallel or chosen.stop is not None or trials is None or self.budget.kind != "trials":
             return 0
         batches = math.ceil(trials / chosen.trials_per_job)

@@ -284,7 +284,8 @@ class Integer(_Numeric):
 class _Discrete(_Domain):
     """Listed values, with equal bins of the unit interval."""
 
-    def _index(self, value: object) -> int:
+    def index(self, value: object) -> int:
+        """Which of the listed values this is, from 0; -1 if none."""
         return next((i for i, other in enumerate(self.extremes) if same(value, other)), -1)
 
     @override
@@ -293,7 +294,7 @@ class _Discrete(_Domain):
 
     @override
     def encode(self, value: Value) -> float:
-        return (self._index(self._known(value)) + 0.5) / len(self.extremes)
+        return (self.index(self._known(value)) + 0.5) / len(self.extremes)
 
     @override
     def decode(self, u: float) -> Value:
@@ -310,7 +311,7 @@ class _Discrete(_Domain):
 
     @override
     def contains(self, value: object) -> bool:
-        return self._index(value) >= 0
+        return self.index(value) >= 0
 
 
 class Choice(_Discrete):
@@ -334,7 +335,7 @@ class Choice(_Discrete):
 
     @override
     def scaled(self, value: Value, factor: float, u: float) -> Value:
-        index = self._index(self._known(value))
+        index = self.index(self._known(value))
         if factor == 1 or len(self.choice) == 1:
             return value
         if self.ordered:
