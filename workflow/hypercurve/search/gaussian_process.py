@@ -70,9 +70,10 @@ class GaussianProcessSearch(LearningSearch):
         x, y = np.array([self._features[t] for t in over]), normal_scores([self._scores[t] for t in over])
         going = [self._features[t] for t in self._features if t not in self._scores]
         candidates = self._drawn_candidates(trial, [over[i] for i in np.argsort(y, kind="stable")[:LEADERS]])
-        new = self._untried(candidates)
-        candidates = new or candidates
         at = np.array([self._coded(configuration) for configuration in candidates])
+        new = self._untried(at)
+        if new.any():  # a small space may be exhausted
+            candidates, at = [candidates[i] for i in np.flatnonzero(new)], at[new]
         with threadpool_limits(1):  # the number of threads decides the last bits of sums
             if self._kernel is None or len(over) >= GROWTH * self._fitted:
                 best_and_latest = np.union1d(
@@ -111,9 +112,9 @@ class GaussianProcessSearch(LearningSearch):
     def _is_number(self, name: str) -> bool:
         return name in self.space.variables and not isinstance(self.space[name], Choice)
 
-    def _untried(self, candidates: list[Configuration]) -> list[Configuration]:
-        tried = {tuple(self._features[trial]) for trial in self._features}
-        return [configuration for configuration in candidates if tuple(self._coded(configuration)) not in tried]
+    def _untried(self, at: Array) -> npt.NDArray[np.bool_]:
+        tried = {features.tobytes() for features in self._features.values()}
+        return np.array([features.tobytes() not in tried for features in at])
 
     def _coded(self, configuration: Configuration) -> Array:
         parts: list[float] = []

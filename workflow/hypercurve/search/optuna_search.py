@@ -91,10 +91,10 @@ class TPESearch(_OptunaSearch):
 class CMAESSearch(_OptunaSearch):
     """The covariance matrix adaptation evolution strategy (Hansen and Ostermeier 2001).
 
-    A generation is drawn from a normal distribution, whose mean and covariance then move towards its better half. Generations
-    need not end before the next trial starts: trials beyond a generation's size are drawn from it as well, and only its
-    first ones that are over are learned from. Choices, ordered or not, and integers are steps of an axis, with a margin that
-    keeps each of them likely (Hamano et al. 2022). All hyperparameters are drawn, and those that are inactive left out.
+    A generation is drawn from a normal distribution, whose mean and covariance then move towards its better half. It need not
+    end before the next trial starts: trials beyond its size are drawn from it as well, and only the first ones that are over
+    are learned from. Choices, ordered or not, and integers are steps of an axis, with a margin that keeps each of them
+    likely (Hamano et al. 2022). All hyperparameters are drawn, and those that are inactive left out.
 
     Args:
         population: size of a generation; None: 4 + ⌊3 ln d⌋ for d hyperparameters.
