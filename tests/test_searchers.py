@@ -330,16 +330,13 @@ def test_expected_improvement_is_the_mean_of_what_falls_below() -> None:
 # What learning is worth
 
 
-def found(
-    search: str, space: object, outcome: Callable[[Configuration], float], trials: int, slots: int
-) -> list[float]:
-    """The lowest value after so many trials, of some repeats."""
-    lowest = []
+def values(search: str, space: object, outcome: Callable[[Configuration], float], trials: int) -> np.ndarray:
+    """The values of all trials of some repeats, four at once: shape (repeats, trials)."""
+    rows = []
     for repeat in range(5):
         searcher = make_searcher(setting(search, space, objective={"metric": "loss", "mode": "min"}), repeat)
-        tried = driven(searcher, trials, slots, lambda _, c: (1.0, outcome(c), True))
-        lowest.append(min(map(outcome, tried)))
-    return lowest
+        rows.append([*map(outcome, driven(searcher, trials, 4, lambda _, c: (1.0, outcome(c), True)))])
+    return np.array(rows)
 
 
 def quadratic(configuration: Configuration) -> float:
@@ -351,40 +348,37 @@ def quadratic(configuration: Configuration) -> float:
 
 @pytest.mark.parametrize("search", LEARNING)
 def test_learning_beats_random_search_on_a_quadratic(search: str) -> None:
-    learned, random = (found(kind, SPACES["numbers"], quadratic, 50, 4) for kind in (search, "random"))
-    assert np.mean(learned) < 0.6 * np.mean(random)
+    learned, random = (values(kind, SPACES["numbers"], quadratic, 50).min(axis=1) for kind in (search, "random"))
+    assert learned.mean() < 0.6 * random.mean()
 
 
 @cache
 def surface() -> tuple[dict[str, Any], dict[tuple[Any, ...], float]]:
-    """Validation losses of the model `dense` on the digits data set, trained for every combination of a grid."""
+    """Places of the networks of a grid, all trained: the model `dense` on the digits data set, 3 epochs.
+
+    Returns:
+        The grid as a space, and by configuration the share of all configurations with a lower validation loss.
+    """
     with (Path(__file__).parent / "digits_surface.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    axes = {
-        "learning_rate": sorted({float(row["learning_rate"]) for row in rows}),
-        "momentum": sorted({float(row["momentum"]) for row in rows}),
-        "batch_size": sorted({int(row["batch_size"]) for row in rows}),
-        "activation": sorted({row["activation"] for row in rows}),
+    axes: dict[str, list[Any]] = {
+        name: sorted({kind(row[name]) for row in rows})
+        for name, kind in (("learning_rate", float), ("momentum", float), ("batch_size", int), ("activation", str))
     }
-    losses = {
-        (float(row["learning_rate"]), float(row["momentum"]), int(row["batch_size"]), row["activation"]): float(
-            row["val_loss"] or "nan"
-        )
-        for row in rows
-    }
-    assert set(losses) == set(product(*axes.values()))
-    space = {name: {"choice": values, "ordered": name != "activation"} for name, values in axes.items()}
-    return space, losses
+    losses = np.array([float(row["val_loss"]) for row in rows])
+    keys = [
+        (float(row["learning_rate"]), float(row["momentum"]), int(row["batch_size"]), row["activation"]) for row in rows
+    ]
+    assert set(keys) == set(product(*axes.values()))
+    space = {name: {"choice": axis, "ordered": name != "activation"} for name, axis in axes.items()}
+    return space, {key: float((losses < loss).mean()) for key, loss in zip(keys, losses, strict=True)}
 
 
 @pytest.mark.parametrize("search", LEARNING)
-def test_learning_beats_random_search_on_networks_trained_on_digits(search: str) -> None:
-    space, losses = surface()
-
-    def place(configuration: Configuration) -> float:
-        """Share of all configurations that are better."""
-        loss = losses[tuple(configuration.values())]
-        return float(np.mean([other < loss for other in losses.values()])) if np.isfinite(loss) else 1.0
-
-    learned, random = (found(kind, space, place, 40, 4) for kind in (search, "random"))
-    assert np.mean(learned) < 0.8 * np.mean(random)
+def test_learning_finds_networks_that_read_digits_better_than_random_ones(search: str) -> None:
+    space, places = surface()
+    learned, random = (
+        values(kind, space, lambda c: places[tuple(c.values())], 60)[:, 30:].mean() for kind in (search, "random")
+    )
+    assert random > 0.4
+    assert learned < 0.8 * random

@@ -91,9 +91,9 @@ class TPESearch(_OptunaSearch):
 class CMAESSearch(_OptunaSearch):
     """The covariance matrix adaptation evolution strategy (Hansen and Ostermeier 2001).
 
-    A generation is drawn from a normal distribution, whose mean and covariance then move towards its better half. It need not
-    end before the next trial starts: trials beyond its size are drawn from it as well, and only the first ones that are over
-    are learned from. Choices, ordered or not, and integers are steps of an axis, with a margin that keeps each of them
+    A generation is drawn from a normal distribution, whose mean and covariance then move towards its better half. It need
+    not end before the next trial starts: trials beyond its size are drawn from it as well, and only the first ones that are
+    over are learned from. Choices, ordered or not, and integers are steps of an axis, with a margin that keeps each of them
     likely (Hamano et al. 2022). All hyperparameters are drawn, and those that are inactive left out.
 
     Args:
