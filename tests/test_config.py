@@ -346,7 +346,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("config",),
     ("problems",),
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
-    ("search", "stopping"),
+    ("search", "stopping", "batching"),
     ("scheduling",),
     ("population", "encoding"),
     ("run", "training"),
@@ -472,7 +472,8 @@ def test_reading_an_experiment_loads_nothing_heavy() -> None:
         "optuna",
     ]
     program = (
-        "import sys, hypercurve.config, hypercurve.reading, hypercurve.provenance, hypercurve.analysis.plan\n"
+        "import sys, hypercurve.batching, hypercurve.config, hypercurve.reading, hypercurve.provenance\n"
+        "import hypercurve.analysis.plan\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

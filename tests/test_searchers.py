@@ -17,6 +17,7 @@ import pytest
 from scipy.stats import norm
 
 from conftest import ROOT
+from hypercurve.batching import batches
 from hypercurve.config import Experiment, Setting
 from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, read_lines, without_wall
@@ -137,7 +138,7 @@ def test_trials_of_searchers_that_learn_are_never_scattered_over_jobs(search: st
             "methods": {"a": {"search": search, "trials_per_job": 10}, "b": {"search": "random", "trials_per_job": 10}},
         }
     )
-    assert (experiment.batches("a"), experiment.batches("b")) == (0, 100)
+    assert (batches(experiment, "a"), batches(experiment, "b")) == (0, 100)
 
 
 def test_every_searcher_says_whether_it_learns() -> None:

@@ -83,6 +83,11 @@ class _Domain(BaseModel):
     def extremes(self) -> tuple[Value, ...]:
         """The lowest and the highest number, both inside; for choices and constants, all values."""
 
+    @property
+    def count(self) -> float:
+        """The number of different values; infinite for a continuous domain."""
+        return math.inf
+
     def sample(self, rng: np.random.Generator) -> Value:
         """One value, from one uniform draw."""
         return self.decode(rng.random())
@@ -234,6 +239,12 @@ class Integer(_Numeric):
     def extremes(self) -> tuple[float, float]:
         return self.integer
 
+    @property
+    @override
+    def count(self) -> float:
+        low, high = self.integer
+        return high - low + 1
+
     def _scale(self, x: float) -> float:
         return math.log(x) if self.log else x
 
@@ -283,6 +294,11 @@ class Integer(_Numeric):
 
 class _Discrete(_Domain):
     """Listed values, with equal bins of the unit interval."""
+
+    @property
+    @override
+    def count(self) -> float:
+        return len(self.extremes)
 
     def index(self, value: object) -> int:
         """Which of the listed values this is, from 0; -1 if none."""

@@ -130,9 +130,9 @@ class Method(Model):
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[Whole, Field(ge=1)] = 50
-    """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
-    take some ten seconds of each job."""
+    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
+    as pay for a job's start, by the cost model."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
