@@ -90,6 +90,20 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
+def test_searchers_that_learn_suggest_the_same_on_any_number_of_ranks(tmp_path: Path, ranks: int) -> None:
+    """No rank knows the next configuration before its turn, and what is told is told in virtual order."""
+    cases = [
+        (setting(search=search, stop=stop, slots=4), tmp_path / f"{search}-{number}.jsonl", "slow")
+        for number, (search, stop) in enumerate(product(("tpe", "gp", "cmaes", "pso"), (None, LCM, "halving")))
+    ]
+    carry_out(ranks, tmp_path, *cases)
+    for given, path, _ in cases:
+        run(given, tmp_path / "serial.jsonl")
+        assert events(path) == events(tmp_path / "serial.jsonl"), path.name
+        (tmp_path / "serial.jsonl").unlink()
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
 def test_journals_cut_anywhere_are_gone_on_with_by_other_numbers_of_ranks(tmp_path: Path, ranks: int) -> None:
     cases = []
     for number, (stop, slots) in enumerate([(None, 3), (LCM, 1), (LCM, 4), *((stop, 4) for stop in PAUSING)]):

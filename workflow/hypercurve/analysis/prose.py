@@ -101,6 +101,24 @@ def _search(method: Method) -> str:
             return f"Grid search: every combination; continuous axes have {options.points} points or their own number."
         case "sobol":
             return "A scrambled Sobol sequence: random-like draws, but evenly spread."
+        case "tpe":
+            return (
+                f"Tree-structured Parzen Estimator: after {options.startup} random trials, the one of "
+                f"{short(options.candidates)} draws that looks most like good trials and least like bad ones."
+            )
+        case "gp":
+            return (
+                f"Bayesian optimisation: after {options.startup} random trials, the one of {short(options.candidates)} "
+                "draws with the largest expected improvement under a Gaussian process."
+            )
+        case "cmaes":
+            size = f", with {options.population} trials in a generation" if options.population else ""
+            return f"CMA-ES: draws from a normal distribution that adapts to the better half of each generation{size}."
+        case "pso":
+            return (
+                f"Particle swarm: {options.particles} particles move towards the best positions that they and the swarm "
+                f"have had (inertia {options.inertia:g}, pulls {options.own:g} and {options.social:g})."
+            )
         case kind:
             return _plainly(kind, options)
 

@@ -2,18 +2,42 @@
 
 from ..config import Setting
 from .base import Searcher
+from .gaussian_process import GaussianProcessSearch
 from .independent import GridSearch, RandomSearch, SobolSearch
+from .optuna_search import CMAESSearch, TPESearch
+from .swarm import ParticleSwarm
 
 
 def make_searcher(setting: Setting, repeat: int) -> Searcher:
     """The searcher that a method names."""
     assert setting.search is not None
+    space, seed, mode = setting.space, setting.seed, setting.objective.mode
+    options = setting.search.options
     match setting.search.kind:
         case "random":
-            return RandomSearch(setting.space, setting.seed, repeat)
+            return RandomSearch(space, seed, repeat)
         case "grid":
-            return GridSearch(setting.space, setting.search.options.points)
+            return GridSearch(space, options.points)
         case "sobol":
-            return SobolSearch(setting.space, setting.seed, repeat)
+            return SobolSearch(space, seed, repeat)
+        case "tpe":
+            return TPESearch(space, mode, seed, repeat, startup=options.startup, candidates=options.candidates)
+        case "gp":
+            return GaussianProcessSearch(
+                space, mode, seed, repeat, startup=options.startup, candidates=options.candidates
+            )
+        case "cmaes":
+            return CMAESSearch(space, mode, seed, repeat, population=options.population)
+        case "pso":
+            return ParticleSwarm(
+                space,
+                mode,
+                seed,
+                repeat,
+                particles=options.particles,
+                inertia=options.inertia,
+                own=options.own,
+                social=options.social,
+            )
         case kind:
             raise NotImplementedError(f"searcher {kind}")
