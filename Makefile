@@ -4,9 +4,10 @@ PYTHON ?= python3
 TENSORFLOW ?=
 ENV := .venv
 BIN := $(ENV)/bin
+ORACLES := .venv-oracles
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test lint format schema clean
+.PHONY: help env run test test-oracles lint format schema clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +29,15 @@ run: env ## run the main job: config/experiments/demo.yaml to tables, figures an
 
 test: env ## run the tests
 	pytest -n 2 --dist loadfile
+
+test-oracles: $(ORACLES)/.done ## compare decisions with those of other libraries, in an environment of their own
+	PYTHONPATH=workflow $(ORACLES)/bin/python -m pytest tests/oracles
+
+# What the libraries need beyond the decisions that are compared (PyTorch, XGBoost) is left out, hence no dependencies.
+$(ORACLES)/.done: envs/oracles.txt
+	$(PYTHON) -m venv $(ORACLES)
+	$(ORACLES)/bin/pip install --quiet --no-deps --requirement envs/oracles.txt
+	@touch $@
 
 lint: env ## check style and types
 	ruff check .

@@ -3,6 +3,7 @@
 # Every cluster job parses this again, so nothing here imports TensorFlow, pandas or SciPy.
 
 import sys
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
@@ -10,6 +11,7 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
+from hypercurve.batching import batches
 from hypercurve.launching import set_environment
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, check_workflow, read_experiment
@@ -130,8 +132,13 @@ def figures_of(name):
     return list(experiment.figures) if experiment.figures is not None else applicable(experiment)
 
 
+@cache
+def batches_in(experiment, method):
+    return batches(EXPERIMENTS[experiment], method)
+
+
 def batches_of(wildcards):
-    return experiment_of(wildcards).batches(wildcards.method)
+    return batches_in(wildcards.experiment, wildcards.method)
 
 
 def recorded(wildcards):

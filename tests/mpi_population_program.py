@@ -5,6 +5,7 @@ Usage: mpi_population_program.py FOLDER CASES, the latter a JSON list of cases::
     {"name": "lag", "setting": {...}, "repeat": 0,                  # a run; its journal is FOLDER/lag.jsonl
      "trainer": "synthetic" or the folder of a prepared data set,
      "raises": [members, step], "diverges": [members, step],        # at that evolution step, always
+     "moody": true,                                                 # what it raises reads differently every time
      "patient": true,                                               # wait for the disk at every evolution step
      "takes": 0.01,                                                 # what reports say that they took
      "stagger": 0.05,                                               # in each report, one member in three takes so long
@@ -65,7 +66,8 @@ class Mishaps:
                 time.sleep(self.case.get("stagger", 0.0))
             report = replace(report, seconds=self.case.get("takes", report.seconds))
             if self.meets("raises", trial.number, step):
-                raise RuntimeError("the member raises, as it is meant to: " + "é" * 3000)
+                where = f"{session}, {os.getpid() if self.case.get('moody') else 'always'}"
+                raise RuntimeError(f"the member raises, as it is meant to, {where}: " + "é" * 3000)
             if self.meets("diverges", trial.number, step):
                 return Report(progress, {"loss": float("nan")})
             return report

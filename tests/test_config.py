@@ -72,6 +72,7 @@ def given(**changes: object) -> dict[str, Any]:
         {},
         {"methods": {"a": {"search": {"random": {}}}}},
         {"methods": {"a": {"search": {"grid": {"points": 2}}}}},
+        {"methods": {"a": {"search": "tpe"}, "b": {"search": {"gp": {"candidates": 100}}}, "c": {"search": "pso"}}},
         {"methods": {"a": {"search": "random", "stop": "lcm"}}},
         {"methods": {"a": {"search": "random", "stop": {"lcm": {}}}}},
         {"methods": {"a": {"search": "random", "stop": {"lcm": {"split": 0.5}}}}},
@@ -107,6 +108,7 @@ def test_schema_takes_what_the_program_takes(changes: dict[str, object]) -> None
         {"methods": {"a": {"search": {"random": {}, "sobol": {}}}}},
         {"methods": {"a": {"search": "random", "stop": {"lcm": {"stopping_rate": 1.8}}}}},
         {"methods": {"a": {"search": "random", "slots": "two"}}},
+        {"methods": {"a": {"search": {"cmaes": {"population": 1}}}}},
     ],
     ids=json.dumps,
 )
@@ -235,6 +237,8 @@ MATTERS: list[tuple[str, str]] = [
     ("accumulation_points: 5", "accumulation_points: 5, threads: 2"),
     ("accumulation_points: 5", "accumulation_points: 5, compiler: graph"),
     ("lcm: {search: random", "lcm: {search: sobol"),
+    ("lcm: {search: random", "lcm: {search: tpe"),
+    ("lcm: {search: random", "lcm: {search: {pso: {}}"),
     ("lcm: {search: random", "lcm: {search: random, slots: 2"),
     ("lcm: {search: random", "lcm: {search: random, space: {momentum: 0.5}"),
     ("lcm: {search: random", "lcm: {search: random, order: arrival"),
@@ -337,14 +341,14 @@ LAYERS: list[tuple[str, ...]] = [
     ("domains",),
     ("space",),
     ("data_spec", "hyperparameters"),
-    ("stop_options",),
+    ("stop_options", "search_options"),
     ("methods",),
     ("variation",),
     ("config",),
     ("problems",),
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
     ("curves",),
-    ("search", "stopping"),
+    ("search", "stopping", "batching"),
     ("scheduling",),
     ("population", "encoding"),
     ("run", "training"),
@@ -457,9 +461,22 @@ def test_decisions_import_no_clock_no_files_and_no_chance() -> None:
 
 
 def test_reading_an_experiment_loads_nothing_heavy() -> None:
-    heavy = ["tensorflow", "keras", "pandas", "scipy", "matplotlib", "seaborn", "sklearn", "mpi4py", "jinja2", "rich"]
+    heavy = [
+        "tensorflow",
+        "keras",
+        "pandas",
+        "scipy",
+        "matplotlib",
+        "seaborn",
+        "sklearn",
+        "mpi4py",
+        "jinja2",
+        "rich",
+        "optuna",
+    ]
     program = (
-        "import sys, hypercurve.config, hypercurve.reading, hypercurve.provenance, hypercurve.analysis.plan\n"
+        "import sys, hypercurve.batching, hypercurve.config, hypercurve.reading, hypercurve.provenance\n"
+        "import hypercurve.analysis.plan\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

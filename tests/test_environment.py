@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from conftest import ROOT
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = ROOT / "envs" / "lock.txt"
 CONDA = ROOT / "envs" / "hypercurve.yaml"
+ORACLES = ROOT / "envs" / "oracles.txt"
 PYTHONS = ("3.11", "3.12", "3.13")
 """Versions of Python that the project is for."""
 
@@ -23,10 +25,10 @@ def requirements(lines: list[str]) -> list[Requirement]:
     return [Requirement(line) for line in lines]
 
 
-def locked() -> dict[str, list[Requirement]]:
-    """The lock's pins by package; a package may have one pin for each platform or Python."""
+def locked(path: Path = LOCK) -> dict[str, list[Requirement]]:
+    """A lock's pins by package; a package may have one pin for each platform or Python."""
     pins: dict[str, list[Requirement]] = {}
-    for line in LOCK.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].strip()
         if text:
             requirement = Requirement(text)
@@ -68,7 +70,7 @@ def test_lock_pins_what_is_needed_within_its_range(needed: Requirement) -> None:
 
 
 def test_lock_pins_everything_exactly_and_once_for_each_machine() -> None:
-    for name, pins in locked().items():
+    for name, pins in [*locked().items(), *locked(ORACLES).items()]:
         assert all(version(pin) for pin in pins)
         markers = [str(pin.marker) for pin in pins]
         assert len(set(markers)) == len(markers), f"{name} is pinned twice"
@@ -102,7 +104,7 @@ def test_versions_of_python_agree() -> None:
     assert "(3, 11) <= sys.version_info < (3, 14)" in makefile
 
 
-@pytest.mark.parametrize("path", [LOCK, CONDA, ROOT / "pyproject.toml"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [LOCK, CONDA, ORACLES, ROOT / "pyproject.toml"], ids=lambda path: path.name)
 def test_no_address_of_an_index_stands_in_an_environment_file(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?://|file://|--(extra-)?index-url|--find-links|--trusted-host|@\s*git", text)

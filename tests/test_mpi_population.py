@@ -229,6 +229,35 @@ def test_runs_that_are_killed_end_soon_and_resume_to_the_same(tmp_path: Path, si
     assert outcome(tmp_path, "tournament0-7")["trained"] < STEPS * MEMBERS, "it had snapshots"
 
 
+@pytest.mark.parametrize(("ranks", "every", "advance"), [(1, 1, 24), (1, 3, 31), (2, 1, 14), (2, 3, 17)])
+def test_what_a_signal_ends_leaves_a_snapshot_of_its_last_step(
+    tmp_path: Path, ranks: int, every: int, advance: int
+) -> None:
+    kill = {"rank": ranks - 1, "advance": advance, "signal": "SIGTERM"}
+    code, said = start(ranks, tmp_path, [{"name": "ended", "setting": setting(1, snapshot_every=every), "kill": kill}])
+    assert (code, "ended by SIGTERM; run the same command again" in said) == (75, True), said
+    steps = [sum(line.get("trial") == m and "progress" in line for line in events(tmp_path, "ended")) for m in range(7)]
+    assert snapshots(tmp_path, "ended")[0] == steps[0] == min(steps)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_signal_in_the_last_step_does_not_undo_what_is_done(tmp_path: Path, single: Path, lag: int) -> None:
+    """Snakemake deletes the output of a job that fails, so a complete run must not end with an error."""
+    kill = {"rank": 1, "advance": 58, "signal": "SIGTERM"}
+    case = next(case for case in CASES if case["name"] == f"quartile{lag}")
+    assert start(2, tmp_path, [{**case, "stagger": 0.05, "kill": kill}]) == (0, "")
+    assert_equal(tmp_path, single, case["name"])
+
+
+def test_a_member_whose_error_reads_differently_every_time_resumes(tmp_path: Path) -> None:
+    case = {"name": "moody", "setting": setting(0, snapshot_every=50), "raises": [[3], 4], "moody": True}
+    kill = {"rank": 0, "advance": 30}
+    assert start(2, tmp_path, [{**case, "kill": kill}])[0] == 128 + 9
+    failed = [line for line in events(tmp_path, "moody") if line["event"] == "failed"]
+    assert " at 0x...>, " in failed[0]["reason"]
+    assert start(2, tmp_path, [case]) == (0, "")
+
+
 def snapshots(folder: Path, name: str) -> list[int]:
     """Evolution steps with a snapshot, the newest first."""
     found = (folder / f"{name}.snapshots").glob("*/manifest.json")

@@ -28,7 +28,7 @@ ENVIRONMENT = {
 }
 Case = tuple[Setting, Path, str]
 ANY = -1  # rank
-PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, {"asha": {"form": "promotion", "first_rung": 1}}]
+PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, "asha"]
 
 pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
@@ -68,7 +68,11 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
     settings.append(
         setting(stop={"lcm": {"check_points": [0.2], "configurations": 20}}, slots=3, budget={"samples": 3e4})
     )
-    settings += [setting(stop=stop, slots=slots) for stop in (*PAUSING, "asha", "median") for slots in (1, 4)]
+    settings += [
+        setting(stop=stop, slots=slots)
+        for stop in (*PAUSING, {"asha": {"form": "stopping"}}, "median")
+        for slots in (1, 4)
+    ]
     settings += [setting(stop=stop, slots=3, budget={"samples": 6e4}) for stop in PAUSING[1:]]
     cases = [(given, tmp_path / f"{number}.jsonl", "plain") for number, given in enumerate(settings)]
     slow = [
@@ -83,6 +87,20 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
         (tmp_path / "serial.jsonl").unlink()
     for _, path, _ in slow:
         assert workers(path) == set(range(ranks or 1)), "every rank takes part"
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_searchers_that_learn_suggest_the_same_on_any_number_of_ranks(tmp_path: Path, ranks: int) -> None:
+    """No rank knows the next configuration before its turn, and what is told is told in virtual order."""
+    cases = [
+        (setting(search=search, stop=stop, slots=4), tmp_path / f"{search}-{number}.jsonl", "slow")
+        for number, (search, stop) in enumerate(product(("tpe", "gp", "cmaes", "pso"), (None, LCM, "halving")))
+    ]
+    carry_out(ranks, tmp_path, *cases)
+    for given, path, _ in cases:
+        run(given, tmp_path / "serial.jsonl")
+        assert events(path) == events(tmp_path / "serial.jsonl"), path.name
+        (tmp_path / "serial.jsonl").unlink()
 
 
 @pytest.mark.parametrize("ranks", [1, 3])

@@ -397,10 +397,13 @@ def follow(path: Path, lines: int) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_real_journal_cut_at_some_bytes_ends_equal_and_batches_as_well(tmp_path: Path, prepared: Path) -> None:
+@pytest.mark.parametrize("stop", [REAL["stop"], "halving"], ids=str)
+def test_a_real_journal_cut_at_some_bytes_ends_equal_and_batches_as_well(
+    tmp_path: Path, prepared: Path, stop: object
+) -> None:
     from hypercurve.training import make_trainer
 
-    given = setting(**{**REAL, "slots": 3})
+    given = setting(**{**REAL, "stop": stop, "slots": 3})
     trainer = make_trainer(given, prepared)
     run(given, tmp_path / "whole.jsonl", trainer)
     content = (tmp_path / "whole.jsonl").read_bytes()

@@ -28,6 +28,12 @@ from hypercurve.search.independent import RandomSearch
 from hypercurve.stopping import Decision, make_stopper
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
+LEARNING = [
+    {"tpe": {"startup": 4}},
+    {"gp": {"startup": 4, "candidates": 20}},
+    {"cmaes": {"population": 4}},
+    {"pso": {"particles": 4}},
+]
 STOPS = [
     None,
     {"lcm": {}},
@@ -37,15 +43,18 @@ STOPS = [
     "hyperband",
     {"hyperband": {"reduction_factor": 2}},
     "asha",
-    {"asha": {"reduction_factor": 2, "first_rung": 1}},
-    {"asha": {"form": "promotion"}},
-    {"asha": {"form": "promotion", "reduction_factor": 3, "first_rung": 1}},
+    {"asha": {"reduction_factor": 2, "first_rung": 2}},
+    {"asha": {"form": "stopping"}},
+    {"asha": {"form": "stopping", "reduction_factor": 4, "first_rung": 2}},
     {"median": {"warmup": 2}},
     "fixed",
     {"fixed": {"share": 0.4, "keep": 2, "configurations": 5}},
     {"patience": {"points": 2}},
 ]
-METHODS = list(itertools.product(SEARCHES, STOPS, [1, 4, 16]))
+METHODS = [
+    *itertools.product(SEARCHES, STOPS, [1, 4, 16]),
+    *itertools.product(LEARNING, [None, {"lcm": {}}, "halving", {"asha": {"form": "promotion"}}], [1, 4]),
+]
 
 
 def setting(search: object, stop: object, slots: int, trials: int = 24) -> Setting:
@@ -165,7 +174,7 @@ class TestContract:
         driver = Driver(setting(search, stop, slots), data)
         driver.run()
         assert driver.paused == {}, "when nothing is going, nobody is left waiting"
-        assert len(driver.over) == len(driver.started) == (9 if isinstance(search, dict) else 24)
+        assert len(driver.over) == len(driver.started) == (9 if search == SEARCHES[2] else 24)
         ends = set(driver.over.values())
         assert ends & {"completed", "failed"} or stop == {"patience": {"points": 2}}, "somebody comes to the end"
 

@@ -164,12 +164,12 @@ def _search(given: Arguments) -> None:
 def _search_together(given: Arguments, setting: Any) -> None:
     """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
     from .execution import population, supervised
-    from .execution.comm import communicator, guarded
+    from .execution.comm import GRACE, communicator, guarded
     from .progress import Progress
     from .training import make_trainer
 
     comm = communicator(given.tasks or 1)
-    with guarded(comm), ExitStack() as stack:
+    with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         run, first = _run(given, setting)
         trainer = make_trainer(setting, given.data)
         journal = watch = None

@@ -21,7 +21,8 @@ from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
 from .hyperparameters import MODELS, RECORDED, known
-from .methods import Method, Population, Search, Stop
+from .methods import Method, Population, Stop
+from .search_options import Search
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole
 from .variation import POINTS, Vary, varied
@@ -322,10 +323,12 @@ class Experiment(Model):
             yield from _space_problems(self.model, space, (*at, "space"), method.space)
             if method.population is not None:
                 yield from self._population_problems(method.population, space, (*at, "population"))
-            if (batches := self.batches(name)) > MOST_BATCHES:
-                yield Problem(
-                    (*at, "trials_per_job"), f"makes {batches} jobs of a run; at most {MOST_BATCHES} are possible"
-                )
+            if method.trials_per_job != "auto":
+                batches = math.ceil(self.independent_trials(name) / method.trials_per_job)
+                if batches > MOST_BATCHES:
+                    yield Problem(
+                        (*at, "trials_per_job"), f"makes {batches} jobs of a run; at most {MOST_BATCHES} are possible"
+                    )
             if method.search is not None and method.search.kind == "grid":
                 size = space.grid_size(method.search.options.points)
                 if size > LARGEST_GRID:
@@ -465,25 +468,13 @@ class Experiment(Model):
             slots=chosen.slots,
         )
 
-    def batches(self, method: str) -> int:
-        """Into how many jobs a method's trials are scattered; 0: the method is one search job.
-
-        Trials can be scattered where no trial depends on another and their number is known beforehand. A single batch
-        would only be gathered again, so it is a search as well.
-        """
+    def independent_trials(self, method: str) -> int:
+        """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
         chosen = self.methods[method]
-        trials = self.setting("", method).trials
-        parallel = chosen.tasks is not None or chosen.population is not None
-        if (
-            parallel
-            or self.model == RECORDED
-            or chosen.stop is not None
-            or trials is None
-            or self.budget.kind != "trials"
-        ):
+        alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
+        if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
             return 0
-        batches = math.ceil(trials / chosen.trials_per_job)
-        return batches if batches > 1 else 0
+        return self.setting("", method).trials or 0
 
 
 def _space_problems(model: str, space: Space, at: tuple[str | int, ...], names: Container[str]) -> Iterator[Problem]:

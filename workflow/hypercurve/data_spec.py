@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
+TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
+"""Examples in the training part of the data known by name, validation included."""
+
 
 class DataSpec(BaseModel):
     """Data by name or from a file, and how much of its training part is kept for validation.
@@ -64,6 +67,15 @@ class DataSpec(BaseModel):
         if sum(source is not None for source in (self.name, self.path, self.curves)) != 1:
             raise ValueError("give one of `name`, `path` and `curves`")
         return self
+
+    @property
+    def samples(self) -> int | None:
+        """Size of the training part, without what is kept for validation; None where only the file knows."""
+        if self.name is None:
+            return None
+        given = TRAINING_PARTS[self.name]
+        kept = self.validation if isinstance(self.validation, int) else max(1, round(self.validation * given))
+        return given - kept
 
     @property
     def label(self) -> str:

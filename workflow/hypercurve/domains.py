@@ -83,6 +83,11 @@ class _Domain(BaseModel):
     def extremes(self) -> tuple[Value, ...]:
         """The lowest and the highest number, both inside; for choices and constants, all values."""
 
+    @property
+    def count(self) -> float:
+        """The number of different values; infinite for a continuous domain."""
+        return math.inf
+
     def sample(self, rng: np.random.Generator) -> Value:
         """One value, from one uniform draw."""
         return self.decode(rng.random())
@@ -234,6 +239,12 @@ class Integer(_Numeric):
     def extremes(self) -> tuple[float, float]:
         return self.integer
 
+    @property
+    @override
+    def count(self) -> float:
+        low, high = self.integer
+        return high - low + 1
+
     def _scale(self, x: float) -> float:
         return math.log(x) if self.log else x
 
@@ -284,7 +295,13 @@ class Integer(_Numeric):
 class _Discrete(_Domain):
     """Listed values, with equal bins of the unit interval."""
 
-    def _index(self, value: object) -> int:
+    @property
+    @override
+    def count(self) -> float:
+        return len(self.extremes)
+
+    def index(self, value: object) -> int:
+        """Which of the listed values this is, from 0; -1 if none."""
         return next((i for i, other in enumerate(self.extremes) if same(value, other)), -1)
 
     @override
@@ -293,7 +310,7 @@ class _Discrete(_Domain):
 
     @override
     def encode(self, value: Value) -> float:
-        return (self._index(self._known(value)) + 0.5) / len(self.extremes)
+        return (self.index(self._known(value)) + 0.5) / len(self.extremes)
 
     @override
     def decode(self, u: float) -> Value:
@@ -310,7 +327,7 @@ class _Discrete(_Domain):
 
     @override
     def contains(self, value: object) -> bool:
-        return self._index(value) >= 0
+        return self.index(value) >= 0
 
 
 class Choice(_Discrete):
@@ -334,7 +351,7 @@ class Choice(_Discrete):
 
     @override
     def scaled(self, value: Value, factor: float, u: float) -> Value:
-        index = self._index(self._known(value))
+        index = self.index(self._known(value))
         if factor == 1 or len(self.choice) == 1:
             return value
         if self.ordered:

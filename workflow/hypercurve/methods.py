@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from .search_options import Search
 from .space import Rule
 from .stop_options import (
     AshaOptions,
@@ -17,29 +18,7 @@ from .stop_options import (
     PatienceOptions,
     StopOptions,
 )
-from .typed import Model, Name, Number, OneOf, Problem, Share, Whole
-
-
-class NoOptions(Model):
-    """A kind without options."""
-
-
-class GridOptions(Model):
-    """Every combination; continuous axes are cut into points."""
-
-    points: Annotated[Whole, Field(ge=1, le=10_000)] = 5
-    """Points on each continuous axis that does not name its own number."""
-
-
-class Search(OneOf):
-    """The searcher: which configurations are tried."""
-
-    random: NoOptions | None = None
-    """Independent draws from the space (Bergstra and Bengio 2012)."""
-    grid: GridOptions | None = None
-    """Every combination of the grid."""
-    sobol: NoOptions | None = None
-    """A scrambled Sobol sequence: random-like, but evenly spread."""
+from .typed import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole
 
 
 class LCMOptions(StopOptions):
@@ -136,7 +115,7 @@ class Method(Model):
     description: str = ""
     """A line for the report."""
     search: Search | None = None
-    """Which configurations are tried: `random`, `grid`, `sobol`."""
+    """Which configurations are tried: `random`, `grid`, `sobol`, `tpe`, `gp`, `cmaes`, `pso`."""
     stop: Stop | None = None
     """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`; without it, all do."""
     population: Population | None = None
@@ -151,9 +130,9 @@ class Method(Model):
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[Whole, Field(ge=1)] = 50
-    """Trials per cluster job, for methods without a stopper and a budget in trials. Starting TensorFlow and compiling
-    take some ten seconds of each job."""
+    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
+    as pay for a job's start, by the cost model."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -161,4 +140,6 @@ class Method(Model):
             raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
         if self.population is not None and self.stop is not None:
             raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+        if self.population is not None and self.order == "arrival":
+            raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
         return self

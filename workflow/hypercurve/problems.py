@@ -46,6 +46,7 @@ _WORDS = {
 }
 # Keys with values of two types, for which pydantic finds a problem per type.
 _EITHER = {
+    "trials_per_job": "must be a whole number of at least 1, or auto",
     "validation": "must be a number of examples, at least 1, or a share of them above 0 and below 1",
 }
 

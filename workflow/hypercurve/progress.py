@@ -73,6 +73,15 @@ def _share(run: Run) -> float | None:
     return over / total
 
 
+def _fitness(run: Run) -> tuple[float, int] | None:
+    """The best fitness of a population's last reports, and whose."""
+    objective = run.setting.objective
+    last = [(trial.curve[-1][1].get(objective.key), trial.number) for trial in run.trials.values() if trial.curve]
+    known = [(value, number) for value, number in last if value is not None]
+    choose = max if objective.mode == "max" else min
+    return choose(known, key=lambda pair: pair[0], default=None)
+
+
 def describe(run: Run, left: float | None = None) -> str:
     """A run's state in a line."""
     counts = dict.fromkeys(("completed", "stopped", "failed"), 0)
@@ -87,6 +96,8 @@ def describe(run: Run, left: float | None = None) -> str:
     ]
     if run.best is not None and run.best.performance is not None:
         parts.append(f"best {setting.objective.metric} {run.best.performance:.4f} (trial {run.best.number})")
+    elif setting.population is not None and (fitness := _fitness(run)):
+        parts.append(f"best fitness so far {fitness[0]:.4f} (member {fitness[1]})")
     if run.ended is not None:
         parts.append("done")
     elif left is not None:

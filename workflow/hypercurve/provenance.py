@@ -15,7 +15,16 @@ PACKAGE = Path(__file__).parent
 # What can change a table or figure but not a run. All other modules can change a run.
 ANALYSIS = ("analysis",)
 # What can change neither: how a command is called and what is printed meanwhile.
-OUTER = ("cli.py", "progress.py", "reading.py", "problems.py", "launching.py", "provenance.py", "__main__.py")
+OUTER = (
+    "batching.py",
+    "cli.py",
+    "progress.py",
+    "reading.py",
+    "problems.py",
+    "launching.py",
+    "provenance.py",
+    "__main__.py",
+)
 
 
 # What can change prepared data.
@@ -46,6 +55,7 @@ def code_digest(part: Literal["data", "runs", "analysis"]) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def _essence(path: Path) -> bytes:
     source = path.read_bytes()
     if path.suffix != ".py":

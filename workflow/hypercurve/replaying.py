@@ -19,9 +19,10 @@ from .errors import UserError
 from .execution.replay import Job, Outcome, replays
 from .files import write_text
 from .hyperparameters import RECORDED
-from .methods import Search, Stop
+from .methods import Stop
 from .problems import problems_in
 from .reading import parse_yaml, read_mapping
+from .search_options import Search
 
 CHUNK = 10
 """Repeats that a process takes at a time."""

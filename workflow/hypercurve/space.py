@@ -169,7 +169,7 @@ class Space(RootModel[dict[str, Domain]]):
             for parent, allowed in self.root[name].when.items()
         )
 
-    def _build(self, choose: Callable[[str], _T]) -> dict[str, _T]:
+    def build(self, choose: Callable[[str], _T]) -> dict[str, _T]:
         """Choose a value for each active name, parents first; the result is in declared order."""
         values: dict[str, _T] = {}
         for name in self._order:
@@ -182,7 +182,7 @@ class Space(RootModel[dict[str, Domain]]):
 
     def active(self, configuration: Mapping[str, Value]) -> tuple[str, ...]:
         """The names that a configuration with these values must have, as declared, constants included."""
-        return tuple(self._build(configuration.get))
+        return tuple(self.build(configuration.get))
 
     def validate_configuration(self, configuration: Mapping[str, Value]) -> None:
         """Check that a configuration belongs to the space.
@@ -222,7 +222,7 @@ class Space(RootModel[dict[str, Domain]]):
         if point.shape != (len(self.variables),):
             raise ValueError(f"expected a point of shape ({len(self.variables)},), got {point.shape}")
         shares = dict(zip(self.variables, point.tolist(), strict=True))
-        return self._build(lambda name: self[name].decode(shares.get(name, 0.5)))
+        return self.build(lambda name: self[name].decode(shares.get(name, 0.5)))
 
     def sample(self, rng: np.random.Generator) -> Configuration:
         """A configuration, each variable drawn from its domain.
@@ -303,7 +303,7 @@ class Space(RootModel[dict[str, Domain]]):
                 return domain.decode(where)
             return configuration[name] if rule is None else domain.scaled(configuration[name], rule.factor(by), where)
 
-        return self._build(choose)
+        return self.build(choose)
 
 
 def merged(space: Space, override: Space | Mapping[str, Any]) -> Space:

@@ -48,10 +48,14 @@ class HalvingOptions(StopOptions):
     reduction_factor: Factor = 3
     """η: one in so many goes on at each rung."""
     first_rung: Point | None = None
-    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, counted from
-    the end: at 1/η, 1/η², ... of all points, as many rungs as there can be."""
+    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, a fifteenth
+    of all points, rounded down, but at least 1."""
     configurations: Point | None = None
     """n: trials in a bracket; by default the budget's number of trials."""
+
+    def first(self, points: int) -> int:
+        """Number of the first rung's point, of so many."""
+        return self.first_rung or max(1, points // 15)
 
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """A rung at the end or beyond, and a number of configurations that is open."""
@@ -79,14 +83,18 @@ class HyperbandOptions(StopOptions):
 class AshaOptions(StopOptions):
     """Asynchronous successive halving (Li et al. 2020): at rungs, trials are compared with those that were there before."""
 
-    form: Literal["stopping", "promotion"] = "stopping"
-    """`stopping`: who is not good enough at a rung stops; `promotion` (the paper's): everybody pauses, and goes on when good
-    enough."""
-    reduction_factor: Factor = 4
+    form: Literal["promotion", "stopping"] = "promotion"
+    """`promotion` (the paper's): everybody pauses at a rung, and goes on when good enough; `stopping`: who is not good
+    enough at once stops."""
+    reduction_factor: Factor = 3
     """η: one in so many goes on at each rung."""
     first_rung: Point | None = None
-    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, counted from
-    the end: at 1/η, 1/η², ... of all points, as many rungs as there can be."""
+    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, a fifteenth
+    of all points, rounded down, but at least 1."""
+
+    def first(self, points: int) -> int:
+        """Number of the first rung's point, of so many."""
+        return self.first_rung or max(1, points // 15)
 
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """A rung at the end or beyond."""
@@ -101,14 +109,19 @@ class AshaOptions(StopOptions):
 class MedianOptions(StopOptions):
     """The median stopping rule (Golovin et al. 2017): stop what is worse than the median of running averages."""
 
-    first_check: Point = 1
-    """Number of the first accumulation point at which a trial may stop."""
+    first_check: Point | None = None
+    """Number of the first accumulation point at which a trial may stop; by default, a tenth of all points, rounded down, but
+    at least 1."""
     warmup: Annotated[Whole, Field(ge=1)] = 5
     """Completed trials before any is stopped."""
 
+    def first(self, points: int) -> int:
+        """Number of the first point at which a trial may stop, of so many."""
+        return self.first_check or max(1, points // 10)
+
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """A check at the end or beyond."""
-        yield from _beyond("first_check", self.first_check if self.first_check > 1 else None, points)
+        yield from _beyond("first_check", self.first_check, points)
 
 
 class FixedOptions(StopOptions):
@@ -139,7 +152,12 @@ class FixedOptions(StopOptions):
 class PatienceOptions(StopOptions):
     """Early stopping: a trial ends when its own loss has not improved for a while."""
 
-    points: Annotated[Whole, Field(ge=1)] = 3
-    """Accumulation points without improvement that end a trial."""
+    points: Annotated[Whole, Field(ge=1)] | None = None
+    """Accumulation points without improvement that end a trial; by default, a fifth of all points, rounded down, but at
+    least 2."""
     margin: Annotated[Number, Field(ge=0)] = 0.0
     """How much lower a loss must be to be an improvement."""
+
+    def wait(self, points: int) -> int:
+        """Points without improvement that end a trial, of so many."""
+        return self.points or max(2, points // 5)

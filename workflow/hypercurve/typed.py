@@ -37,6 +37,10 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
 
+class NoOptions(Model):
+    """A kind without options."""
+
+
 class OneOf(Model):
     """A choice between kinds, written ``kind`` or ``{kind: {option: value}}``."""
 

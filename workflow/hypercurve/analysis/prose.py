@@ -101,6 +101,24 @@ def _search(method: Method) -> str:
             return f"Grid search: every combination; continuous axes have {options.points} points or their own number."
         case "sobol":
             return "A scrambled Sobol sequence: random-like draws, but evenly spread."
+        case "tpe":
+            return (
+                f"Tree-structured Parzen Estimator: after {options.startup} random trials, the one of "
+                f"{short(options.candidates)} draws that looks most like good trials and least like bad ones."
+            )
+        case "gp":
+            return (
+                f"Bayesian optimisation: after {options.startup} random trials, the one of {short(options.candidates)} "
+                "draws with the largest expected improvement under a Gaussian process."
+            )
+        case "cmaes":
+            size = f", with {options.population} trials in a generation" if options.population else ""
+            return f"CMA-ES: draws from a normal distribution that adapts to the better half of each generation{size}."
+        case "pso":
+            return (
+                f"Particle swarm: {options.particles} particles move towards the best positions that they and the swarm "
+                f"have had (inertia {options.inertia:g}, pulls {options.own:g} and {options.social:g})."
+            )
         case kind:
             return _plainly(kind, options)
 
@@ -122,7 +140,7 @@ def _stop(experiment: Experiment, method: Method) -> str:
             )
         case "halving":
             known = options.configurations or _trials(experiment, method)
-            rungs = brackets.halving(known, points, options.reduction_factor, options.first_rung).rungs
+            rungs = brackets.halving(known, points, options.reduction_factor, options.first(points)).rungs
             return f"Successive halving: {_waiting(experiment, known, rungs)}"
         case "hyperband":
             found = brackets.hyperband(points, options.reduction_factor)
@@ -133,7 +151,7 @@ def _stop(experiment: Experiment, method: Method) -> str:
             rungs = brackets.fixed(known, given.index(options.share) + 1, options.keep).rungs
             return f"A fixed fraction: {_waiting(experiment, known, rungs)}"
         case "asha":
-            numbers = brackets.rung_points(points, options.reduction_factor, options.first_rung)
+            numbers = brackets.rung_points(points, options.reduction_factor, options.first(points))
             if not numbers:
                 return "Asynchronous successive halving without rungs: every trial is trained to its end."
             best = f"among the best 1/{options.reduction_factor} of all that have come there"
@@ -147,13 +165,13 @@ def _stop(experiment: Experiment, method: Method) -> str:
         case "median":
             return (
                 f"Median rule: once {short(options.warmup)} trials are complete, a trial is stopped, from "
-                f"{shares([given[options.first_check - 1]])} of its training on, when its lowest loss is above the "
+                f"{shares([given[options.first(points) - 1]])} of its training on, when its lowest loss is above the "
                 "median of what complete trainings had on average by then."
             )
         case "patience":
             least = f" by more than {options.margin:g}" if options.margin else ""
             return (
-                f"Early stopping: a trial ends when its loss has not improved{least} for {short(options.points)} of "
+                f"Early stopping: a trial ends when its loss has not improved{least} for {short(options.wait(points))} of "
                 f"{short(points)} accumulation points."
             )
         case kind:

@@ -41,8 +41,9 @@ EXIT_INTERRUPTED = 75
 """Ended by SIGTERM or SIGUSR1 (time limit); running the same command again goes on. `EX_TEMPFAIL` of sysexits.h."""
 
 GRACE = 10.0
-"""Seconds after a signal in which ranks may come to an end by themselves; a training step in progress may be longer, and
-nothing is lost by ending it, since the journal is the state."""
+"""Seconds after a signal in which the ranks of a search may come to an end by themselves. A training step in progress may be
+longer, and nothing that is journalled is lost by ending it. Populations have longer: they write a snapshot first, and
+whoever sent the signal (Slurm, a person) knows how long to wait before SIGKILL."""
 
 COURTESY = 0.5
 """Seconds that a rank leaves to those who know better to say why the job ends."""
@@ -73,7 +74,15 @@ class Tag(IntEnum):
 
 
 class Interrupted(BaseException):
-    """The run was asked to end by a signal. Like KeyboardInterrupt, no `except Exception` takes it for a failed trial."""
+    """The run was asked to end by a signal. Like KeyboardInterrupt, no `except Exception` takes it for a failed trial.
+
+    Args:
+        number: the signal, where it is another rank's.
+    """
+
+    def __init__(self, number: int | None = None):
+        super().__init__(number)
+        self.number = number
 
 
 def load() -> Any:
@@ -130,8 +139,12 @@ def _mpiexec() -> str:
 # --- ends -------------------------------------------------------------------------------------------------------------
 
 _signal: int | None = None
+_grace: float | None = None
 _parent: int | None = None
 _ended_well = False
+
+LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK")
+"""Variables of which a process that has a launcher has one."""
 
 
 def _finalize() -> None:
@@ -143,6 +156,11 @@ def _finalize() -> None:
 def interrupted() -> bool:
     """Whether a signal has asked this rank to end, or the launcher has gone. True only within :func:`guarded`."""
     return _signal is not None or orphaned()
+
+
+def heard() -> int:
+    """The signal that has asked this rank to end; 0: none."""
+    return _signal or 0
 
 
 def orphaned() -> bool:
@@ -166,26 +184,42 @@ def _on_signal(number: int, _: FrameType | None) -> None:
         _exit_now()
     if _signal is None:
         _signal = number
-        signal.setitimer(signal.ITIMER_REAL, GRACE)
+        if _grace is not None:
+            signal.setitimer(signal.ITIMER_REAL, _grace)
 
 
 def _exit_now() -> None:
+    if not orphaned():
+        os.write(2, _farewell(None).encode())
     os._exit(EXIT_INTERRUPTED)  # without MPI_Finalize: the launcher ends the other ranks
 
 
+def _farewell(number: int | None) -> str:
+    name = signal.Signals(number or _signal or signal.SIGINT).name
+    return f"ended by {name}; run the same command again to go on\n"
+
+
+def _too_late(_: int, __: FrameType | None) -> None:
+    """A signal after everything is done: what a job gets in its last moments must not make it a failed one."""
+
+
 @contextmanager
-def guarded(comm: Comm) -> Iterator[None]:
+def guarded(comm: Comm, grace: float | None = GRACE) -> Iterator[None]:
     """What runs in here on all ranks ends on all ranks, never in a hang.
 
     An exception on any rank is printed once and ends them all: a UserError as its message with code 2, another with its
     rank and traceback and code 1. SIGTERM and SIGUSR1 make :func:`interrupted` true; executors then raise
-    :class:`Interrupted` (:func:`check_interrupted`, :meth:`Inbox.wait`), which ends all with code 75. After
-    :data:`GRACE` seconds a rank that has not come to that ends anyway. A single process raises a UserError on, and
-    SystemExit for the code 75.
+    :class:`Interrupted` (:func:`check_interrupted`, :meth:`Inbox.wait`), which ends all with code 75. A single process
+    raises a UserError on, and SystemExit for the code 75. Signals that come once everything in here is done, on this rank,
+    change nothing any more.
+
+    Args:
+        comm: the ranks.
+        grace: seconds after a signal, after which a rank ends that has not come to it; None: no limit.
     """
-    global _signal, _ended_well, _parent
-    _signal, _ended_well = None, False
-    _parent = os.getppid() if comm.size > 1 else None
+    global _signal, _grace, _ended_well, _parent
+    _signal, _grace, _ended_well = None, grace, False
+    _parent = os.getppid() if comm.size > 1 or any(name in os.environ for name in LAUNCHED) else None
     handled = (signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
     before = [signal.signal(number, _on_signal) for number in handled]
     try:
@@ -193,6 +227,10 @@ def guarded(comm: Comm) -> Iterator[None]:
     except BaseException as error:
         _end(comm, error)
     else:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        before = [*[_too_late] * 2, before[-1]]  # to the end of the process, which is near
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)
         _leave(comm)
         _ended_well = True
     finally:
@@ -208,8 +246,8 @@ def _leave(comm: Comm) -> None:
     while not request.Test():
         time.sleep(pause)
         pause = min(pause * 1.5, 0.01)
-        if interrupted():
-            _end(comm, Interrupted())
+        if orphaned():
+            _exit_now()
 
 
 def _end(comm: Comm, error: BaseException) -> None:
@@ -218,9 +256,8 @@ def _end(comm: Comm, error: BaseException) -> None:
         _exit_now()
     where = f"rank {comm.rank}: " if comm.size > 1 else ""
     if isinstance(error, Interrupted | KeyboardInterrupt):
-        name = signal.Signals(_signal or signal.SIGINT).name
-        text, code = f"ended by {name}; run the same command again to go on\n", EXIT_INTERRUPTED
-    elif isinstance(error, UserError):
+        text, code = _farewell(getattr(error, "number", None)), EXIT_INTERRUPTED
+    elif isinstance(error, UserError | OSError):
         text, code = f"hypercurve: {error}\n", 2
     elif isinstance(error, SystemExit):
         text, code = "", error.code if isinstance(error.code, int) else 1

@@ -1,6 +1,7 @@
 """From what a session does to the event it means; the same for every executor."""
 
 import math
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def advance(
             "seconds": time.perf_counter() - began,
             "worker": worker,
             "at": time.time(),
-            "traceback": _printable(traceback.format_exc()),
+            "traceback": _traceback(error),
         }
         return Failed(trial, progress, _in_a_line(error)), wall, None
     if report.wall is not None:
@@ -74,6 +75,18 @@ def _printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def _traceback(error: BaseException) -> str:
+    try:
+        return _printable("".join(traceback.format_exception(error)))
+    except Exception:
+        return type(error).__name__
+
+
 def _in_a_line(error: BaseException) -> str:
-    text = _printable(str(error)).strip().splitlines()
+    try:
+        text = _printable(str(error)).strip().splitlines()
+    except Exception:  # an error that cannot even be told
+        text = []
+    # Addresses differ from run to run, and equal runs have equal journals.
+    text = [re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", line) for line in text[:1]]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

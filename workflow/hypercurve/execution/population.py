@@ -27,7 +27,7 @@ from ..run import EndReason, Run
 from ..scheduling import Event, Started
 from ..space import Configuration
 from ..training.base import Trainer
-from .comm import Comm, Interrupted, interrupted
+from .comm import Comm, Interrupted, heard
 from .driving import Watch
 from .exchange import RECORD, Exchange, Gathering, Records
 from .judging import Wall
@@ -96,6 +96,7 @@ class _Executor:
         self.incoming: dict[int, _Incoming] = {}  # by member
         self.received: dict[int, Vector] = {}  # memory for them, where they come from other ranks
         self.stop_at: int | None = None
+        self.signal = 0  # which asked for that
 
     def execute(self) -> None:
         step = self._begin()
@@ -163,7 +164,7 @@ class _Executor:
 
     def _post(self, step: int) -> None:
         records = np.zeros(-(-self.size // self.ranks), RECORD)
-        records["signal"] = interrupted()
+        records["signal"] = heard()
         for record, member in zip(records, self.members, strict=False):
             self.exchange.fill(record, member)
             record["sizes"] = self.members.sizes or (0, 0)
@@ -220,7 +221,8 @@ class _Executor:
         self.complete = step
         if self.rank == 0 and (step % self.every == 0 or step == self.stop_at):
             self.saver.reached(step, journal.count)
-        self.watch(run)
+        if run.ended is None:
+            self.watch(run)
         return copies
 
     def _reports(self, records: Records, step: int) -> dict[int, tuple[Event, Wall]]:
@@ -234,7 +236,7 @@ class _Executor:
         if weights + slots:
             self.members.sizes = weights, slots
         if self.stop_at is None and records["signal"].any():
-            self.stop_at = step + self.lag  # which no rank has passed yet
+            self.stop_at, self.signal = step + self.lag, int(records["signal"].max())  # which no rank has passed yet
         if self.rank == 0:
             for row in records[records["snapshot"] > 0]:
                 self.saver.heard(int(row["snapshot"]), int(row["trial"]), row["digest"].tobytes(), (weights, slots))
@@ -256,6 +258,8 @@ class _Executor:
             moves += [(move, step + 1) for move in self.run.upcoming()]
         for move, when in moves:
             source, target = self._owner(move.donor), self._owner(move.member)
+            if move.member in self.incoming:
+                self._arrived(move.member)  # it has diverged and does not want it; the memory is needed
             if source == self.rank:
                 state = self.members.keep(self.members[move.donor], step)
                 if target == self.rank:
@@ -263,8 +267,6 @@ class _Executor:
                 else:
                     self.exchange.lend(state, target, step)
             elif target == self.rank:
-                if move.member in self.incoming:
-                    self._arrived(move.member)  # it has diverged and does not want it; the memory is needed
                 if move.member not in self.received:
                     self.received[move.member] = self.members.empty()[0]
                 state = self.received[move.member]
@@ -284,11 +286,12 @@ class _Executor:
         if self.complete < step:
             self._take_reports(step)
         self.saver.wait()
-        self._post(step + 1)  # for the digests
+        self.saver.pass_over(step)  # so that it is this snapshot's digests that are told
+        self._post(step + 1)
         self._hear(self.gatherings.pop(step + 1).wait(), step + 1)
         self.saver.wait()
         self.exchange.meet()
-        raise Interrupted
+        raise Interrupted(self.signal)
 
     def _finish(self) -> None:
         """Test the best member, receive what nobody wants any more, and delete the snapshots."""

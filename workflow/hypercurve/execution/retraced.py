@@ -45,6 +45,8 @@ class RetracedJournal:
             self._journal.add(line)
         else:
             where = f"{self._journal.path}:{self.count}"
+            if line["event"] == before["event"] == "failed":
+                line = {**line, "reason": before["reason"]}  # an exception's text may be another every time
             check_line(line, before, where, "training again (with other libraries? on another kind of machine?) led")
 
     def flush(self) -> None:

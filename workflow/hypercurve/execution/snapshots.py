@@ -40,7 +40,7 @@ class Manifest:
     """What a snapshot is of.
 
     Attributes:
-        run: what tells the run from others: setting, repeat, data.
+        run: what tells the run from others: setting and repeat. (Data are told by the journal's first line.)
         step: the evolution step.
         lines: how many lines the journal had then.
         sizes: lengths of weights and slots.
@@ -167,6 +167,12 @@ class Saver:
             return None
         step, digest = writing.popleft()
         return step, digest.result()
+
+    def pass_over(self, step: int) -> None:
+        """Tell no more of files that belong to snapshots before a step."""
+        for writing in self._writing.values():
+            while writing and writing[0][0] < step:
+                writing.popleft()[1].result()
 
     def reached(self, step: int, lines: int) -> None:
         """On rank 0: the journal is written up to a step that has a snapshot."""

@@ -38,13 +38,13 @@ def ranking(fitness: Fitness) -> list[int]:
 
 
 def quartile(members: int, fraction: float) -> int:
-    """How many members count as the least, and as the most, fit: ceil(n × fraction), at most n / 2.
+    """How many members count as the least, and as the most, fit: ceil(n × fraction), at least 1 and at most n / 2.
 
     >>> [quartile(n, 0.25) for n in (2, 3, 4, 5, 10)]
     [1, 1, 1, 2, 3]
     """
     # The tolerance keeps 0.1 × 30 = 3.0000000000000004 from becoming 4.
-    return min(math.ceil(members * fraction - 1e-9), members // 2)
+    return min(max(1, math.ceil(members * fraction - 1e-9)), members // 2)
 
 
 def donors(fitness: Fitness, exploit: Exploit, draw: Callable[[int, int], int]) -> dict[int, int]:

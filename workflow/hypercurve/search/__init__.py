@@ -3,7 +3,10 @@
 from ..config import Setting
 from ..curves import Curves
 from .base import Searcher
+from .gaussian_process import GaussianProcessSearch
 from .independent import GridSearch, RandomSearch, RecordedSearch, SobolSearch
+from .optuna_search import CMAESSearch, TPESearch
+from .swarm import ParticleSwarm
 
 
 def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -> Searcher:
@@ -15,12 +18,33 @@ def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -
     assert setting.search is not None
     if curves is not None:
         return RecordedSearch(curves.configurations)
+    space, seed, mode = setting.space, setting.seed, setting.objective.mode
+    options = setting.search.options
     match setting.search.kind:
         case "random":
-            return RandomSearch(setting.space, setting.seed, repeat)
+            return RandomSearch(space, seed, repeat)
         case "grid":
-            return GridSearch(setting.space, setting.search.options.points)
+            return GridSearch(space, options.points)
         case "sobol":
-            return SobolSearch(setting.space, setting.seed, repeat)
+            return SobolSearch(space, seed, repeat)
+        case "tpe":
+            return TPESearch(space, mode, seed, repeat, startup=options.startup, candidates=options.candidates)
+        case "gp":
+            return GaussianProcessSearch(
+                space, mode, seed, repeat, startup=options.startup, candidates=options.candidates
+            )
+        case "cmaes":
+            return CMAESSearch(space, mode, seed, repeat, population=options.population)
+        case "pso":
+            return ParticleSwarm(
+                space,
+                mode,
+                seed,
+                repeat,
+                particles=options.particles,
+                inertia=options.inertia,
+                own=options.own,
+                social=options.social,
+            )
         case kind:
             raise NotImplementedError(f"searcher {kind}")

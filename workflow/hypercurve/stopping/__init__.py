@@ -30,7 +30,7 @@ def make_stopper(setting: Setting) -> Stopper | None:
             )
         case "halving":
             bracket = brackets.halving(
-                _configurations(setting), len(points), options.reduction_factor, options.first_rung
+                _configurations(setting), len(points), options.reduction_factor, options.first(len(points))
             )
             return SuccessiveHalving([bracket], points, trials)
         case "hyperband":
@@ -39,15 +39,15 @@ def make_stopper(setting: Setting) -> Stopper | None:
             bracket = brackets.fixed(_configurations(setting), points.index(options.share) + 1, options.keep)
             return SuccessiveHalving([bracket], points, trials)
         case "asha":
-            numbers = brackets.rung_points(len(points), options.reduction_factor, options.first_rung)
+            numbers = brackets.rung_points(len(points), options.reduction_factor, options.first(len(points)))
             rungs = [points[k - 1] for k in numbers]
             if options.form == "promotion":
                 return AshaPromotion(rungs, options.reduction_factor, trials)
             return AshaStopping(rungs, options.reduction_factor)
         case "median":
-            return MedianStopping(points, options.first_check, options.warmup)
+            return MedianStopping(points, options.first(len(points)), options.warmup)
         case "patience":
-            return Patience(points, options.points, options.margin)
+            return Patience(points, options.wait(len(points)), options.margin)
         case kind:
             raise NotImplementedError(f"stopper {kind}")
 

@@ -50,22 +50,17 @@ def floor_log(value: int, base: int) -> int:
     return exponent
 
 
-def rung_points(resource: int, factor: int, first: int | None = None) -> list[int]:
-    """Resources of rungs, increasing, each at least 1 and below R.
+def rung_points(resource: int, factor: int, first: int) -> list[int]:
+    """Resources of rungs r·η^k below R, k = 0, 1, ...
 
-    With ``first`` = r, they are r·η^k, as in asynchronous successive halving (Li et al. 2020); without, floor(R / η^k), as
-    in Hyperband (Li et al. 2018).
-
-    >>> rung_points(100, 3), rung_points(100, 3, first=1), rung_points(243, 3)
-    ([1, 3, 11, 33], [1, 3, 9, 27, 81], [1, 3, 9, 27, 81])
+    >>> rung_points(50, 3, first=3), rung_points(243, 3, first=1)
+    ([3, 9, 27], [1, 3, 9, 27, 81])
 
     Args:
         resource: R.
         factor: η, at least 2.
-        first: r; None: as many rungs as there can be.
+        first: r.
     """
-    if first is None:
-        return [resource // factor**k for k in range(floor_log(resource, factor), 0, -1)]
     points = []
     while first < resource:
         points.append(first)
@@ -73,18 +68,13 @@ def rung_points(resource: int, factor: int, first: int | None = None) -> list[in
     return points
 
 
-def halving(size: int, resource: int, factor: int, first: int | None = None) -> Bracket:
-    """One bracket: rung k = 1, 2, ... keeps floor(n / η^k) of n trials (Jamieson and Talwalkar 2016, in Hyperband's form).
+def halving(size: int, resource: int, factor: int, first: int) -> Bracket:
+    """One bracket: rung k = 1, 2, ... keeps floor(n / η^k) of n trials, but at least one (Jamieson and Talwalkar 2016).
 
-    Without ``first``, there are as many rungs as R and n allow: the last keeps at least one trial. With it, rungs that would
-    keep nobody keep one.
-
-    >>> halving(100, 50, 3)
-    Bracket(size=100, rungs=(Rung(point=1, keep=33), Rung(point=5, keep=11), Rung(point=16, keep=3)))
+    >>> halving(100, 50, 3, first=3)
+    Bracket(size=100, rungs=(Rung(point=3, keep=33), Rung(point=9, keep=11), Rung(point=27, keep=3)))
     """
     points = rung_points(resource, factor, first)
-    if first is None:
-        points = points[len(points) - min(len(points), floor_log(size, factor)) :]
     return Bracket(size, tuple(Rung(point, max(1, size // factor**k)) for k, point in enumerate(points, start=1)))
 
 

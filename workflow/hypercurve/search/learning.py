@@ -1,0 +1,63 @@
+"""What searchers that learn have in common: scores of what came out, and random search until enough is known."""
+
+from abc import abstractmethod
+from typing import Literal
+
+from ..space import Configuration, Space
+from .independent import RandomSearch
+from .outcomes import score
+
+
+def rounded(number: float) -> float:
+    """Ten significant digits: what last bits of processors and libraries change comes out the same."""
+    return float(f"{number:.10g}")
+
+
+class LearningSearch:
+    """A searcher whose suggestions depend on the outcomes that it has been told, in the order of the calls.
+
+    It draws from keyed generators alone: the same calls give the same suggestions, which is what lets a journal be folded.
+    Where a small space is exhausted it goes on, as random search does: trained again, a configuration has other random
+    numbers.
+
+    Args:
+        space: the space.
+        mode: whether a higher or a lower objective is better.
+        seed: the experiment's seed.
+        repeat: which repeat.
+        startup: until this many trials are over, suggestions are those of random search.
+    """
+
+    independent = False
+
+    def __init__(self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, startup: int):
+        self.space, self.seed, self.repeat = space, seed, repeat
+        self._mode = mode
+        self._startup = startup
+        self._over = 0
+        self._random = RandomSearch(space, seed, repeat)
+
+    def suggest(self, trial: int) -> Configuration:
+        """The next trial's configuration; numbers come in order, each once."""
+        if self._over < self._startup:
+            configuration = self._random.suggest(trial)
+            self.drawn(trial, configuration)
+            return configuration
+        return self.learned(trial)
+
+    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+        """A trial's outcome: see :func:`hypercurve.search.outcomes.score`."""
+        self._over += 1
+        self.learn(trial, score(progress, performance, completed, self._mode))
+
+    @abstractmethod
+    def drawn(self, trial: int, configuration: Configuration) -> None:
+        """A trial has this configuration, drawn at random."""
+
+    @abstractmethod
+    def learned(self, trial: int) -> Configuration:
+        """A configuration in the light of what has been learned."""
+
+    @abstractmethod
+    def learn(self, trial: int, score: float) -> None:
+        """A trial is over, with this score; lower is better."""
