@@ -6,7 +6,7 @@ ENV := .venv
 BIN := $(ENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test lint format schema clean
+.PHONY: help env run test crate lint format schema clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,6 +28,12 @@ run: env ## run the main job: config/experiments/demo.yaml to tables, figures an
 
 test: env ## run the tests
 	pytest -n 2 --dist loadfile
+
+# The validator wants another version of rich than the rest, so it has an environment of its own.
+crate: env ## hold an archive to the public validator of RO-Crates
+	test -x $(ENV)-crate/bin/rocrate-validator || \
+		{ $(PYTHON) -m venv $(ENV)-crate && $(ENV)-crate/bin/pip install --quiet roc-validator==0.13.0; }
+	ROCRATE_VALIDATOR_PYTHON=$(abspath $(ENV)-crate/bin/python) pytest tests/test_archive.py -k crate
 
 lint: env ## check style and types
 	ruff check .

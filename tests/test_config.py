@@ -347,7 +347,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("population", "encoding"),
     ("run", "training"),
     ("execution", "progress"),
-    ("analysis", "archive"),
+    ("analysis",),
+    ("archive",),
+    ("cli_results",),
     ("cli",),
     ("__main__",),
 ]

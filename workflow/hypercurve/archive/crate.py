@@ -7,6 +7,7 @@ package, with its setting as input, its journal as output, and the times that it
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 
 from ..analysis.records import RunRecord
 from ..config import Experiment
@@ -20,7 +21,11 @@ PROFILES = (
     ("https://w3id.org/ro/wfrun/workflow/0.5", "Workflow Run Crate", "0.5"),
     ("https://w3id.org/workflowhub/workflow-ro-crate/1.0", "Workflow RO-Crate", "1.0"),
 )
+COMPLETED = "http://schema.org/CompletedActionStatus"
+LICENCE = "Not stated; ask those who made the results. The code of hypercurve is under the MIT License."
 TYPES = {
+    "": "text/plain",
+    ".smk": "text/plain",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".csv": "text/csv",
@@ -62,6 +67,7 @@ def crate(
     made.name = f"{name}: results of hyperparameter optimisation"
     made.description = experiment.description or f"Results of the experiment {name}, made by hypercurve."
     made.root_dataset["datePublished"] = whole[1]
+    made.root_dataset["license"] = LICENCE
     profiles = [
         made.add(ContextEntity(made, url, {"@type": "CreativeWork", "name": title, "version": version}))
         for url, title, version in PROFILES
@@ -84,7 +90,7 @@ def crate(
     entities = {}
     for path in sorted(files):
         properties = {"name": path.rpartition("/")[2], "contentSize": str(files[path].bytes)}
-        suffix = path[path.rfind(".") :] if "." in path else ""
+        suffix = PurePosixPath(path).suffix
         if suffix in TYPES:
             properties["encodingFormat"] = TYPES[suffix]
         if path in descriptions:
@@ -98,42 +104,44 @@ def crate(
             entities[path] = made.add_file(None, path, properties=properties)
     software: dict[str, object] = {
         "name": "hypercurve",
-        "version": code.version,
-        "softwareVersion": code.commit or code.source,
+        "softwareVersion": f"{code.version}, commit {code.commit}" if code.commit else f"{code.version}, {code.source}",
         "license": mit,
         "description": "Hyperparameter optimisation of neural networks on clusters, as a Snakemake workflow in Python",
     }
     if LOCK in entities:
         software["softwareRequirements"] = entities[LOCK]
     program = made.add(SoftwareApplication(made, "#hypercurve", properties=software))
-    results = [
-        entity for path, entity in entities.items() if not path.startswith(("code/", "data/")) and path.count(".")
-    ]
+    results = [entity for path, entity in entities.items() if not path.startswith(("code/", "data/"))]
     made.add_action(
         entities[WORKFLOW],
         identifier=f"#{name}",
-        object=[entities["experiment.json"]],
+        object=entities["experiment.json"],
         result=[entity for entity in results if entity is not entities["experiment.json"]],
         properties={
             "name": f"The experiment {name}",
+            "description": "All runs of all methods, and the tables, figures and report made of them",
             "startTime": whole[0],
             "endTime": whole[1],
-            "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            "actionStatus": COMPLETED,
         },
     )
     for (method, repeat), (start, end) in spans.items():
         made.add_action(
             program,
             identifier=f"#{name}/{method}/{repeat}",
-            object=[entities[f"runs/{method}/setting.json"]],
-            result=[entities[f"runs/{method}/{repeat}/journal.jsonl"]],
+            object=entities[f"runs/{method}/setting.json"],
+            result=entities[f"runs/{method}/{repeat}/journal.jsonl"],
             properties={
                 "name": f"Run {method}/{repeat} of {name}",
+                "description": f"Repeat {repeat} of the method {method}",
                 "startTime": start,
                 "endTime": end,
-                "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+                "actionStatus": COMPLETED,
             },
         )
+    made.root_dataset["mentions"] = [entity for entity in made.contextual_entities if entity.type == "CreateAction"]
+    if "README.md" in entities:
+        entities["README.md"]["about"] = made.root_dataset
     generated = made.metadata.generate()
     generated["@graph"].sort(key=lambda entity: entity["@id"])
     return json.dumps(generated, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

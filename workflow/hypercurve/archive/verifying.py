@@ -70,7 +70,7 @@ def _files(root: Path, manifest: Manifest, names: set[str]) -> Iterator[str]:
     """Files that are missing, changed, or not in the manifest."""
     for name, entry in manifest.files.items():
         if name not in names:
-            yield f"{name[:200]!r}: is missing"
+            yield f"{name[:200]}: is missing"
         elif (size := (root / name).stat().st_size) != entry.bytes:
             yield f"{name}: was changed: has {size} bytes in place of {entry.bytes}"
         elif file_sha256(root / name) != entry.sha256:
