@@ -1,7 +1,8 @@
-"""The subcommands on finished results: archive and verify."""
+"""The subcommands on results: archive, verify, watch, export."""
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 Arguments = argparse.Namespace
@@ -34,6 +35,16 @@ def add_commands(add: Add) -> None:
     sub.add_argument("--rerun", metavar="METHOD/REPEAT", help="train this run again and compare it event for event")
     sub.add_argument("--data", type=Path, help="folder of prepared data for --rerun (default: prepared anew)")
 
+    sub = add(
+        "watch",
+        _watch,
+        "show where runs stand, from their journals alone: live in a terminal, line by line elsewhere",
+        "results\n  hypercurve watch results/demo --once",
+    )
+    sub.add_argument("results", type=Path, help="a results folder, or one experiment's")
+    sub.add_argument("--once", action="store_true", help="print the picture once, and end")
+    sub.add_argument("--every", type=_seconds, default=2.0, help="seconds between two looks (default: 2)")
+
 
 def _archive(given: Arguments) -> None:
     from .archive.making import make
@@ -45,3 +56,20 @@ def _verify(given: Arguments) -> None:
     from .archive.verifying import command
 
     command(given.archive, given.rerun, given.data)
+
+
+def _watch(given: Arguments) -> None:
+    from .watching.view import watch
+
+    with suppress(KeyboardInterrupt):  # is how one ends it
+        watch(given.results, given.once, given.every)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"must be seconds between 0.05 and 86400, not {text!r}")
+    return seconds

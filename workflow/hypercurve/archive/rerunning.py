@@ -4,8 +4,8 @@ import difflib
 from pathlib import Path
 
 from ..execution.again import drive_again
-from ..journal import Journal, read_lines
-from ..run import Run, check_line
+from ..journal import Journal, check_line, read_lines
+from ..run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
 from .checking import Results

@@ -6,9 +6,9 @@ clock decided is taken from the journal, all else must come out equal.
 
 from collections.abc import Sequence
 
-from ..journal import JournalError, Line
-from ..run import Run, check_line
-from ..scheduling import Completed, Started
+from ..journal import JournalError, Line, check_line
+from ..run import Run
+from ..scheduling import Completed, Failed, Started, Stop
 from ..training.base import Session, Snapshot, Trainer
 from .judging import advance
 
@@ -58,6 +58,7 @@ def drive_again(run: Run, trainer: Trainer, lines: Sequence[Line], source: str) 
                 again = run.step(event, wall)
                 if isinstance(event, Completed) and run.best is not None and run.best.number == trial:
                     best = sessions[trial].snapshot()
-                if run.trials[trial].status != "running":
-                    sessions.pop(trial, None)
+                over = [trial] if isinstance(event, Completed | Failed) else []
+                for gone in over + [action.trial for action in run.actions if isinstance(action, Stop)]:
+                    sessions.pop(gone, None)
         check_line(again, line, f"{source}:{number}", _WHY)
