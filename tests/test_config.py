@@ -348,7 +348,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("run", "training"),
     ("execution", "progress"),
     ("analysis",),
-    ("archive",),
+    ("archive", "watching", "export"),
     ("cli_results",),
     ("cli",),
     ("__main__",),

@@ -45,6 +45,22 @@ def add_commands(add: Add) -> None:
     sub.add_argument("--once", action="store_true", help="print the picture once, and end")
     sub.add_argument("--every", type=_seconds, default=2.0, help="seconds between two looks (default: 2)")
 
+    sub = add(
+        "export",
+        _export,
+        "write finished runs for TensorBoard (curves and the hparams table) or for Optuna (and optuna-dashboard)",
+        "tensorboard results/demo -o events      # then: tensorboard --logdir events\n"
+        "  hypercurve export optuna results/demo/runs/lcm/0 -o lcm.db    # then: optuna-dashboard sqlite:///lcm.db",
+    )
+    sub.add_argument("form", choices=("tensorboard", "optuna"), help="for which program")
+    sub.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, or of several at any depth")
+    sub.add_argument(
+        *("-o", "--output"),
+        type=Path,
+        required=True,
+        help="for tensorboard, a new folder; for optuna, an SQLite file (.db) or a journal storage (.log; faster)",
+    )
+
 
 def _archive(given: Arguments) -> None:
     from .archive.making import make
@@ -73,3 +89,14 @@ def _seconds(text: str) -> float:
     if not 0.05 <= seconds <= 86400:
         raise argparse.ArgumentTypeError(f"must be seconds between 0.05 and 86400, not {text!r}")
     return seconds
+
+
+def _export(given: Arguments) -> None:
+    from .export.runs import read_runs
+
+    if given.form == "tensorboard":
+        from .export.event_files import write
+    else:
+        from .export.study import write
+    runs = list(read_runs(given.runs))
+    print(f"{given.output}: {write(runs, given.output)} trials of {len(runs)} runs")
