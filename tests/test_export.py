@@ -106,6 +106,8 @@ def test_the_hparams_plugin_shows_every_trial_with_its_hyperparameters_and_resul
     columns = {info.name: info for info in experiment.hparam_infos}
     assert {"method", "repeat", "learning_rate", "momentum", "batch_size", "epochs"} == set(columns)
     assert columns["learning_rate"].domain_interval.max_value == 1.0
+    assert [value.number_value for value in columns["batch_size"].domain_discrete.values] == [32, 64]
+    assert columns["epochs"].domain_interval.min_value == 3
     assert [value.number_value for value in columns["repeat"].domain_discrete.values] == [0, 1]
     assert experiment.metric_infos[0].name.tag == "val_accuracy"
     asked = api_pb2.ListSessionGroupsRequest(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.records import TrialRecord
-from ..domains import Choice, Integer, LogUniform, Uniform
+from ..domains import Choice, Constant, Domain, Integer
 from ..errors import UserError
 from .runs import ExportedRun
 
@@ -129,16 +129,14 @@ def _columns(runs: Sequence[ExportedRun]) -> Any:
     """The hparams plug-in's columns: all hyperparameters of all runs, and the metrics."""
     from tensorboard.plugins.hparams import summary_v2 as hp
 
-    domains: dict[str, Any] = {}
+    domains: dict[str, list[Domain]] = {}
     for run in runs:
         for name in run.setting.space.names:
-            domain = run.setting.space[name]
-            if domains.setdefault(name, domain) != domain:
-                domains[name] = None  # methods that search different domains
+            domains.setdefault(name, []).append(run.setting.space[name])
     columns = [
         hp.HParam("method", hp.Discrete(sorted({run.record.method for run in runs}))),
         hp.HParam("repeat", hp.Discrete(sorted({run.record.repeat for run in runs}))),
-        *(hp.HParam(name, _domain(domain)) for name, domain in domains.items()),
+        *(hp.HParam(name, _domain(own)) for name, own in domains.items()),
     ]
     names = {metric for run in runs for trial in run.record.trials.values() for _, m in trial.curve for metric in m}
     objectives = {run.setting.objective.key for run in runs}
@@ -150,18 +148,16 @@ def _columns(runs: Sequence[ExportedRun]) -> Any:
     return hp.hparams_config_pb(columns, metrics, time_created_secs=began)
 
 
-def _domain(domain: Any) -> Any:
-    """A domain in the plug-in's terms; None where it has none for it."""
+def _domain(domains: Sequence[Domain]) -> Any:
+    """The domains that methods have for a hyperparameter, as one in the plug-in's terms; None where it has none for them."""
     from tensorboard.plugins.hparams import summary_v2 as hp
 
-    match domain:
-        case Uniform() | LogUniform():
-            low, high = domain.extremes
-            return hp.RealInterval(float(low), float(high))
-        case Integer():
-            low, high = domain.extremes
-            return hp.IntInterval(int(low), int(high))
-        case Choice() if len({type(value) for value in domain.choice}) == 1:
-            return hp.Discrete(list(domain.choice))
-        case _:
-            return None
+    values = list(dict.fromkeys(value for domain in domains for value in domain.extremes))
+    if all(isinstance(domain, Choice | Constant) for domain in domains):
+        return hp.Discrete(values) if len({type(value) for value in values}) == 1 else None
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values):
+        return None
+    if all(isinstance(domain, Integer) for domain in domains):
+        return hp.IntInterval(int(min(numbers)), int(max(numbers)))
+    return hp.RealInterval(float(min(numbers)), float(max(numbers)))
