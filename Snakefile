@@ -2,6 +2,7 @@
 #
 #   snakemake                                        the experiments that config/config.yaml lists
 #   snakemake results/mnist-trials/report.html       one experiment
+#   snakemake results/mnist-trials.tar.gz            the same, packed to be kept
 #   snakemake results/demo/runs/lcm/0/journal.jsonl  one run
 
 
@@ -16,6 +17,7 @@ include: "rules/search.smk"
 include: "rules/parallel.smk"
 include: "rules/compare.smk"
 include: "rules/figures.smk"
+include: "rules/archive.smk"
 
 
 localrules:
@@ -25,3 +27,4 @@ localrules:
 rule all:
     input:
         expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),
+        expand(f"{RESULTS}/{{experiment}}.tar.gz", experiment=config["experiments"]),

@@ -351,7 +351,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("population", "encoding"),
     ("run", "training"),
     ("execution", "progress"),
-    ("analysis", "archive"),
+    ("analysis",),
+    ("archive", "watching", "export"),
+    ("cli_results",),
     ("cli",),
     ("__main__",),
 ]

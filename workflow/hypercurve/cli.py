@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cli_results import add_commands
 from .errors import UserError
 from .files import write_text
 
@@ -400,6 +401,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write an experiment's report", "results/demo -o report.html")
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     output(sub, "HTML file to write")
+
+    add_commands(add)
     return parser
 
 

@@ -7,6 +7,7 @@ it is a replay. Trials that are going at once (``slots``), and those that are pa
 import time
 
 from ..journal import Journal
+from ..provenance import origin
 from ..run import Due, Run
 from ..scheduling import Completed, Event, Failed, Stop
 from ..training.base import Session, Snapshot, Trainer
@@ -26,7 +27,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, wa
     """
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
-        journal.append(run.begin({"at": time.time()}))
+        journal.append(run.begin({"at": time.time(), "origin": origin()}))
     sessions = Sessions(run, trainer, worker, watch)
     drive(run, sessions, journal.append)
     if run.best is not None and run.tested is None:
