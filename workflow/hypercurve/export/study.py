@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..analysis.records import TrialRecord
 from ..config import Setting
@@ -64,7 +64,7 @@ def _study(run: ExportedRun, storage: Any) -> None:
     import optuna
 
     setting = run.setting
-    direction = "maximize" if setting.objective.mode == "max" else "minimize"
+    direction: Literal["maximize", "minimize"] = "maximize" if setting.objective.mode == "max" else "minimize"
     study = optuna.create_study(storage=storage, study_name=run.name, direction=direction)
     watched = _watched(run)
     attributes: dict[str, Any] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..batching import batches as batches_of
 from ..config import Experiment, Setting
 from ..cost import CostModel, TrialCost
 from ..errors import UserError
@@ -234,7 +235,7 @@ class WatchedExperiment:
         self.runs = [
             WatchedRun(self.folder / "runs" / method / str(repeat), setting, repeat, batches)
             for method in experiment.methods
-            for setting, batches in [(experiment.setting(self.name, method), experiment.batches(method))]
+            for setting, batches in [(experiment.setting(self.name, method), batches_of(experiment, method))]
             for repeat in range(experiment.repeats)
         ]
 
