@@ -7,7 +7,7 @@ BIN := $(ENV)/bin
 ORACLES := .venv-oracles
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test test-oracles lint format schema clean
+.PHONY: help env run test test-oracles crate lint format schema clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,12 @@ $(ORACLES)/.done: envs/oracles.txt
 	$(PYTHON) -m venv $(ORACLES)
 	$(ORACLES)/bin/pip install --quiet --no-deps --requirement envs/oracles.txt
 	@touch $@
+
+# The validator wants another version of rich than the rest, so it has an environment of its own.
+crate: env ## hold an archive to the public validator of RO-Crates
+	test -x $(ENV)-crate/bin/rocrate-validator || \
+		{ $(PYTHON) -m venv $(ENV)-crate && $(ENV)-crate/bin/pip install --quiet roc-validator==0.13.0; }
+	ROCRATE_VALIDATOR_PYTHON=$(abspath $(ENV)-crate/bin/python) pytest tests/test_archive.py -k crate
 
 lint: env ## check style and types
 	ruff check .

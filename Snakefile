@@ -2,6 +2,7 @@
 #
 #   snakemake                                        the experiments that config/config.yaml lists
 #   snakemake results/mnist-trials/report.html       one experiment
+#   snakemake results/mnist-trials.tar.gz            the same, packed to be kept
 #   snakemake results/demo/runs/lcm/0/journal.jsonl  one run
 
 
@@ -17,6 +18,7 @@ include: "rules/parallel.smk"
 include: "rules/replay.smk"
 include: "rules/compare.smk"
 include: "rules/figures.smk"
+include: "rules/archive.smk"
 
 
 localrules:
@@ -26,3 +28,4 @@ localrules:
 rule all:
     input:
         expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),
+        expand(f"{RESULTS}/{{experiment}}.tar.gz", experiment=config["experiments"]),

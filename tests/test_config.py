@@ -336,7 +336,7 @@ def test_anchors_may_be_used(write_experiment: Callable[..., Path]) -> None:
 # Imports
 
 LAYERS: list[tuple[str, ...]] = [
-    ("errors", "typed"),
+    ("errors", "typed", "cli_arguments"),
     ("files", "seeding", "validation"),
     ("domains",),
     ("space",),
@@ -353,8 +353,10 @@ LAYERS: list[tuple[str, ...]] = [
     ("population", "encoding"),
     ("run", "training"),
     ("execution", "progress"),
-    ("analysis", "archive"),
-    ("recordings", "replaying"),
+    ("analysis",),
+    ("archive", "watching", "export", "recordings"),
+    ("replaying",),
+    ("cli_results", "cli_replay"),
     ("cli",),
     ("__main__",),
 ]

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from . import __version__, cli_replay, cli_results
+from .cli_arguments import count, number
 from .errors import UserError
 from .files import write_text
 
@@ -235,59 +236,6 @@ def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
     note.unlink(missing_ok=True)
 
 
-def _curves(given: Arguments) -> None:
-    from .recordings import read_curves
-    from .training.tables import write_curves
-
-    curves = read_curves(given.curves, given.metric)
-    write_curves(curves, given.output)
-    print(
-        f"{curves.name}: {len(curves.playable())} of {len(curves)} trainings can be played, {len(curves.points)} points"
-    )
-
-
-def _replay(given: Arguments) -> None:
-    from .reading import read_experiment, read_resolved
-    from .recordings import read_curves
-    from .replaying import Task, carry_out, experiment_for, methods_from
-
-    output: Path = given.output
-    if given.experiment is not None:
-        read = read_resolved if given.experiment.suffix == ".json" else read_experiment
-        experiment = read(given.experiment)
-        if experiment.model != "recorded" or len(given.curves) != 1:
-            raise UserError(f"{given.experiment}: is replayed on one recording, with `model: recorded`")
-        tasks = [Task(output.name, read_curves(given.curves[0], experiment.data.metric), experiment, output)]
-    else:
-        tasks = []
-        methods = methods_from(given.method or ["random", "lcm"])
-        methods = {
-            name: {"slots": given.slots, **form} if isinstance(form, dict) else form for name, form in methods.items()
-        }
-        budget = {"samples": given.samples} if given.samples else {"trials": given.trials, "cost": given.cost}
-        for path in given.curves:
-            curves = read_curves(path, given.metric)
-            if any(curves.name == task.curves.name for task in tasks):
-                raise UserError(f"{path}: there is another task called {curves.name}")
-            experiment = experiment_for(
-                curves,
-                given.points,
-                data={"curves": str(path), "metric": given.metric, "shuffle": not given.in_order},
-                budget=budget,
-                repeats=given.repeats,
-                seed=given.seed,
-                methods=methods,
-            )
-            folder = output if len(given.curves) == 1 else output / curves.name
-            tasks.append(Task(curves.name, curves, experiment, folder))
-    carry_out(tasks, output, processes=given.jobs, journals=given.journals, costs=given.costs)
-    if given.experiment is None:
-        from .analysis import figures, replays
-
-        figure = figures.TABLE_FIGURES["pareto"](replays.read(output / "replay.csv"))
-        figures.save(figure, output / "pareto.svg", output / "pareto.png")
-
-
 def _trials(given: Arguments) -> None:
     from .analysis.records import read_run, write_trials
     from .reading import read_setting
@@ -376,7 +324,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def run(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
-        sub.add_argument("--repeat", type=_count, default=0, help="which repeat, from 0 (default: 0)")
+        sub.add_argument("--repeat", type=count, default=0, help="which repeat, from 0 (default: 0)")
 
     def data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, required=True, help="folder of the prepared data set")
@@ -407,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("source", help="digits, mnist, fashion_mnist, cifar10, or an .npz file")
     sub.add_argument(
-        "--validation", type=_number, default=0.2, help="validation part: a count or a share (default: 0.2)"
+        "--validation", type=number, default=0.2, help="validation part: a count or a share (default: 0.2)"
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
     output(sub, "folder to write")
@@ -427,8 +375,8 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--table", type=Path, required=True, help="the trial table")
-    sub.add_argument("--batch", type=_count, required=True, help="which batch, from 0")
-    sub.add_argument("--of", type=_count, required=True, help="number of batches")
+    sub.add_argument("--batch", type=count, required=True, help="which batch, from 0")
+    sub.add_argument("--of", type=count, required=True, help="number of batches")
     output(sub, "recorded events to write")
 
     sub = add(
@@ -440,52 +388,9 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
-    sub.add_argument("--of", type=_count, default=0, help="number of batches to gather")
-    sub.add_argument("--tasks", type=_count, help="number of MPI processes that the launcher was told to start")
+    sub.add_argument("--of", type=count, default=0, help="number of batches to gather")
+    sub.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
-
-    sub = add("curves", _curves, "check recorded learning curves and store them as one table", "results/demo -o curves")
-    sub.add_argument("curves", type=Path, help="a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
-    sub.add_argument("--metric", help="of a CSV file, the learning curve (default: the first that begins with val)")
-    output(sub, "folder to write")
-
-    sub = add(
-        "replay",
-        _replay,
-        "compare methods on recorded learning curves; nothing is trained",
-        "curves.csv.gz results/demo --method random --method lcm --repeats 200 -o replays",
-    )
-    sub.add_argument("curves", type=Path, nargs="+", metavar="CURVES", help="as for `curves`, or what it wrote")
-    sub.add_argument("--experiment", type=Path, help="an experiment file with `model: recorded`, which says all else")
-    sub.add_argument(
-        "--method",
-        action="append",
-        metavar="METHOD",
-        help="a stopper or searcher by name; NAME={search: random, stop: ...}; or a YAML file with `methods`; may be "
-        "repeated (default: random and lcm)",
-    )
-    sub.add_argument(
-        "--repeats", type=_positive, default=20, help="each draws its trials and their order (default: 20)"
-    )
-    sub.add_argument("--slots", type=_positive, default=1, help="trials going at once (default: 1)")
-    sub.add_argument("--trials", type=_positive, default=100, help="trials of a repeat, at most (default: 100)")
-    sub.add_argument("--cost", type=_number, help="end a run at this share of what training all its trials would cost")
-    sub.add_argument("--samples", type=_number, help="in place of trials, end a run after so many samples")
-    sub.add_argument("--points", type=_positive, help="number of accumulation points (default: those recorded)")
-    sub.add_argument("--seed", type=_count, default=0, help="seed of the draws (default: 0)")
-    sub.add_argument("--metric", help="of CSV files, the learning curve (default: the first that begins with val)")
-    sub.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
-    sub.add_argument(
-        "--costs",
-        type=_number,
-        nargs="+",
-        default=(0.1, 0.15, 0.3),
-        metavar="SHARE",
-        help="shares of full training at which regrets are read off, for costs.csv (default: 0.1 0.15 0.3)",
-    )
-    sub.add_argument("--journals", action="store_true", help="keep the journals of all runs")
-    sub.add_argument("--jobs", type=_positive, default=1, help="processes (default: 1)")
-    output(sub, "folder for replay.csv, costs.csv, runs.csv, vary.csv, pareto.svg and pareto.png")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
     sub.add_argument("setting", type=Path, help="the method's setting")
@@ -520,23 +425,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("report", _report, "write an experiment's report", "results/demo -o report.html")
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     output(sub, "HTML file to write")
+
+    cli_replay.add_commands(add)
+    cli_results.add_commands(add)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number or a share, not {text!r}") from None

@@ -101,11 +101,12 @@ def describe(run: Run, left: float | None = None) -> str:
     if run.ended is not None:
         parts.append("done")
     elif left is not None:
-        parts.append(f"about {_duration(left)} left")
+        parts.append(f"about {say_duration(left)} left")
     return " | ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def say_duration(seconds: float) -> str:
+    """A duration as a person says it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

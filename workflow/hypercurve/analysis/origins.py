@@ -1,51 +1,12 @@
 """What made a result: packages, code, seeds and digests, for the report."""
 
-import importlib.metadata
-import platform
-import subprocess
 from collections.abc import Iterator, Sequence
 
 from ..config import Experiment
-from ..provenance import PACKAGE, code_digest
+from ..provenance import code_digest, code_version, versions
 from .tables import Runs
 
-PACKAGES = (
-    "hypercurve",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "matplotlib",
-    "seaborn",
-    "mpi4py",
-    "snakemake",
-)
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that matter, as installed here."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def code_version() -> str | None:
-    """The commit of the checkout that this package lies in, with ``-dirty`` if files were changed; None outside of one."""
-    command = ["git", "-C", str(PACKAGE), "ls-files", "--error-unmatch", "config.py"]
-    describe = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        # A package inside somebody else's checkout (a virtual environment, say) is not under its version control.
-        subprocess.run(command, check=True, capture_output=True, timeout=20)
-        return subprocess.run(describe, check=True, capture_output=True, timeout=20, text=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
+__all__ = ["digests", "versions"]
 
 
 def digests(experiment: Experiment, runs: Runs) -> Iterator[tuple[str, str]]:

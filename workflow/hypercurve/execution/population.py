@@ -23,6 +23,7 @@ import numpy as np
 
 from ..journal import Journal, JournalError, Line
 from ..population import Move
+from ..provenance import origin
 from ..run import EndReason, Run
 from ..scheduling import Event, Started
 from ..space import Configuration
@@ -142,7 +143,7 @@ class _Executor:
             self._move(manifest.step, [])
             return manifest.step
         self.journal = RetracedJournal(file, lines, 0)
-        self.journal.take(run.begin(self.journal.wall({"at": time.time()})))
+        self.journal.take(run.begin(self.journal.wall({"at": time.time(), "origin": origin()})))
         while (due := run.due()) is not None and due.progress == 0:
             wall = {"worker": self._owner(due.trial), "at": time.time()}
             self.journal.take(run.step(Started(due.trial), self.journal.wall(wall)))

@@ -7,6 +7,7 @@ it is a replay. Trials that are going at once (``slots``), and those that are pa
 import time
 
 from ..journal import Journal
+from ..provenance import origin
 from ..run import Due, Run
 from ..scheduling import Completed, Event, Failed, Stop
 from ..training.base import Session, Snapshot, Trainer
@@ -27,10 +28,12 @@ def execute(
         watch: called after every event, for progress displays.
     """
     write = (lambda _: None) if journal is None else journal.append
-    if journal is not None:
+    if journal is None:
+        run.begin()
+    else:
         run.fold(journal.lines, str(journal.path))
-    if journal is None or not journal.lines:
-        write(run.begin({"at": time.time()}))
+        if not journal.lines:
+            journal.append(run.begin({"at": time.time(), "origin": origin()}))
     sessions = Sessions(run, trainer, worker, watch)
     drive(run, sessions, write)
     if run.best is not None and run.tested is None:

@@ -8,6 +8,7 @@ the serial executor's, whatever the number of ranks.
 import time
 
 from ..journal import Journal
+from ..provenance import origin
 from ..run import Run
 from ..training.base import Trainer
 from . import wire
@@ -43,7 +44,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
     assert journal is not None, "rank 0 writes the journal"
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
-        journal.append(run.begin({"at": time.time()}))
+        journal.append(run.begin({"at": time.time(), "origin": origin()}))
     own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
     supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None))
     if run.ended is None:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,13 @@ def load(folder: Path) -> Dataset:
             arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError):
             raise DataError(f"{path} is damaged; remove the folder {folder} and prepare the data again") from None
+    return Dataset(folder, manifest["classes"], manifest["scale"], digest_of(manifest), **arrays)
+
+
+def digest_of(manifest: Mapping[str, Any]) -> str:
+    """The digest of the data that a manifest describes: sixteen hexadecimal digits."""
     files = "".join(manifest["files"][name]["sha256"] for name in STORED_ARRAYS)
-    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
-    return Dataset(folder, manifest["classes"], manifest["scale"], digest, **arrays)
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 def verify(folder: Path) -> None:

@@ -1,0 +1,40 @@
+# The archive: an experiment's results in one file that anyone can check and run again.
+
+from hypercurve.provenance import source_digest
+
+
+rule archive:
+    input:
+        report=rules.report.output,
+        experiment=rules.experiment.output,
+        settings=lambda w: expand(
+            rules.setting.output,
+            method=experiment_of(w).methods,
+            allow_missing=True,
+        ),
+        journals=lambda w: runs_of(w.experiment),
+        trials=lambda w: runs_of(w.experiment, "trials.csv"),
+        members=lambda w: members_of(w.experiment),
+        comparison=rules.compare.output,
+        budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
+        traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
+        figures=lambda w: expand(
+            rules.figure.output,
+            figure=figures_of(w.experiment),
+            allow_missing=True,
+        ),
+        data=data_folder,
+    output:
+        f"{RESULTS}/{{experiment}}.tar.gz",
+    log:
+        f"{RESULTS}/{{experiment}}/logs/archive.log",
+    benchmark:
+        f"{RESULTS}/{{experiment}}/logs/archive.tsv"
+    conda:
+        "../envs/hypercurve.yaml"
+    params:
+        # of every file, since the archive names them all
+        code=source_digest(),
+        results=lambda w, input: Path(str(input.experiment)).parent,
+    shell:
+        "hypercurve archive {params.results:q} --data {input.data:q} --output {output:q} > {log:q} 2>&1"

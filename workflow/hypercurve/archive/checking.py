@@ -1,0 +1,210 @@
+"""Results held to their journals: journals are decided anew, tables are made again and compared. No trained code is run."""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..analysis import lineage, tables
+from ..analysis.records import RunRecord, read_run, write_trials
+from ..analysis.traits import traits
+from ..config import Experiment, Setting
+from ..errors import UserError
+from ..journal import JournalError, Line, read_lines
+from ..reading import read_resolved, read_setting
+from ..run import Run as RunState
+from .contents import Run, payload_digest
+
+TOLERANCE = 1e-9
+"""Relative difference up to which numbers of a table count as equal: other versions of libraries sum in another order."""
+LARGEST_EXPERIMENT = 10_000_000
+
+
+@dataclass
+class Results:
+    """What stands in a results folder.
+
+    Attributes:
+        experiment: None if it could not be read.
+        runs: every run's record that could be read.
+        journals: the same runs' lines.
+        payload: digest of the payload; None where a run is missing or damaged.
+        data: digest of the data that all runs were trained on; None where they differ.
+        problems: what is wrong, each in a line that begins with the file.
+    """
+
+    experiment: Experiment | None = None
+    runs: dict[Run, RunRecord] = field(default_factory=dict)
+    journals: dict[Run, list[Line]] = field(default_factory=dict)
+    payload: str | None = None
+    data: str | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def check(folder: Path, name: str) -> Results:
+    """Check an experiment's results: settings, journals, tables.
+
+    Args:
+        folder: the results, as the workflow leaves them.
+        name: the experiment's name.
+    """
+    results = Results()
+    path = folder / "experiment.json"
+    try:
+        if path.exists() and path.stat().st_size > LARGEST_EXPERIMENT:
+            raise UserError(f"{path}: is larger than {LARGEST_EXPERIMENT} bytes, so it is no experiment")
+        experiment = read_resolved(path)
+    except UserError as error:
+        results.problems.append(_below(folder, error))
+        return results
+    results.experiment = experiment
+    for method in experiment.methods:
+        own = folder / "runs" / method
+        setting = experiment.setting(name, method)
+        try:
+            if read_setting(own / "setting.json").digest != setting.digest:
+                results.problems.append(f"runs/{method}/setting.json: differs from what experiment.json says of it")
+        except UserError as error:
+            results.problems.append(_below(folder, error))
+        for repeat in range(experiment.repeats):
+            try:
+                lines = check_journal(own / str(repeat) / "journal.jsonl", setting, repeat)
+                results.runs[method, repeat] = read_run(own / str(repeat) / "journal.jsonl")
+                results.journals[method, repeat] = lines
+            except UserError as error:
+                results.problems.append(_below(folder, error))
+            except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                results.problems.append(f"runs/{method}/{repeat}/journal.jsonl: is not what a run writes ({error!r})")
+    data = {run.data for run in results.runs.values()}
+    if len(data) > 1:
+        results.problems.append(f"runs: were trained on different data: {', '.join(sorted(data))}")
+    elif data:
+        (results.data,) = data
+    if len(results.runs) == len(experiment.methods) * experiment.repeats:
+        results.payload = payload_digest(experiment, results.journals)
+        results.problems += check_tables(folder, experiment, name, results.runs)
+    return results
+
+
+def check_journal(path: Path, setting: Setting, repeat: int) -> list[Line]:
+    """A complete journal's lines, every one decided anew.
+
+    Raises:
+        JournalError: it is missing, damaged or not complete, or a line does not follow from the setting.
+    """
+    lines, end = read_lines(path)
+    if end != path.stat().st_size:
+        raise JournalError(f"{path}:{len(lines) + 1}: is cut short")
+    if not lines:
+        raise JournalError(f"{path}: is empty")
+    samples, data = lines[0].get("samples"), lines[0].get("data")
+    if not isinstance(samples, int) or isinstance(samples, bool) or not 0 < samples < 1 << 40:
+        raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
+    try:
+        run = RunState(setting, repeat, samples=samples, data=str(data))
+    except (ValueError, MemoryError) as error:
+        raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
+    run.fold(lines, str(path))
+    if not run.complete:
+        raise JournalError(f"{path}: its run has not ended")
+    return lines
+
+
+def table_files(experiment: Experiment) -> Iterator[str]:
+    """The tables that belong to an experiment's results, below its folder."""
+    yield "comparison.csv"
+    if experiment.budget.at:
+        yield "budgets.csv"
+    if "traits" in (experiment.figures or ()):
+        yield "traits.csv"
+    for method, options in experiment.methods.items():
+        for repeat in range(experiment.repeats):
+            names = ["trials"] if options.population is None else ["trials", "members", "schedule", "lineage"]
+            yield from (f"runs/{method}/{repeat}/{name}.csv" for name in names)
+
+
+def check_tables(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunRecord]) -> Iterator[str]:
+    """Make every table again from the journals and say which differ from what is there."""
+    ordered = {method: [runs[method, repeat] for repeat in range(experiment.repeats)] for method in experiment.methods}
+    whole: dict[str, Callable[[Path], None]] = {
+        "comparison": lambda path: tables.write(tables.comparison(experiment, ordered), path),
+        "budgets": lambda path: tables.write(tables.at_budgets(experiment, ordered), path),
+        "traits": lambda path: tables.write(traits(experiment, ordered), path),
+    }
+    with TemporaryDirectory() as temporary:
+        again = Path(temporary) / "again.csv"
+        for file in table_files(experiment):
+            path = folder / file
+            if not path.is_file():
+                yield f"{file}: is missing"
+                continue
+            try:
+                if path.parent == folder:
+                    whole[path.stem](again)
+                else:
+                    method, repeat = path.parts[-3], int(path.parts[-2])
+                    _write_own(path.stem, runs[method, repeat], experiment.setting(name, method), again)
+                difference = compare_tables(path, again)
+            except (UserError, KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+                difference = f"cannot be made again from the journals: {error}"
+            if difference:
+                yield f"{file}: {difference}"
+
+
+def _write_own(kind: str, run: RunRecord, setting: Setting, path: Path) -> None:
+    """Write a table of one run."""
+    if kind == "trials":
+        write_trials(run, setting, path)
+    else:
+        make = {"members": lineage.members, "schedule": lineage.schedule, "lineage": lineage.lineage}[kind]
+        tables.write(make(run, setting), path)
+
+
+def compare_tables(path: Path, again: Path) -> str | None:
+    """How a table differs from the one made again; None if it does not."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file, again.open(encoding="utf-8", newline="") as other:
+            for number, (one, two) in enumerate(zip_longest(csv.reader(file), csv.reader(other)), start=1):
+                if one is None or two is None:
+                    return f"has {'fewer' if one is None else 'more'} rows than follow from the journals"
+                if len(one) != len(two):
+                    return f"row {number} has {len(one)} cells in place of {len(two)}"
+                for cell, expected in zip(one, two, strict=True):
+                    if not _same(cell, expected):
+                        return f"row {number} says {cell[:60]!r} where {expected[:60]!r} follows from the journals"
+    except (csv.Error, UnicodeDecodeError) as error:
+        return f"is no table: {error}"
+    return None
+
+
+def _same(cell: str, expected: str) -> bool:
+    if cell == expected:
+        return True
+    try:
+        return math.isclose(float(cell), float(expected), rel_tol=TOLERANCE, abs_tol=1e-12)
+    except ValueError:
+        return False
+
+
+def data_digest(manifest: Path) -> str:
+    """The digest of prepared data, from its manifest.
+
+    Raises:
+        UserError: the manifest cannot be read.
+    """
+    from ..training.data import digest_of
+
+    try:
+        return digest_of(json.loads(manifest.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{manifest}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{manifest}: is no manifest of prepared data") from None
+
+
+def _below(folder: Path, error: UserError) -> str:
+    return str(error).replace(f"{folder}/", "")

@@ -1,0 +1,148 @@
+"""Making an archive of an experiment's results."""
+
+import hashlib
+import json
+import shlex
+from pathlib import Path
+
+from .. import __version__
+from ..config import Experiment
+from ..provenance import PACKAGE, code_version, module_digests, source_digest
+from .checking import Results, check, data_digest, table_files
+from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
+from .crate import CRATE, LOCK, WORKFLOW, crate
+from .packing import ArchiveError, pack
+
+README = "README.md"
+DATA = "data/manifest.json"
+DESCRIPTIONS = {
+    README: "What is in the archive, how to check it, how to make it again",
+    MANIFEST: "Digests of all files, of the results and of the code",
+    "experiment.json": "The experiment with all defaults filled in",
+    "comparison.csv": "One row per method",
+    "report.html": "Tables and figures in one file",
+    DATA: "Shapes, sizes and sha256 sums of the data; not the data",
+    LOCK: "The packages that the code is tested with",
+}
+
+
+def make(folder: Path, output: Path, data: Path | None = None) -> str:
+    """Archive an experiment's results: the same bytes from the same results and the same code.
+
+    Args:
+        folder: the results, as the workflow leaves them; its name is the experiment's.
+        output: the file to write.
+        data: folder of the prepared data; by default where the workflow puts it.
+
+    Returns:
+        The payload digest.
+
+    Raises:
+        ArchiveError: something is missing, damaged, or does not follow from the journals.
+    """
+    folder = folder.resolve()
+    results = check(folder, folder.name)
+    if results.problems or results.experiment is None or results.payload is None or results.data is None:
+        problems = "\n  ".join(results.problems) or "no runs"
+        raise ArchiveError(f"{folder}: these results cannot be archived\n  {problems}")
+    experiment = results.experiment
+    described = (data or folder.parent / "data" / experiment.data.key) / "manifest.json"
+    if data_digest(described) != results.data:
+        raise ArchiveError(f"{described}: describes other data than the runs were trained on")
+    files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
+    files |= _code_files()
+    files[DATA] = described
+    files[README] = _readme(folder.name, experiment, results).encode()
+    commit = code_version(full=True)
+    code = Code(
+        version=__version__,
+        commit=commit and commit.removesuffix("-dirty"),
+        dirty=None if commit is None else commit.endswith("-dirty"),
+        source=source_digest(),
+        modules=module_digests(),
+    )
+    entries = {path: _entry(content) for path, content in files.items()}
+    files[CRATE] = crate(folder.name, experiment, results.runs, entries, code, DESCRIPTIONS).encode()
+    entries[CRATE] = _entry(files[CRATE])
+    manifest = {
+        "format": FORMAT,
+        "experiment": folder.name,
+        "payload": results.payload,
+        "data": results.data,
+        "code": code.model_dump(),
+        "files": {path: entry.model_dump() for path, entry in entries.items()},
+    }
+    files[MANIFEST] = manifest_text(manifest).encode()
+    pack({f"{folder.name}/{path}": content for path, content in files.items()}, output)
+    return results.payload
+
+
+def _own_files(folder: Path, experiment: Experiment) -> list[str]:
+    """The results that are archived: all that the workflow makes but logs and recorded batches."""
+    names = ["experiment.json", *table_files(experiment)]
+    for method in experiment.methods:
+        names.append(f"runs/{method}/setting.json")
+        names += [f"runs/{method}/{repeat}/journal.jsonl" for repeat in range(experiment.repeats)]
+    names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("figures/[!.]*.*")) if path.is_file()]
+    return [*names, "report.html"] if (folder / "report.html").is_file() else names
+
+
+def _code_files() -> dict[str, bytes | Path]:
+    """The workflow, and the lock: what tells how the package was called, where this is a checkout.
+
+    Without one, a workflow in words stands in its place, since a Workflow Run Crate has one.
+    """
+    root = PACKAGE.parents[1]
+    if not (root / "Snakefile").is_file():
+        return {WORKFLOW: b"# hypercurve was installed without its workflow when this archive was made.\n"}
+    found: dict[str, bytes | Path] = {WORKFLOW: root / "Snakefile"}
+    found |= {f"code/rules/{path.name}": path for path in sorted((root / "rules").glob("[!.]*.smk"))}
+    if (lock := root / "envs" / "lock.txt").is_file():
+        found[LOCK] = lock
+    return found
+
+
+def _entry(content: bytes | Path) -> File:
+    if isinstance(content, Path):
+        return File(bytes=content.stat().st_size, sha256=file_sha256(content))
+    return File(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _readme(name: str, experiment: Experiment, results: Results) -> str:
+    """What a person finds first. Only what follows from the results and the code stands in it."""
+    runs = ", ".join(f"{method}/0" for method in experiment.methods)
+    if experiment.repeats > 1:
+        runs += f" and so on to {experiment.repeats - 1}"
+    origins = {
+        json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
+    }
+    source = (
+        f"Data: the file `{experiment.data.path}` must be there."
+        if experiment.data.path
+        else f"Data: `{experiment.data.name}`, by name."
+    )
+    first = f"{next(iter(experiment.methods))}/0"
+    return f"""\
+# {name}
+
+{experiment.description or "Results of an experiment with hypercurve."}
+
+Runs: {runs}. The runs were made by {len(origins)} installation(s); the first line of each journal says by what.
+
+Payload digest, equal for every run of this experiment: `{results.payload}`
+
+## Check
+
+    hypercurve verify {name}.tar.gz                    # every digest; journals decided anew; tables made again
+    hypercurve verify {name}.tar.gz --rerun {first}    # trains a run again, compares event for event
+
+## Make again
+
+In a checkout of the commit that `manifest.json` names under `code`, with the packages of `code/envs/lock.txt`
+(`make env`); `experiment.json` is an experiment file as it is, since JSON is YAML:
+
+    cp {shlex.quote(name)}/experiment.json config/experiments/{name}.yaml
+    snakemake results/{name}.tar.gz
+
+{source} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts.
+"""

@@ -1,0 +1,67 @@
+"""Training an archived run again, and comparing its journal event for event."""
+
+import difflib
+from pathlib import Path
+
+from ..execution.again import drive_again
+from ..journal import Journal, check_line, read_lines
+from ..run import Run
+from ..training import make_trainer
+from ..training.data import load, prepare, verify
+from .checking import Results
+from .contents import Manifest
+from .packing import ArchiveError
+
+
+def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: Path | None) -> int:
+    """Train a run of an archive that has been checked again.
+
+    Args:
+        manifest: what it says of itself.
+        results: what its results say.
+        name: METHOD/REPEAT.
+        folder: for temporary files.
+        data: folder of prepared data; by default they are prepared anew.
+
+    Returns:
+        The number of events, all equal.
+
+    Raises:
+        ArchiveError: there is no such run, or the data are others.
+        JournalError: an event came out different; the message says which.
+    """
+    known = {f"{method}/{repeat}": (method, repeat) for method, repeat in results.runs}
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1)
+        raise ArchiveError(f"no run {name!r}{f'; did you mean {nearest[0]!r}?' if nearest else ''}")
+    method, repeat = known[name]
+    assert results.experiment is not None
+    setting = results.experiment.setting(manifest.experiment, method)
+    if data is None:
+        data = prepare(setting.data, folder / "data").folder
+    dataset = load(data)
+    verify(data)
+    if dataset.digest != manifest.data:
+        raise ArchiveError(
+            f"{data}: holds the data {dataset.digest}, but the archive's runs were trained on {manifest.data}"
+        )
+    lines = results.journals[method, repeat]
+    run = Run(setting, repeat, samples=dataset.samples, data=dataset.digest)
+    trainer = make_trainer(setting, data)
+    if setting.population is None:
+        drive_again(run, trainer, lines, name)
+        return len(lines)
+    if setting.budget.kind == "seconds":
+        raise ArchiveError(f"{name}: a population that ended by the clock cannot be run again event for event")
+    from ..execution import population  # imports MPI
+    from ..execution.comm import communicator
+
+    path = folder / "again.jsonl"
+    with Journal(path) as journal:
+        population.execute(run, trainer, journal, communicator(1), folder=folder / "snapshots")
+    again, _ = read_lines(path)
+    for number, (line, new) in enumerate(zip(lines, again, strict=False), start=1):
+        check_line(new, line, f"{name}:{number}", "training again led")
+    if len(lines) != len(again):
+        raise ArchiveError(f"{name}: has {len(lines)} events, but training again led to {len(again)}")
+    return len(lines)

@@ -1,0 +1,134 @@
+"""Checking an archive, which may come from a stranger: nothing in it is run or imported, nothing is unpickled."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import UserError
+from ..provenance import module_digests
+from .checking import Results, check, data_digest
+from .contents import MANIFEST, Manifest, file_sha256, read_manifest
+from .making import DATA
+from .packing import LIMITS, ArchiveError, Limits, unpack
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of an archive after checking it.
+
+    Attributes:
+        manifest: what it says of itself.
+        results: what its results say.
+        problems: what is missing, changed, or does not follow; empty if all is well.
+        differing: modules that this installation has otherwise than the archive's.
+    """
+
+    manifest: Manifest
+    results: Results
+    problems: list[str]
+    differing: list[str]
+
+
+def verify(archive: Path, folder: Path, limits: Limits = LIMITS) -> Verdict:
+    """Unpack an archive and check everything in it.
+
+    Args:
+        archive: the file.
+        folder: an empty folder to unpack to.
+
+    Returns:
+        The verdict.
+
+    Raises:
+        ArchiveError: it is not safe to open, or no archive of results.
+    """
+    names = unpack(archive, folder, limits)
+    tops = {name.partition("/")[0] for name in names}
+    if len(tops) != 1:
+        raise ArchiveError(f"{archive}: must hold one folder, but holds {len(tops)}")
+    (top,) = tops
+    root = folder / top
+    try:
+        manifest = read_manifest(root / MANIFEST)
+    except ArchiveError as error:
+        raise ArchiveError(f"{archive}: {top}/{error}") from None
+    problems = list(_files(root, manifest, {name.removeprefix(f"{top}/") for name in names}))
+    if manifest.experiment != top:
+        problems.append(f"{MANIFEST}: is of the experiment {manifest.experiment!r}, but the folder is {top!r}")
+    results = check(root, top)
+    problems += results.problems
+    problems += _manifest(root, manifest, results)
+    mine = module_digests()
+    theirs = manifest.code.modules
+    differing = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+    return Verdict(manifest, results, list(dict.fromkeys(problems)), differing)
+
+
+def _files(root: Path, manifest: Manifest, names: set[str]) -> Iterator[str]:
+    """Files that are missing, changed, or not in the manifest."""
+    for name, entry in manifest.files.items():
+        if name not in names:
+            yield f"{name[:200]}: is missing"
+        elif (size := (root / name).stat().st_size) != entry.bytes:
+            yield f"{name}: was changed: has {size} bytes in place of {entry.bytes}"
+        elif file_sha256(root / name) != entry.sha256:
+            yield f"{name}: was changed: does not have the sha256 sum that {MANIFEST} names"
+    for name in sorted(names - {*manifest.files, MANIFEST}):
+        yield f"{name}: was added: {MANIFEST} does not know it"
+
+
+def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
+    """What the manifest says of the results, held to them."""
+    if results.payload is not None and manifest.payload != results.payload:
+        yield f"{MANIFEST}: names the payload digest {manifest.payload}, but that of the results is {results.payload}"
+    if results.data is not None and manifest.data != results.data:
+        yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
+    try:
+        described = data_digest(root / DATA)
+    except UserError as error:
+        yield str(error).replace(f"{root}/", "")
+    else:
+        if results.data is not None and described != results.data:
+            yield f"{DATA}: describes the data {described}, but the runs were trained on {results.data}"
+
+
+def command(archive: Path, rerun: str | None = None, data: Path | None = None) -> None:
+    """Check an archive and say what came out; with a run's name, train that run again and compare.
+
+    Args:
+        archive: the file.
+        rerun: METHOD/REPEAT.
+        data: folder of prepared data for the rerun; by default they are prepared anew.
+
+    Raises:
+        ArchiveError: something is wrong; the message lists all of it.
+    """
+    with TemporaryDirectory(prefix="hypercurve-") as temporary:
+        folder = Path(temporary) / "archive"
+        folder.mkdir()
+        verdict = verify(archive, folder)
+        if verdict.problems:
+            shown = verdict.problems[:100]
+            rest = len(verdict.problems) - len(shown)
+            lines = "\n  ".join(_printable(text) for text in [*shown, *([f"and {rest} more"] if rest else [])])
+            raise ArchiveError(f"{archive}: does not verify\n  {lines}")
+        manifest, results = verdict.manifest, verdict.results
+        print(f"{archive}: all {len(manifest.files)} files and {len(results.runs)} runs are as they were archived")
+        print(f"payload digest  {manifest.payload}")
+        print(f"content digest  {manifest.digest}")
+        tree = {True: ", with changed files", False: "", None: ""}[manifest.code.dirty]
+        print(f"made by         hypercurve {manifest.code.version}, commit {manifest.code.commit or 'unknown'}{tree}")
+        if verdict.differing:
+            print(f"this code       differs from it in {len(verdict.differing)} modules", file=sys.stderr)
+        if rerun is not None:
+            from .rerunning import rerun as again
+
+            events = again(manifest, results, rerun, Path(temporary), data)
+            print(f"rerun           {rerun}: all {events} events came out equal")
+
+
+def _printable(text: str) -> str:
+    """Text without characters that a terminal would act on."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,0 +1,66 @@
+"""Reading what was added to a growing file since the last look."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+Line = dict[str, Any]
+
+
+class Tail:
+    """Follows a journal, under whatever name it has by now.
+
+    A journal grows as `journal.partial.jsonl` and is renamed when its run is complete, so that the file is the same under
+    another name; one that was begun anew is another file, as is one that has become shorter.
+
+    Attributes:
+        damaged: how many whole lines so far were no JSON objects.
+        at: when the file last changed, in seconds since 1970; None before it was there.
+    """
+
+    def __init__(self) -> None:
+        self._file: tuple[int, int] | None = None
+        self._read = 0
+        self.damaged = 0
+        self.at: float | None = None
+
+    def look(self, *paths: Path) -> tuple[bool, list[Line]]:
+        """Read on in the first of these files that is there.
+
+        Returns:
+            Whether it is another file than at the last look, so that all before is void; and the whole lines since then.
+        """
+        for path in paths:
+            try:
+                status = path.stat()
+                break
+            except OSError:
+                continue
+        else:
+            return False, []
+        self.at = status.st_mtime
+        anew = self._file != (status.st_dev, status.st_ino) or status.st_size < self._read
+        if anew:
+            void = self._file is not None
+            self._file, self._read, self.damaged = (status.st_dev, status.st_ino), 0, 0
+        elif status.st_size == self._read:
+            return False, []
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read)
+                raw = file.read(status.st_size - self._read)
+        except OSError:  # renamed since we looked
+            raw = b""
+        whole = raw[: raw.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return anew and void, [line for part in whole.splitlines() if (line := self._parse(part)) is not None]
+
+    def _parse(self, raw: bytes) -> Line | None:
+        try:
+            line = json.loads(raw)
+        except (ValueError, RecursionError):
+            line = None
+        if isinstance(line, dict):
+            return line
+        self.damaged += 1
+        return None
