@@ -68,7 +68,7 @@ def only(condition):
         f"{name}/runs/{method}"
         for name, experiment in EXPERIMENTS.items()
         for method, options in experiment.methods.items()
-        if condition(options)
+        if experiment.model != "recorded" and condition(options)
     ]
     return f"(?=(?:{'|'.join(pairs)})/)[A-Za-z0-9_-]+" if pairs else "(?!)"
 
@@ -90,13 +90,30 @@ def data_folder(wildcards):
 
 
 def runs_of(name, file="journal.jsonl"):
-    """A file of every run of an experiment."""
+    """A file of every run of an experiment; of replays, which are all made by one job, the table that appears last."""
     experiment = EXPERIMENTS[name]
+    if experiment.model == "recorded":
+        return [f"{RESULTS}/{name}/replay.csv"]
     return expand(
         f"{RESULTS}/{name}/runs/{{method}}/{{repeat}}/{file}",
         method=experiment.methods,
         repeat=range(experiment.repeats),
     )
+
+
+def recorded_in(path):
+    """What must be there before curves can be read: a file, or the runs of another experiment of this workflow."""
+    if not Path(path).is_relative_to(RESULTS):
+        return path
+    name, *rest = Path(path).relative_to(RESULTS).parts or ("",)
+    if name not in EXPERIMENTS:
+        return path
+    within = str(Path(path)) + "/"
+    runs = runs_of(name)
+    if EXPERIMENTS[name].model != "recorded":
+        populations = [key for key, method in EXPERIMENTS[name].methods.items() if method.population is not None]
+        runs = [run for run in runs if run.startswith(within) and Path(run).parts[-3] not in populations]
+    return runs + sorted({str(Path(run).parents[1] / "setting.json") for run in runs if run.endswith(".jsonl")})
 
 
 def members_of(name):

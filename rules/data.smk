@@ -1,6 +1,6 @@
 # Data sets, prepared once for all runs of all experiments that use them in the same way.
 
-DATA = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values()}
+DATA = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values() if experiment.data.curves is None}
 
 
 rule data:
@@ -14,7 +14,7 @@ rule data:
     benchmark:
         f"{RESULTS}/data/logs/{{key}}.tsv"
     wildcard_constraints:
-        key="|".join(map(re.escape, DATA)),
+        key="|".join(map(re.escape, DATA)) or "(?!)",
     conda:
         "../envs/hypercurve.yaml"
     params:

@@ -30,7 +30,7 @@ rule report:
     input:
         captions=expand(
             f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "traits", "report"],
+            name=["figure", "comparison", "budgets", "traits", "replay", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),

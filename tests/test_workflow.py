@@ -27,6 +27,18 @@ methods:
   lcm: {search: random, stop: {lcm: {stopping_rate: 0.8, split: 0.2}}}
 """
 
+REPLAY = """\
+model: recorded
+data: {{curves: {results}/tiny}}
+budget: {{trials: 10}}
+repeats: 3
+methods:
+  random: {{search: random}}
+  lcm: {{search: random, stop: {{lcm: {{split: 0.2}}}}}}
+vary:
+  rates: {{method: lcm, over: {{stopping_rate: [0.5, 0.8], split: [0.2, 0.4]}}}}
+"""
+
 
 class Workflow:
     """Snakemake on a folder of experiments of its own."""
@@ -140,6 +152,27 @@ class TestFinished:
         assert made.returncode == 0, made.stderr[-2000:]
         assert main(["verify", str(finished.results / "tiny.tar.gz"), "--rerun", "lcm/1"]) == 0
         assert finished.planned("tiny.tar.gz") == set()
+
+    def test_an_experiment_that_plays_another_one_waits_for_it(self, finished: Workflow) -> None:
+        text = REPLAY.format(results=finished.results)
+        finished.write(text, "again")
+        try:
+            made = finished.call("again/report.html")
+            assert made.returncode == 0, made.stderr[-3000:] + made.stdout[-3000:]
+            below = {str(path.relative_to(finished.results)) for path in finished.results.glob("again/**/*")}
+            assert {"again/replay.csv", "again/vary.csv", "again/figures/pareto.svg", "again/comparison.csv"} <= below
+            assert "again/runs/lcm/2/journal.jsonl" in below
+            assert finished.planned("again/report.html") == set()
+            finished.write(text.replace("repeats: 3", "repeats: 4"), "again")
+            rules = {rule for rule, _ in finished.planned("again/report.html")}
+            assert rules == {"experiment", "replay", "compare", "figure", "report"}, "nothing is trained or read again"
+            finished.write(TINY.replace("stopping_rate: 0.8", "stopping_rate: 0.7"))
+            rules = {rule for rule, _ in finished.planned("again/report.html")}
+            assert {"search", "curves", "replay"} <= rules, "what is played is recorded first"
+            assert "data" not in rules
+        finally:
+            finished.write(TINY)
+            (finished.experiments / "again.yaml").unlink()
 
     def test_snakemakes_own_report_holds_tables_and_figures(self, finished: Workflow) -> None:
         made = finished.call("tiny/report.html", options=("--report", str(finished.folder / "all.zip")))

@@ -13,15 +13,27 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .cli_results import add_commands
+from . import __version__, cli_replay, cli_results
+from .cli_arguments import count, number
 from .errors import UserError
 from .files import write_text
 
 Arguments = argparse.Namespace
 
 # As in config.Figure, which a test compares: importing it would cost every command a third of a second.
-FIGURES = ("best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits")
+FIGURES = (
+    "best",
+    "curves",
+    "budgets",
+    "grid",
+    "schedules",
+    "population",
+    "fitness",
+    "timeline",
+    "traits",
+    "pareto",
+    "heatmaps",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -173,9 +185,16 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
+    from .hyperparameters import RECORDED
     from .run import Run
     from .training.data import load, verify
+    from .training.tables import load_curves
 
+    if setting.model == RECORDED:
+        table = load_curves(given.data)
+        drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
+        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
+        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
     dataset = load(given.data)
     verify(given.data)
     run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
@@ -245,8 +264,13 @@ def _compare(given: Arguments) -> None:
 
 
 def _figure(given: Arguments) -> None:
-    from .analysis import figures
+    from .analysis import figures, replays
 
+    if given.figure in figures.TABLE_FIGURES:
+        table = replays.read(given.results / figures.TABLES[given.figure])
+        figure = figures.TABLE_FIGURES[given.figure](table)
+        figures.save(figure, given.output, given.output.with_suffix(".png"))
+        return
     experiment, runs = _runs(given)
     figures.save(figures.FIGURES[given.figure](experiment, runs), given.output, given.output.with_suffix(".png"))
 
@@ -300,7 +324,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def run(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
-        sub.add_argument("--repeat", type=_count, default=0, help="which repeat, from 0 (default: 0)")
+        sub.add_argument("--repeat", type=count, default=0, help="which repeat, from 0 (default: 0)")
 
     def data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, required=True, help="folder of the prepared data set")
@@ -331,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("source", help="digits, mnist, fashion_mnist, cifar10, or an .npz file")
     sub.add_argument(
-        "--validation", type=_number, default=0.2, help="validation part: a count or a share (default: 0.2)"
+        "--validation", type=number, default=0.2, help="validation part: a count or a share (default: 0.2)"
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
     output(sub, "folder to write")
@@ -351,8 +375,8 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--table", type=Path, required=True, help="the trial table")
-    sub.add_argument("--batch", type=_count, required=True, help="which batch, from 0")
-    sub.add_argument("--of", type=_count, required=True, help="number of batches")
+    sub.add_argument("--batch", type=count, required=True, help="which batch, from 0")
+    sub.add_argument("--of", type=count, required=True, help="number of batches")
     output(sub, "recorded events to write")
 
     sub = add(
@@ -364,8 +388,8 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
-    sub.add_argument("--of", type=_count, default=0, help="number of batches to gather")
-    sub.add_argument("--tasks", type=_count, help="number of MPI processes that the launcher was told to start")
+    sub.add_argument("--of", type=count, default=0, help="number of batches to gather")
+    sub.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
@@ -402,18 +426,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     output(sub, "HTML file to write")
 
-    add_commands(add)
+    cli_replay.add_commands(add)
+    cli_results.add_commands(add)
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
-    return int(text)
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text) if text.isdigit() else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number or a share, not {text!r}") from None

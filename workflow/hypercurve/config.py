@@ -7,7 +7,7 @@ cluster job read it. Reading YAML and turning errors into messages is :mod:`hype
 
 import hashlib
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -20,11 +20,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
-from .hyperparameters import MODELS, known
+from .hyperparameters import MODELS, RECORDED, known
 from .methods import Method, Population, Stop
 from .search_options import Search
 from .space import Space, merged
-from .typed import Model, Name, Number, Positive, Problem, Whole
+from .typed import Model, Name, Number, Positive, Problem, Share, Whole
+from .variation import POINTS, Vary, varied
 
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
@@ -69,16 +70,21 @@ class Budget(Model):
     """Computing seconds: training and evaluation, summed over workers. The report that would pass them is not taken."""
     samples: Positive | None = None
     """Training samples seen, summed over trials. The report that would pass them is not taken."""
+    cost: Share | None = None
+    """Together with `trials`, for recorded curves: the share of what training them all to the end would cost. The report
+    that would pass it is not taken and ends the run."""
     at: tuple[Positive, ...] = ()
     """Smaller budgets of the same kind, in increasing order, at which the best result is tabulated as well."""
 
-    KINDS: ClassVar[tuple[str, ...]] = ("trials", "seconds", "samples")
+    KINDS: ClassVar[tuple[Literal["trials", "seconds", "samples"], ...]] = ("trials", "seconds", "samples")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         given = [kind for kind in self.KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise PydanticCustomError("budget", "needs exactly one of trials, seconds, samples")
+        if self.cost is not None and self.trials is None:
+            raise PydanticCustomError("budget", "`cost` is a share of training all `trials`: give both")
         if any(a >= b for a, b in pairwise(self.at)) or (self.at and self.at[-1] >= self.limit):
             raise PydanticCustomError("budget_at", "`at` must increase and stay below the budget itself")
         if self.trials is not None and any(limit % 1 for limit in self.at):
@@ -86,9 +92,14 @@ class Budget(Model):
         return self
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["trials", "seconds", "samples"]:
         """`trials`, `seconds` or `samples`."""
         return next(kind for kind in self.KINDS if getattr(self, kind) is not None)
+
+    @property
+    def bound(self) -> Literal["trials", "seconds", "samples", "cost"]:
+        """What ends a run before its trials do, if anything: as `kind`, or ``cost``."""
+        return "cost" if self.cost is not None else self.kind
 
     @property
     def limit(self) -> float:
@@ -156,7 +167,19 @@ class Workflow(Model):
     """Where results go."""
 
 
-Figure = Literal["best", "curves", "budgets", "grid", "schedules", "population", "fitness", "timeline", "traits"]
+Figure = Literal[
+    "best",
+    "curves",
+    "budgets",
+    "grid",
+    "schedules",
+    "population",
+    "fitness",
+    "timeline",
+    "traits",
+    "pareto",
+    "heatmaps",
+]
 
 
 class Setting(Model):
@@ -211,12 +234,13 @@ class Experiment(Model):
     """The question that the experiment answers, for the report."""
     data: DataSpec
     """The data set."""
-    model: Annotated[str, Field(json_schema_extra={"enum": [*MODELS]})]
-    """The network: `softmax`, `dense`, `mlp`, `cnn`, or `synthetic`, a learning curve by formula."""
+    model: Annotated[str, Field(json_schema_extra={"enum": [*MODELS, RECORDED]})]
+    """The network: `softmax`, `dense`, `mlp`, `cnn`; `synthetic`, a learning curve by formula; or `recorded`, for replays of
+    the recorded curves that `data` names."""
     objective: Objective = Objective()
     """What is optimised."""
-    space: Space
-    """The search space: a domain, or a constant, for each hyperparameter."""
+    space: Space = Space({})
+    """The search space: a domain, or a constant, for each hyperparameter. Recorded curves bring their own."""
     budget: Budget
     """When a run ends."""
     repeats: Annotated[Whole, Field(ge=1, le=10_000)] = 1
@@ -231,14 +255,26 @@ class Experiment(Model):
     """The virtual cost of training."""
     methods: Annotated[dict[Name, Method], Field(min_length=1)]
     """The methods, by name."""
+    vary: dict[Name, Vary] = Field(default_factory=dict)
+    """For recorded curves: settings of a method's stopper that are replayed in all combinations, for heat maps of what they
+    cost and lose."""
     figures: tuple[Figure, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lower_is_better(cls, given: Any) -> Any:
+        """Recorded curves are losses, unless the experiment says otherwise."""
+        if isinstance(given, dict) and given.get("model") == RECORDED and "objective" not in given:
+            return {**given, "objective": {"metric": "loss", "mode": "min"}}
+        return given
 
     @field_validator("model", mode="before")
     @classmethod
     def _known_model(cls, model: object) -> object:
-        if model not in MODELS:
-            raise PydanticCustomError("unknown_model", "must be one of {allowed}", {"allowed": ", ".join(MODELS)})
+        models = (*MODELS, RECORDED)
+        if model not in models:
+            raise PydanticCustomError("unknown_model", "must be one of {allowed}", {"allowed": ", ".join(models)})
         return model
 
     @model_validator(mode="after")
@@ -250,11 +286,22 @@ class Experiment(Model):
 
     def _problems(self) -> Iterator[Problem]:
         """Errors that need more than one key to see."""
+        if self.model == RECORDED:
+            yield from self._recorded_problems()
+            return
+        if "space" not in self.model_fields_set:
+            yield Problem(("space",), "is required")
+        if self.data.curves is not None:
+            yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
+        if self.vary:
+            yield Problem(("vary",), f"is for `model: {RECORDED}`")
+        if self.budget.cost is not None:
+            yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
         yield from _space_problems(self.model, self.space, ("space",), self.space)
         if self.baseline is not None and self.baseline not in self.methods:
             yield Problem(("baseline",), f"must name a method: {', '.join(self.methods)}", tuple(self.methods))
         for name, method in self.methods.items():
-            at = ("methods", name)
+            at: tuple[str, ...] = ("methods", name)
             if self.budget.kind == "trials" and self.budget.at:
                 if method.search is not None and method.search.kind == "grid":
                     yield Problem(("budget", "at"), f"the first trials of {name}'s grid are one corner of it")
@@ -292,10 +339,75 @@ class Experiment(Model):
                         f"the grid has {size} configurations but the budget is {self.budget.trials} trials: "
                         "take fewer points or a larger budget",
                     )
-            if method.stop is not None:
-                for problem in method.stop.options.problems(self.training.accumulation_points, self.budget.trials):
-                    path = (*at, "stop", method.stop.kind, *problem.path)
-                    yield Problem(path, problem.message, problem.allowed)
+            yield from self._stop_problems(method, at)
+
+    def _stop_problems(self, method: Method, at: tuple[str, ...]) -> Iterator[Problem]:
+        if method.stop is not None:
+            for problem in method.stop.options.problems(self.training.accumulation_points, self.budget.trials):
+                path = (*at, "stop", method.stop.kind, *problem.path)
+                yield Problem(path, problem.message, problem.allowed)
+
+    def _recorded_problems(self) -> Iterator[Problem]:
+        """What replays of recorded curves cannot do."""
+        if self.data.curves is None:
+            yield Problem(("data",), f"must be `curves: PATH` with `model: {RECORDED}`")
+        if len(self.space):
+            yield Problem(("space",), "must be left out: recorded curves bring their own")
+        if self.budget.at and self.budget.kind == "samples":
+            yield Problem(("budget", "at"), "cannot be in samples: how many a recorded training took is not told")
+        if self.baseline is not None and self.baseline not in self.methods:
+            yield Problem(("baseline",), f"must name a method: {', '.join(self.methods)}", tuple(self.methods))
+        for name, method in self.methods.items():
+            at = ("methods", name)
+            if method.population is not None:
+                yield Problem((*at, "population"), "cannot be replayed: members train under what was never recorded")
+            if method.search is not None and method.search.kind != "random":
+                yield Problem((*at, "search"), "must be `random`: only what was recorded can be tried, in random order")
+            if method.space:
+                yield Problem((*at, "space"), "must be left out: recorded curves bring their own")
+            if method.tasks is not None:
+                yield Problem((*at, "tasks"), "must be left out: a replay is over in milliseconds")
+            yield from self._stop_problems(method, at)
+        for name, vary in self.vary.items():
+            yield from self._vary_problems(vary, ("vary", name))
+
+    def _vary_problems(self, vary: Vary, at: tuple[str, ...]) -> Iterator[Problem]:
+        stopped = tuple(name for name, method in self.methods.items() if method.stop is not None)
+        if vary.method not in stopped:
+            yield Problem((*at, "method"), f"must name a method with `stop`: {', '.join(stopped) or 'none'}", stopped)
+            return
+        stop = self.methods[vary.method].stop
+        assert stop is not None
+        found = [
+            Problem((*at, "over", *problem.path), problem.message, problem.allowed) for problem in vary.problems(stop)
+        ]
+        yield from found
+        if found:
+            return
+        for values in vary.combinations():
+            try:
+                points = self._points(values)
+            except ValidationError as error:
+                yield Problem((*at, "over", POINTS), error.errors()[0]["msg"])
+                return
+            for problem in varied(stop, values).options.problems(points, self.budget.trials):
+                shown = ", ".join(f"{name} {value}" for name, value in values.items())
+                yield Problem((*at, "over", *problem.path), f"with {shown}: {problem.message}", problem.allowed)
+                return
+
+    def _points(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        if POINTS not in values:
+            return self.training.accumulation_points
+        return Training.model_validate({POINTS: values[POINTS]}).accumulation_points
+
+    def variants(self, experiment: str, name: str) -> Iterator[tuple[dict[str, Any], Setting]]:
+        """The combinations that an entry of `vary` asks for, and the setting of each."""
+        vary = self.vary[name]
+        base = self.setting(experiment, vary.method)
+        assert base.stop is not None
+        for values in vary.combinations():
+            training = self.training.model_copy(update={POINTS: self._points(values)})
+            yield values, base.model_copy(update={"stop": varied(base.stop, values), "training": training})
 
     def _population_problems(self, population: Population, space: Space, at: tuple[str, ...]) -> Iterator[Problem]:
         if population.members is None and self.budget.trials is None:
@@ -359,7 +471,7 @@ class Experiment(Model):
     def independent_trials(self, method: str) -> int:
         """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
         chosen = self.methods[method]
-        alone = chosen.tasks is None and chosen.population is None and chosen.stop is None
+        alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
         if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
             return 0
         return self.setting("", method).trials or 0

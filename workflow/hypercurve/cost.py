@@ -6,6 +6,7 @@ steps × (a + b × batch size) virtual seconds. A poor model costs idle time, ne
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from .config import Cost, Setting
 from .hyperparameters import resolve
@@ -43,6 +44,19 @@ class TrialCost:
     def trained(self, progress: float) -> int:
         """Training samples seen until a share of the training is reached."""
         return step_at(progress, self.steps) * self.batch_size
+
+
+class Costs(Protocol):
+    """Says what training costs: a :class:`CostModel`, or recorded curves."""
+
+    @property
+    def samples(self) -> int:
+        """Size of the training part."""
+        ...
+
+    def of(self, configuration: Mapping[str, Value]) -> TrialCost:
+        """The cost of a configuration's training."""
+        ...
 
 
 @dataclass(frozen=True)

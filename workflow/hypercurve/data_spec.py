@@ -38,6 +38,23 @@ class DataSpec(BaseModel):
         description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
         "from 0. Not together with `name`.",
     )
+    curves: str | None = Field(
+        None,
+        min_length=1,
+        description="For `model: recorded`, in place of data: recorded learning curves. A CSV file, a journal, or the "
+        "folder of runs: `results/EXPERIMENT`, `results/EXPERIMENT/runs/METHOD`.",
+    )
+    metric: str | None = Field(
+        None,
+        min_length=1,
+        description="The metric of a CSV file of curves that is the learning curve, lower is better; by default the first "
+        "whose name begins with val.",
+    )
+    shuffle: bool = Field(
+        True,
+        description="Whether every repeat draws its configurations from the recorded ones, in an order of its own; if not, "
+        "they come as they were recorded.",
+    )
     validation: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2,
         description="How much of the training part is kept for validation: a count (a whole number of at least 1) or a "
@@ -47,8 +64,8 @@ class DataSpec(BaseModel):
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> Self:
-        if (self.name is None) == (self.path is None):
-            raise ValueError("give either `name` or `path`, and not both")
+        if sum(source is not None for source in (self.name, self.path, self.curves)) != 1:
+            raise ValueError("give one of `name`, `path` and `curves`")
         return self
 
     @property
@@ -62,8 +79,8 @@ class DataSpec(BaseModel):
 
     @property
     def label(self) -> str:
-        """The data's name in outputs: its name, or the stem of its file."""
-        return self.name or PurePath(self.path or "").stem
+        """The data's name in outputs: its name, or that of its file without endings."""
+        return self.name or PurePath((self.path or self.curves or "").removesuffix(".gz")).stem
 
     @property
     def key(self) -> str:

@@ -18,6 +18,8 @@ Kind = Literal["float", "int", "str", "bool"]
 Role = Literal["numeric", "network", "step", "length"]
 
 MODELS = ("softmax", "dense", "mlp", "cnn", "synthetic")
+RECORDED = "recorded"
+"""In place of a model: recorded curves, whose hyperparameters are whatever was recorded."""
 _NETWORKS = ("softmax", "dense", "mlp", "cnn")
 
 

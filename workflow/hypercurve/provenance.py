@@ -21,6 +21,8 @@ OUTER = (
     *(
         "batching.py",
         "cli.py",
+        "cli_arguments.py",
+        "cli_replay.py",
         "cli_results.py",
         "progress.py",
         "reading.py",
@@ -33,7 +35,16 @@ OUTER = (
 
 
 # What can change prepared data.
-DATA = ("data_spec.py", "seeding.py", "training/data.py", "training/sources.py")
+DATA = (
+    "data_spec.py",
+    "seeding.py",
+    "training/data.py",
+    "training/sources.py",
+    "training/tables.py",
+    "recordings.py",
+    "curves.py",
+    "analysis/records.py",
+)
 
 
 @cache

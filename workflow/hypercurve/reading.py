@@ -147,6 +147,30 @@ def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
         ) from None
 
 
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """What stands in a YAML file, which must be a mapping; nothing else is checked.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    given, _ = _read_yaml(path)
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{path}: must be a mapping")
+    return given
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """A value written as YAML.
+
+    Args:
+        where: what it stands in, for messages.
+
+    Raises:
+        ConfigError: it is not YAML.
+    """
+    return _parse(text, where)[0]
+
+
 def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():  # a device or pipe, which may never end
@@ -154,32 +178,39 @@ def _read_yaml(path: Path) -> tuple[Any, yaml.Node | None]:
         if path.stat().st_size > LARGEST_FILE:
             raise ConfigError(f"{path}: is larger than {LARGEST_FILE} bytes, so it is no experiment file")
         text = path.read_text(encoding="utf-8")
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is not None and _values(node, {}) > MOST_VALUES:
-                raise ConfigError(f"{path}: its aliases (*name) stand for themselves, or for over {MOST_VALUES} values")
-            value = None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text") from None
+    return _parse(text, str(path))
+
+
+def _parse(text: str, source: str) -> tuple[Any, yaml.Node | None]:
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None and _values(node, {}) > MOST_VALUES:
+                raise ConfigError(
+                    f"{source}: its aliases (*name) stand for themselves, or for over {MOST_VALUES} values"
+                )
+            value = None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise ConfigError(
-            f"{path}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed"
+            f"{source}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed"
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = path if mark is None else f"{path}:{mark.line + 1}"
+        where = source if mark is None else f"{source}:{mark.line + 1}"
         raise ConfigError(f"{where}: not valid YAML: {_say(error)}") from None
     except RecursionError:
-        raise ConfigError(f"{path}: not valid YAML: brackets within brackets, too deep to read") from None
+        raise ConfigError(f"{source}: not valid YAML: brackets within brackets, too deep to read") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
     return value, node
 
 

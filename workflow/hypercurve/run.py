@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from .config import Setting
-from .cost import CostModel, TrialCost, report_points, step_at
+from .cost import CostModel, Costs, TrialCost, report_points, step_at
+from .curves import Curves
 from .encoding import decode_event, encode_action, encode_event
 from .journal import JournalError, Line, check_line
 from .population import Move, PopulationScheduler
@@ -40,7 +41,7 @@ from .training.base import Trial
 FORMAT = 1
 
 Status = Literal["running", "paused", "completed", "stopped", "failed"]
-EndReason = Literal["finished", "seconds", "samples"]
+EndReason = Literal["finished", "seconds", "samples", "cost"]
 
 
 @dataclass(slots=True)
@@ -53,7 +54,8 @@ class TrialState:
         status: where it stands.
         progress: share of the training reported, in [0, 1].
         started: virtual time of its start.
-        curve: (progress, metrics) of every report.
+        curve: (progress, metrics) of every report, as long as the trial may have to be trained again: while it is not over,
+            and of the best one so far.
         performance: the objective's value at the end; None before.
         seconds: computing seconds so far.
         cost: virtual seconds so far.
@@ -101,25 +103,34 @@ class Run:
         repeat: which repeat, from 0.
         samples: size of the training part.
         data: digest of the prepared data set.
+        curves: the recorded trainings that a replay searches, in the order in which they arrive.
 
     Attributes:
         actions: what followed the last event.
+        reported: the metrics that came with it.
+        spent: virtual seconds of all trials so far.
     """
 
-    def __init__(self, setting: Setting, repeat: int, *, samples: int, data: str):
+    def __init__(self, setting: Setting, repeat: int, *, samples: int, data: str, curves: Curves | None = None):
         self.setting = setting
         self.repeat = repeat
-        self.cost = CostModel(setting.model, setting.cost, samples)
+        self.cost: Costs = CostModel(setting.model, setting.cost, samples) if curves is None else curves
+        self._most = math.inf  # virtual seconds that may be spent
+        if setting.budget.cost is not None:
+            assert curves is not None, "checked with the experiment"
+            self._most = setting.budget.cost * curves.full_cost * (1 + 1e-9)
         self._data = data
-        self._scheduler = make_scheduler(setting, repeat, samples)
+        self._scheduler = make_scheduler(setting, repeat, samples, curves)
         self.points = report_points(setting, samples)
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, TrialState] = {}
         self.actions: Sequence[Action] = ()
+        self.reported: Mapping[str, float] = {}
         self.time = 0.0
         self.seconds = 0.0
         self.samples = 0
+        self.spent = 0.0
         self.best: TrialState | None = None
         self.ended: EndReason | None = None
         self.tested: Mapping[str, float] | None = None
@@ -174,6 +185,9 @@ class Run:
             state = self.trials[due.trial]
             trained = state.cost_of.trained(due.progress) - state.samples
             return self.samples + trained <= budget.samples
+        if budget.cost is not None:
+            state = self.trials[due.trial]
+            return self.spent + state.cost_of.seconds(due.progress) - state.cost <= self._most
         return True
 
     def step(self, event: Event, wall: Mapping[str, Any] | None = None) -> Line:
@@ -194,20 +208,27 @@ class Run:
         trained = state.cost_of.trained(due.progress)
         self.samples += trained - state.samples
         self.seconds += seconds
-        state.samples, state.cost, state.progress = trained, due.time - state.origin, due.progress
+        cost = due.time - state.origin
+        self.spent += cost - state.cost
+        state.samples, state.cost, state.progress = trained, cost, due.progress
         state.seconds += seconds
         state.reports += not isinstance(event, Started)
+        self.reported = {}
         match event:
             case Reported(metrics=metrics):
+                self.reported = metrics
                 state.curve.append((due.progress, metrics))
             case Completed(metrics=metrics):
+                self.reported = metrics
                 state.curve.append((due.progress, metrics))
                 state.status = "completed"
                 state.performance = metrics[self.setting.objective.key]
                 if self._is_best(state):
-                    self.best = state
+                    state, self.best = self.best or state, state
+                if state is not self.best:
+                    state.curve = []
             case Failed():
-                state.status = "failed"
+                state.status, state.curve = "failed", []
         line = encode_event(event)
         line["time"] = due.time
         return self._finish(line, self._scheduler.on(event), wall)
@@ -265,7 +286,7 @@ class Run:
             case "run":
                 return self.begin(wall)
             case "ended":
-                if line["reason"] != ("finished" if self.due() is None else self.setting.budget.kind):
+                if line["reason"] != ("finished" if self.due() is None else self.setting.budget.bound):
                     raise ValueError(f"reason = {line['reason']}")
                 return self.end(line["reason"], wall)
             case "tested":
@@ -294,7 +315,8 @@ class Run:
                     self.trials[trial] = TrialState(trial, configuration, started=self.time, cost_of=cost)
                     self._expect(Due(self.time, trial, 0.0))
                 case Stop(trial):
-                    self.trials[trial].status = "stopped"
+                    state = self.trials[trial]
+                    state.status, state.curve = "stopped", []
                     self._waiting.pop(trial, None)
                 case Pause(trial):
                     self.trials[trial].status = "paused"
@@ -320,12 +342,12 @@ class Run:
         heapq.heappush(self._queue, due)
 
 
-def make_scheduler(setting: Setting, repeat: int, samples: int) -> Scheduler:
+def make_scheduler(setting: Setting, repeat: int, samples: int, curves: Curves | None = None) -> Scheduler:
     """The scheduler of a method."""
     if setting.population is not None:
         return PopulationScheduler(setting, repeat, CostModel(setting.model, setting.cost, samples))
     return TrialScheduler(
-        make_searcher(setting, repeat),
+        make_searcher(setting, repeat, curves),
         make_stopper(setting),
         slots=setting.slots,
         trials=setting.trials,

@@ -2,6 +2,7 @@
 
 from ..config import Experiment
 from ..domains import Constant
+from ..hyperparameters import RECORDED
 
 AXES = 3
 """Axes of the `grid` figure."""
@@ -13,9 +14,11 @@ def applicable(experiment: Experiment) -> list[str]:
     ``best`` and ``curves`` always fit; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
     grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way;
     ``population`` and ``fitness`` where a method is a population; ``timeline`` where trials go on at once. ``traits`` is
-    drawn only for experiments that ask for it.
+    drawn only for experiments that ask for it. Replays have ``pareto``, and ``heatmaps`` where settings are varied.
     """
     figures = ["best", "curves"]
+    if experiment.model == RECORDED:
+        figures = ["pareto", *(["heatmaps"] if experiment.vary else []), *figures]
     if experiment.budget.at:
         figures.append("budgets")
     if grid_method(experiment) is not None:

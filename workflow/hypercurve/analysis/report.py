@@ -22,7 +22,6 @@ from ..files import write_text
 from ..hyperparameters import HYPERPARAMETERS
 from ..provenance import PACKAGE
 from . import prose
-from .figures import FIGURES
 from .figures.style import format_performance, looks, short
 from .origins import digests, versions
 from .sections import DASH, population_sections, traits_section
@@ -35,6 +34,8 @@ MOST = 20
 """Most repeats of a method whose chosen configurations are listed, and most reasons of failures."""
 
 TITLES = {
+    "pareto": "Cost against regret",
+    "heatmaps": "What settings cost and lose",
     "best": "Best so far",
     "curves": "Learning curves",
     "budgets": "At smaller budgets",
@@ -55,7 +56,7 @@ def write(experiment: Experiment, name: str, runs: Runs, comparison: Path, figur
         name: its name.
         runs: all its runs by method.
         comparison: `comparison.csv`, as :func:`hypercurve.analysis.tables.write` wrote it.
-        figures: folder of the figures; those that are there are shown, in the order of :data:`FIGURES`.
+        figures: folder of the figures; those that are there are shown, in the order of :data:`TITLES`.
         output: the file.
 
     Raises:
@@ -163,9 +164,15 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
     points = experiment.training.accumulation_points
     better = "higher" if experiment.objective.mode == "max" else "lower"
     return {
-        "Data": f"{data.label}; {kept} of the training part kept for validation"
-        + (f", {short(samples)} left to train on" if samples else ""),
-        "Network": experiment.model,
+        **(
+            {"Recorded curves": str(data.curves)}
+            if data.curves
+            else {
+                "Data": f"{data.label}; {kept} of the training part kept for validation"
+                + (f", {short(samples)} left to train on" if samples else ""),
+                "Network": experiment.model,
+            }
+        ),
         "Objective": f"validation {experiment.objective.metric}, the {better} the better",
         "Budget of a run": prose.budget(experiment.budget),
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
@@ -245,7 +252,7 @@ def _budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:
 
 
 def _figures(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    for figure in FIGURES:
+    for figure in TITLES:
         path = folder / f"{figure}.svg"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()

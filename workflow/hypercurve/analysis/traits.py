@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..config import Experiment, Setting
 from ..cost import CostModel, step_at
+from ..hyperparameters import RECORDED
 from ..methods import Method
 from .lineage import in_force, parent, total_steps
 from .records import RunRecord
@@ -111,7 +112,13 @@ def utilisation(run: RunRecord) -> float | None:
 
 
 def saved(run: RunRecord, setting: Setting) -> float:
-    """Share of the training samples of all started trials that the run did not need; not a number without trials."""
+    """Share of the training samples of all started trials that the run did not need; not a number without trials.
+
+    In replays, whose samples are not known, the share of their virtual time.
+    """
+    if setting.model == RECORDED:
+        parts = [(trial.cost, trial.cost / trial.progress) for trial in run.trials.values() if trial.progress > 0]
+        return 1 - sum(cost for cost, _ in parts) / sum(whole for _, whole in parts) if parts else np.nan
     if run.samples is None:
         return np.nan
     model = CostModel(setting.model, setting.cost, run.samples)

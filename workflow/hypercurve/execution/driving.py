@@ -43,13 +43,14 @@ def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
         source: where its reports come from.
         write: takes the journal's lines; called before the line's actions are carried out.
     """
-    samples, seconds = (run.setting.budget.kind == kind for kind in ("samples", "seconds"))
+    bound = run.setting.budget.bound
+    seconds = bound == "seconds"
     while run.ended is None:
         due = source.due()
         if due is None:
             write(run.end("finished", {"at": time.time()}))
-        elif samples and not run.budget_left(due):
-            write(run.end("samples", {"at": time.time()}))
+        elif bound in ("samples", "cost") and not run.budget_left(due):
+            write(run.end(bound, {"at": time.time()}))
         elif due.progress == 0:
             event: Event = Started(due.trial)
             write(run.step(event, {"worker": source.worker, "at": time.time()}))

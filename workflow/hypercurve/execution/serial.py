@@ -15,26 +15,32 @@ from .driving import Watch, drive, retraced, trained_again
 from .judging import Wall, advance
 
 
-def execute(run: Run, trainer: Trainer, journal: Journal, *, worker: int = 0, watch: Watch = lambda _: None) -> None:
+def execute(
+    run: Run, trainer: Trainer, journal: Journal | None, *, worker: int = 0, watch: Watch = lambda _: None
+) -> None:
     """Carry a run to its end, going on from whatever its journal already holds.
 
     Args:
         run: a new run; the journal's lines are folded into it first.
         trainer: trains the trials.
-        journal: where every event is written before its actions take effect.
+        journal: where every event is written before its actions take effect; None for a run that nobody goes back to.
         worker: number of this worker, for the journal's ``wall``.
         watch: called after every event, for progress displays.
     """
-    run.fold(journal.lines, str(journal.path))
-    if not journal.lines:
-        journal.append(run.begin({"at": time.time(), "origin": origin()}))
+    write = (lambda _: None) if journal is None else journal.append
+    if journal is None:
+        run.begin()
+    else:
+        run.fold(journal.lines, str(journal.path))
+        if not journal.lines:
+            journal.append(run.begin({"at": time.time(), "origin": origin()}))
     sessions = Sessions(run, trainer, worker, watch)
-    drive(run, sessions, journal.append)
+    drive(run, sessions, write)
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
         best = sessions.best if sessions.best_trial == trial.number else trained_again(run, trainer)
         assert best is not None
-        journal.append(run.test(trainer.test(trial, best), {"at": time.time()}))
+        write(run.test(trainer.test(trial, best), {"at": time.time()}))
     watch(run)
 
 

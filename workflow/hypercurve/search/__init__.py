@@ -1,16 +1,23 @@
 """Searchers: which configurations are tried. Pure; see :mod:`hypercurve.scheduling`."""
 
 from ..config import Setting
+from ..curves import Curves
 from .base import Searcher
 from .gaussian_process import GaussianProcessSearch
-from .independent import GridSearch, RandomSearch, SobolSearch
+from .independent import GridSearch, RandomSearch, RecordedSearch, SobolSearch
 from .optuna_search import CMAESSearch, TPESearch
 from .swarm import ParticleSwarm
 
 
-def make_searcher(setting: Setting, repeat: int) -> Searcher:
-    """The searcher that a method names."""
+def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -> Searcher:
+    """The searcher that a method names.
+
+    Args:
+        curves: the recorded trainings that a replay searches, in the order in which they arrive.
+    """
     assert setting.search is not None
+    if curves is not None:
+        return RecordedSearch(curves.configurations)
     space, seed, mode = setting.space, setting.seed, setting.objective.mode
     options = setting.search.options
     match setting.search.kind:

@@ -1,4 +1,6 @@
-"""Searchers whose configurations do not depend on what other trials found: random, grid, Sobol."""
+"""Searchers whose configurations do not depend on what other trials found: random, grid, Sobol, recorded."""
+
+from collections.abc import Sequence
 
 from ..seeding import generator, integer_seed
 from ..space import Configuration, Space
@@ -57,3 +59,18 @@ class SobolSearch(IndependentSearch):
             # A longer sequence starts with the shorter one, so doubling keeps what was given out.
             self._configurations = self._space.sobol(max(64, 2 * trial), self._seed)
         return self._configurations[trial]
+
+
+class RecordedSearch(IndependentSearch):
+    """The searcher of replays: the configurations of a table of curves, in its order, since nothing else can be played.
+
+    Which ones these are, and in which order, is drawn beforehand (:meth:`hypercurve.curves.Curves.drawn`), so that all
+    methods of a repeat search the same ones.
+    """
+
+    def __init__(self, configurations: Sequence[Configuration]):
+        self._configurations = configurations
+
+    def suggest(self, trial: int) -> Configuration | None:
+        """The configuration with this number."""
+        return self._configurations[trial] if trial < len(self._configurations) else None

@@ -4,8 +4,11 @@ from pathlib import Path
 
 from ..config import Setting
 from ..cost import report_points
+from ..hyperparameters import RECORDED
 from .base import Trainer
 from .data import load
+from .recorded import CurvesTrainer
+from .tables import load_curves
 
 
 def make_trainer(setting: Setting, data: Path) -> Trainer:
@@ -14,6 +17,8 @@ def make_trainer(setting: Setting, data: Path) -> Trainer:
     Args:
         data: the folder of the prepared data set.
     """
+    if setting.model == RECORDED:
+        return CurvesTrainer(load_curves(data))
     training = setting.training
     # A population's fitness is measured at every evolution step, on part of the validation samples.
     evaluate = training.evaluate if setting.population is None else "points"

@@ -1,10 +1,13 @@
-"""A trainer that plays recorded curves instead of training.
+"""Trainers that play recorded curves instead of training.
 
-It turns any recorded run, or the batches of one, into something that schedulers can be driven with again.
+They turn recorded trials, whether of a table of curves or of a run's batches, into something that schedulers can be driven
+with again. Both open the same kind of session.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
+from ..curves import Curve, Curves, key_of
 from ..journal import JournalError, Line
 from .base import Report, Session, Snapshot, Trainer, Trial, TrialFailed
 
@@ -27,8 +30,88 @@ def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Map
     return session
 
 
+class Played(Protocol):
+    """One recorded trial."""
+
+    def report(self, progress: float, before: float) -> Report:
+        """What it reported at a share of its training, having been at another before.
+
+        Raises:
+            TrialFailed: it had failed by then.
+        """
+        ...
+
+
+class RecordedSession:
+    """One recorded trial in play."""
+
+    def __init__(self, played: Played):
+        self._played, self._progress = played, 0.0
+
+    def advance(self, progress: float) -> Report:
+        """The recorded report at this point.
+
+        Raises:
+            TrialFailed: the trial failed here.
+        """
+        report = self._played.report(progress, self._progress)
+        self._progress = progress
+        return report
+
+    def snapshot(self, out: object = None) -> Snapshot:
+        """Records hold no weights."""
+        del out
+        return Snapshot.empty()
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Nothing to restore."""
+
+    def adjust(self, configuration: Mapping[str, object], anchor: int | None = None) -> None:
+        """Not possible: what was recorded was trained under its own configuration."""
+        raise TypeError("recorded curves cannot go on under other hyperparameters")
+
+
+class CurvesTrainer:
+    """Plays a table of curves; a trial is known by its configuration.
+
+    At a point between two reports, the earlier one is played; before the first, the first.
+    """
+
+    def __init__(self, curves: Curves):
+        self._curves = curves
+
+    def open(self, trial: Trial) -> RecordedSession:
+        """The trial's recorded curve.
+
+        Raises:
+            JournalError: this configuration was not recorded, or not to its end.
+        """
+        row = self._curves.rows.get(key_of(trial.configuration))
+        if row is None or self._curves.curves[row].outcome == "stopped":
+            raise JournalError(f"the configuration of trial {trial.number} was not recorded to its end")
+        return RecordedSession(_PlayedCurve(self._curves.curves[row]))
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """What was recorded of the test set at the end; nothing if nothing was."""
+        del snapshot
+        last = self._curves.curves[self._curves.rows[key_of(trial.configuration)]].reports[-1]
+        return {name: value for name, value in last.items() if name.startswith("test_")}
+
+
+class _PlayedCurve(NamedTuple):
+    curve: Curve
+
+    def report(self, progress: float, before: float) -> Report:
+        curve = self.curve
+        if curve.failed_by(progress):
+            raise TrialFailed(curve.reason, Report(progress, {}))
+        index = curve.at(progress)
+        first = curve.at(before) + 1 if before else 0
+        return Report(progress, curve.reports[index], seconds=sum(curve.seconds[first : index + 1]))
+
+
 class RecordedTrainer:
-    """Plays the reports of recorded trials.
+    """Plays the reports of a run's batches, wall-clock part included.
 
     A trial that was started twice (its job was killed in between) is played as it went the last time; both would be equal.
 
@@ -45,7 +128,7 @@ class RecordedTrainer:
                 progress = 1.0 if line["event"] == "completed" else float(line["progress"])
                 self._reports.setdefault(line["trial"], {})[progress] = line
 
-    def open(self, trial: Trial) -> "RecordedSession":
+    def open(self, trial: Trial) -> RecordedSession:
         """The trial's recorded reports.
 
         Raises:
@@ -53,47 +136,27 @@ class RecordedTrainer:
         """
         if trial.number not in self._reports:
             raise JournalError(f"trial {trial.number} is missing from the records")
-        return RecordedSession(trial.number, self._reports[trial.number])
+        return RecordedSession(_PlayedLines(trial.number, self._reports[trial.number]))
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Train the network again, from its seed, and test that: records hold no weights."""
         if self._live is None:
-            raise RuntimeError("recorded curves hold no networks to test")
+            raise RuntimeError("batches hold no networks to test")
         curve = [(progress, line["metrics"]) for progress, line in sorted(self._reports[trial.number].items())]
         session = train_again(self._live, trial, curve)
         return self._live.test(trial, session.snapshot())
 
 
-class RecordedSession:
-    """One recorded trial."""
+class _PlayedLines(NamedTuple):
+    number: int
+    lines: Mapping[float, Line]
 
-    def __init__(self, number: int, reports: dict[float, Line]):
-        self._number = number
-        self._reports = reports
-
-    def advance(self, progress: float) -> Report:
-        """The recorded report at this point.
-
-        Raises:
-            TrialFailed: the trial failed here.
-            JournalError: nothing was recorded here.
-        """
-        if progress not in self._reports:
-            raise JournalError(f"trial {self._number} has no recorded report at {progress}")
-        line = self._reports[progress]
+    def report(self, progress: float, before: float) -> Report:
+        del before
+        if progress not in self.lines:
+            raise JournalError(f"trial {self.number} has no recorded report at {progress}")
+        line = self.lines[progress]
         report = Report(progress, line.get("metrics", {}), wall=line.get("wall", {}))
         if line["event"] == "failed":
             raise TrialFailed(line["reason"], report)
         return report
-
-    def snapshot(self, out: object = None) -> Snapshot:
-        """Not recorded: see :meth:`RecordedTrainer.test`."""
-        del out
-        return Snapshot.empty()
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Nothing to restore."""
-
-    def adjust(self, configuration: Mapping[str, object], anchor: int | None = None) -> None:
-        """Not possible: what was recorded was trained under its own configuration."""
-        raise TypeError("recorded curves cannot go on under other hyperparameters")

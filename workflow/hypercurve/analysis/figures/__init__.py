@@ -1,7 +1,8 @@
-"""Figures of an experiment, each a function of the experiment and its runs, by name in :data:`FIGURES`."""
+"""Figures by name: of an experiment and its runs in :data:`FIGURES`, of tables of replays in :data:`TABLE_FIGURES`."""
 
 from collections.abc import Callable
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from ...config import Experiment
@@ -10,6 +11,7 @@ from .curves import curves
 from .grid import grid
 from .population import fitness, population
 from .progress import best, budgets
+from .replays import heatmaps, pareto
 from .schedules import schedules
 from .style import save
 from .timeline import timeline
@@ -27,4 +29,8 @@ FIGURES: dict[str, Callable[[Experiment, Runs], Figure]] = {
     "traits": traits,
 }
 
-__all__ = ["FIGURES", "save"]
+TABLE_FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {"pareto": pareto, "heatmaps": heatmaps}
+TABLES = {"pareto": "replay.csv", "heatmaps": "vary.csv"}
+"""The table in an experiment's results that each of these is drawn from."""
+
+__all__ = ["FIGURES", "TABLES", "TABLE_FIGURES", "save"]

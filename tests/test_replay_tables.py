@@ -1,0 +1,250 @@
+"""The command `replay`, its tables and figures, and settings that are varied."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from hypercurve.analysis import figures, replays
+from hypercurve.analysis.records import read_run
+from hypercurve.cli import main
+from hypercurve.config import Experiment
+from hypercurve.execution.replay import Outcome
+from hypercurve.methods import LCMOptions, Stop
+from hypercurve.reading import ConfigError, read_experiment
+from hypercurve.variation import varied
+
+RECORDED = """\
+model: recorded
+data: {curves: curves.csv}
+budget: {trials: 20}
+repeats: 4
+methods:
+  random: {search: random}
+  lcm: {search: random, stop: {lcm: {split: 0.2, check_points: [0.2, 0.4]}}}
+vary:
+  rates:
+    method: lcm
+    over: {stopping_rate: [0.5, 0.8], split: [0.1, 0.2, 0.4]}
+  points:
+    method: lcm
+    over: {accumulation_points: [[0.2, 0.4, 1], 5]}
+"""
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    """Thirty trainings of ten steps that fall towards floors, two of which diverge."""
+    draw = np.random.default_rng(0)
+    rows = ["config_id,rate,step,valid_loss,test_loss"]
+    for i in range(30):
+        floor, rate = draw.uniform(0.1, 1), draw.uniform(0.5, 1)
+        for step in range(1, 11):
+            loss = floor + step**-rate
+            cell = "" if i < 2 and step > 6 else f"{loss:.6f}"
+            rows.append(f"{i},{rate:.4f},{step},{cell},{loss + 0.01:.6f}")
+    path = tmp_path / "curves.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def outcome(task: str, method: str, repeat: int, cost: float, regret: float, path: Any = ()) -> Outcome:
+    return Outcome(task, method, repeat, 10, 8, 1, 1, cost, 0.5, regret, tuple(path))
+
+
+# Tables
+
+
+def test_intervals_are_those_of_another_library() -> None:
+    values = np.random.default_rng(1).exponential(size=60)
+    found = replays.interval("x", [values.tolist()])
+    other = stats.bootstrap(
+        (values,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert found["x"] == pytest.approx(values.mean())
+    assert found["x_low"] == pytest.approx(other.low, rel=0.03)
+    assert found["x_high"] == pytest.approx(other.high, rel=0.03)
+    assert replays.interval("x", [values.tolist()]) == found
+
+
+def test_a_single_repeat_has_no_interval() -> None:
+    found = replays.interval("x", [[0.5]])
+    assert found["x"] == 0.5
+    assert math.isnan(found["x_low"])
+
+
+def test_summary_holds_each_task_and_their_mean() -> None:
+    outcomes = [
+        outcome(task, "lcm", repeat, cost, regret)
+        for task, cost in (("a", 0.2), ("b", 0.4))
+        for repeat, regret in enumerate([0.0, 0.1, math.nan])
+    ]
+    table = replays.summary(outcomes).set_index("task")
+    assert list(table.index) == ["a", "b", "(mean)"]
+    assert table.loc["(mean)", "cost"] == pytest.approx(0.3)
+    assert table.loc["a", "regret"] == pytest.approx((0 + 0.1 + 1) / 3), "nothing found counts as one trial at random"
+    assert table.loc["a", "same_best"] == pytest.approx(1 / 3)
+
+
+def test_regrets_at_smaller_costs_are_read_off_the_course() -> None:
+    outcomes = [
+        outcome("a", "m", 0, 0.5, 0.1, [(0.05, 0.8), (0.1, 0.4), (0.3, 0.1)]),
+        outcome("a", "m", 1, 0.5, 0.2, [(0.2, 0.2)]),
+    ]
+    table = replays.at_costs(outcomes, [0.1, 0.25, 1.0])
+    assert table["regret"].tolist() == pytest.approx([(0.4 + 1) / 2, (0.4 + 0.2) / 2, (0.1 + 0.2) / 2])
+
+
+# The command
+
+
+def test_replays_from_the_command_line(tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    arguments = [
+        *(
+            "replay",
+            str(csv),
+            "--method",
+            "random",
+            "--method",
+            "quick={search: random, stop: {lcm: {stopping_rate: 0.9}}}",
+        ),
+        *("--trials", "20", "--repeats", "12", "--slots", "2", "--costs", "0.1", "0.5", "--journals", "-o", str(out)),
+    ]
+    assert main(arguments) == 0
+    table = pd.read_csv(out / "replay.csv").set_index("method")
+    assert table["repeats"].tolist() == [12, 12]
+    assert table.loc["random", "regret"] == 0
+    assert table.loc["quick", "cost"] < 0.6 < table.loc["random", "cost"]
+    assert len(pd.read_csv(out / "runs.csv")) == 24
+    assert pd.read_csv(out / "costs.csv")["at"].tolist() == [0.1, 0.5] * 2
+    assert (out / "pareto.svg").read_text().startswith("<?xml")
+    run = read_run(out / "runs" / "quick" / "11" / "journal.jsonl")
+    assert run.count("stopped") > 5
+    assert run.test["test_loss"] == pytest.approx(run.performance("val_loss") + 0.01)
+    before = {path.name: path.read_bytes() for path in out.glob("*.*")}
+    assert main([*arguments, "--jobs", "2"]) == 0
+    assert {path.name: path.read_bytes() for path in out.glob("*.*")} == before
+    assert "24 replays done" in capsys.readouterr().err
+    assert main(["replay", str(out), "-o", str(tmp_path / "again")]) == 2
+    assert f"is a replay; name the curves that it plays: {csv}" in capsys.readouterr().err
+
+
+def test_a_budget_in_cost_from_the_command_line(tmp_path: Path, csv: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["replay", str(csv), "--method", "random", "--cost", "0.25", "--trials", "20", "-o", str(out)]) == 0
+    assert pd.read_csv(out / "runs.csv")["cost"].between(0.2, 0.25 + 1e-9).all()
+
+
+def test_methods_from_a_file_and_an_experiment_from_a_file(
+    tmp_path: Path, csv: Path, write_experiment: Callable[..., Path]
+) -> None:
+    path = write_experiment(RECORDED)
+    assert main(["replay", str(csv), "--method", str(path), "--repeats", "2", "-o", str(tmp_path / "a")]) == 0
+    assert pd.read_csv(tmp_path / "a" / "replay.csv")["method"].tolist() == ["random", "lcm"]
+    assert main(["curves", str(csv), "-o", str(tmp_path / "prepared")]) == 0
+    arguments = [
+        "replay",
+        str(tmp_path / "prepared"),
+        "--experiment",
+        str(path),
+        "--journals",
+        "-o",
+        str(tmp_path / "b"),
+    ]
+    assert main(arguments) == 0
+    assert pd.read_csv(tmp_path / "b" / "replay.csv")["repeats"].tolist() == [4, 4]
+    vary = pd.read_csv(tmp_path / "b" / "vary.csv")
+    assert vary["vary"].tolist() == ["rates"] * 6 + ["points"] * 2
+    assert json.loads(vary["settings"][5]) == {"stopping_rate": 0.8, "split": 0.4}
+    assert vary["cost"].nunique() > 3
+    for name, source in figures.TABLES.items():
+        figure = figures.TABLE_FIGURES[name](replays.read(tmp_path / "b" / source))
+        figures.save(figure, tmp_path / f"{name}.svg", tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "b" / "runs").rglob("journal.jsonl"))) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "lmc"], "must be one of"),
+        (["--method", "x={search: random, stop: lmc}"], "methods.x.stop"),
+        (["--method", "x={search"], "not valid YAML"),
+        (["--method", "x={search: sobol}"], "must be `random`"),
+        (["--method", "absent.yaml"], "cannot be read"),
+        (["--points", "3"], "is not an accumulation point"),
+        (["--cost", "1.5"], "budget.cost"),
+        (["--metric", "accuracy"], "no metric 'accuracy'; it has valid_loss, test_loss"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told(
+    tmp_path: Path, csv: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(csv), *arguments, "-o", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_file_is_told(tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv.write_text(csv.read_text()[:-20])
+    assert main(["replay", str(csv), "-o", str(tmp_path / "out")]) == 2
+    assert f"{csv}:301: has 3 cells where the first line has 5" in capsys.readouterr().err
+
+
+# Experiment files
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("model: recorded", "model: softmax\nspace: {}", "are for `model: recorded`"),
+        ("data: {curves: curves.csv}", "data: {name: digits}", "must be `curves: PATH`"),
+        ("repeats: 4", "space: {learning_rate: 0.1}", "space: must be left out"),
+        ("random: {search: random}", "random: {search: sobol}", "must be `random`"),
+        ("random: {search: random}", "random: {search: random, tasks: 2}", "must be left out"),
+        ("{trials: 20}", "{samples: 20, cost: 0.5}", "a share of training all `trials`"),
+        ("stopping_rate: [0.5, 0.8]", "stoping_rate: [0.5, 0.8]", "did you mean 'stopping_rate'?"),
+        ("stopping_rate: [0.5, 0.8]", "stopping_rate: [0.5, 1.8]", "stopping_rate = [0.5, 1.8]: 1.8:"),
+        ("method: lcm\n    over: {stop", "method: random\n    over: {stop", "must name a method with `stop`: lcm"),
+        ("[[0.2, 0.4, 1], 5]", "[[0.2, 1], 5]", "0.4 is not an accumulation point"),
+        ("[[0.2, 0.4, 1], 5]", "[[0.2, 0.4], 5]", "must increase and end with 1"),
+        ("split: [0.1, 0.2, 0.4]", "split: [0.1], distance: [dtw]", "at most 2"),
+    ],
+)
+def test_experiments_that_cannot_be_replayed_are_refused(
+    write_experiment: Callable[..., Path], old: str, new: str, message: str
+) -> None:
+    assert RECORDED.count(old) == 1
+    with pytest.raises(ConfigError) as caught:
+        read_experiment(write_experiment(RECORDED.replace(old, new)))
+    assert message in str(caught.value)
+
+
+def test_recorded_curves_are_losses_unless_the_experiment_says_otherwise(write_experiment: Callable[..., Path]) -> None:
+    plain = read_experiment(write_experiment(RECORDED))
+    assert (plain.objective.metric, plain.objective.mode) == ("loss", "min")
+    said = read_experiment(write_experiment(RECORDED + "objective: {metric: accuracy, mode: max}\n"))
+    assert said.objective.key == "val_accuracy"
+    assert Experiment.model_validate_json(plain.model_dump_json()) == plain
+
+
+def test_variants_differ_in_what_is_varied_alone(write_experiment: Callable[..., Path]) -> None:
+    experiment = read_experiment(write_experiment(RECORDED))
+    base = experiment.setting("e", "lcm")
+    for values, setting in experiment.variants("e", "rates"):
+        assert setting.stop is not None
+        for name, value in setting.stop.options.model_dump().items():
+            assert value == values.get(name, getattr(base.stop.options, name))  # type: ignore[union-attr]
+        assert setting.model_copy(update={"stop": base.stop}) == base
+    assert [len(s.training.accumulation_points) for _, s in experiment.variants("e", "points")] == [3, 5]
+    stop = Stop(lcm=LCMOptions(stopping_rate=0.7))
+    assert varied(stop, {"split": 0.4}).options == LCMOptions(stopping_rate=0.7, split=0.4)

@@ -1,0 +1,118 @@
+"""The subcommands on recorded curves: curves, replay."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from .cli_arguments import count, number, positive
+from .errors import UserError
+
+Arguments = argparse.Namespace
+Add = Callable[[str, Callable[[Arguments], None], str, str], argparse.ArgumentParser]
+
+
+def add_commands(add: Add) -> None:
+    """Add the subcommands to the command line.
+
+    Args:
+        add: adds a subcommand: name, function, one line of help, example.
+    """
+    sub = add("curves", _curves, "check recorded learning curves and store them as one table", "results/demo -o curves")
+    sub.add_argument("curves", type=Path, help="a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
+    sub.add_argument("--metric", help="of a CSV file, the learning curve (default: the first that begins with val)")
+    sub.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+
+    sub = add(
+        "replay",
+        _replay,
+        "compare methods on recorded learning curves; nothing is trained",
+        "curves.csv.gz results/demo --method random --method lcm --repeats 200 -o replays",
+    )
+    sub.add_argument("curves", type=Path, nargs="+", metavar="CURVES", help="as for `curves`, or what it wrote")
+    sub.add_argument("--experiment", type=Path, help="an experiment file with `model: recorded`, which says all else")
+    sub.add_argument(
+        "--method",
+        action="append",
+        metavar="METHOD",
+        help="a stopper or searcher by name; NAME={search: random, stop: ...}; or a YAML file with `methods`; may be "
+        "repeated (default: random and lcm)",
+    )
+    sub.add_argument("--repeats", type=positive, default=20, help="each draws its trials and their order (default: 20)")
+    sub.add_argument("--slots", type=positive, default=1, help="trials going at once (default: 1)")
+    sub.add_argument("--trials", type=positive, default=100, help="trials of a repeat, at most (default: 100)")
+    sub.add_argument("--cost", type=number, help="end a run at this share of what training all its trials would cost")
+    sub.add_argument("--samples", type=number, help="in place of trials, end a run after so many samples")
+    sub.add_argument("--points", type=positive, help="number of accumulation points (default: those recorded)")
+    sub.add_argument("--seed", type=count, default=0, help="seed of the draws (default: 0)")
+    sub.add_argument("--metric", help="of CSV files, the learning curve (default: the first that begins with val)")
+    sub.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
+    sub.add_argument(
+        "--costs",
+        type=number,
+        nargs="+",
+        default=(0.1, 0.15, 0.3),
+        metavar="SHARE",
+        help="shares of full training at which regrets are read off, for costs.csv (default: 0.1 0.15 0.3)",
+    )
+    sub.add_argument("--journals", action="store_true", help="keep the journals of all runs")
+    sub.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    sub.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="folder for the tables (replay.csv and others) and pareto.svg, .png",
+    )
+
+
+def _curves(given: Arguments) -> None:
+    from .recordings import read_curves
+    from .training.tables import write_curves
+
+    curves = read_curves(given.curves, given.metric)
+    write_curves(curves, given.output)
+    print(
+        f"{curves.name}: {len(curves.playable())} of {len(curves)} trainings can be played, {len(curves.points)} points"
+    )
+
+
+def _replay(given: Arguments) -> None:
+    from .reading import read_experiment, read_resolved
+    from .recordings import read_curves
+    from .replaying import Task, carry_out, experiment_for, methods_from
+
+    output: Path = given.output
+    if given.experiment is not None:
+        read = read_resolved if given.experiment.suffix == ".json" else read_experiment
+        experiment = read(given.experiment)
+        if experiment.model != "recorded" or len(given.curves) != 1:
+            raise UserError(f"{given.experiment}: is replayed on one recording, with `model: recorded`")
+        tasks = [Task(output.name, read_curves(given.curves[0], experiment.data.metric), experiment, output)]
+    else:
+        tasks = []
+        methods = methods_from(given.method or ["random", "lcm"])
+        methods = {
+            name: {"slots": given.slots, **form} if isinstance(form, dict) else form for name, form in methods.items()
+        }
+        budget = {"samples": given.samples} if given.samples else {"trials": given.trials, "cost": given.cost}
+        for path in given.curves:
+            curves = read_curves(path, given.metric)
+            if any(curves.name == task.curves.name for task in tasks):
+                raise UserError(f"{path}: there is another task called {curves.name}")
+            experiment = experiment_for(
+                curves,
+                given.points,
+                data={"curves": str(path), "metric": given.metric, "shuffle": not given.in_order},
+                budget=budget,
+                repeats=given.repeats,
+                seed=given.seed,
+                methods=methods,
+            )
+            folder = output if len(given.curves) == 1 else output / curves.name
+            tasks.append(Task(curves.name, curves, experiment, folder))
+    carry_out(tasks, output, processes=given.jobs, journals=given.journals, costs=given.costs)
+    if given.experiment is None:
+        from .analysis import figures, replays
+
+        figure = figures.TABLE_FIGURES["pareto"](replays.read(output / "replay.csv"))
+        figures.save(figure, output / "pareto.svg", output / "pareto.png")

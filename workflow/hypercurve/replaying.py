@@ -1,0 +1,155 @@
+"""The command `replay`: methods on recorded curves, from files to tables and a figure.
+
+What is replayed is an experiment with `model: recorded`: read from a file, or put together from the command line, one for
+each file of curves, since accumulation points are those that were recorded.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .config import Experiment, Setting
+from .curves import Curves
+from .errors import UserError
+from .execution.replay import Job, Outcome, replays
+from .files import write_text
+from .hyperparameters import RECORDED
+from .methods import Stop
+from .problems import problems_in
+from .reading import parse_yaml, read_mapping
+from .search_options import Search
+
+CHUNK = 10
+"""Repeats that a process takes at a time."""
+COSTS = (0.1, 0.15, 0.3)
+"""Shares of full training at which regrets are read off."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Recorded curves, and the experiment that is replayed on them.
+
+    Attributes:
+        name: the experiment's name.
+        folder: where journals go: ``runs/METHOD/REPEAT/journal.jsonl`` in it.
+    """
+
+    name: str
+    curves: Curves
+    experiment: Experiment
+    folder: Path
+
+
+def methods_from(given: Sequence[str]) -> dict[str, Any]:
+    """Methods as an experiment file would have them, from what stands on the command line.
+
+    Args:
+        given: the name of a stopper or searcher; ``NAME={search: ..., stop: ...}``; or a file whose `methods` are taken.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, form = text.partition("=")
+        if equals:
+            found[name.strip()] = parse_yaml(form, f"--method {name}")
+        elif text in Stop.model_fields:
+            found[text] = {"search": "random", "stop": text}
+        elif text in Search.model_fields:
+            found[text] = {"search": text}
+        elif Path(text).suffix in (".yaml", ".yml"):
+            methods = read_mapping(Path(text)).get("methods")
+            if not isinstance(methods, Mapping):
+                raise UserError(f"{text}: has no `methods`")
+            found |= methods
+        else:
+            names = ", ".join((*Stop.model_fields, *Search.model_fields))
+            raise UserError(
+                f"--method {text}: must be one of {names}; NAME={{search: random, stop: ...}}; or a YAML file with `methods`"
+            )
+    return found
+
+
+def experiment_for(curves: Curves, points: int | None, **given: Any) -> Experiment:
+    """The experiment that replays methods on one table of curves.
+
+    Args:
+        points: number of accumulation points; None: those that were recorded.
+        given: other keys of an experiment file.
+
+    Raises:
+        UserError: it does not fit together.
+    """
+    accumulation = [*curves.points] if points is None else points
+    content = {"model": RECORDED, "training": {"accumulation_points": accumulation}, **given}
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(content, error))
+        raise UserError(f"{curves.name}: " + "\n".join(found)) from None
+
+
+def carry_out(
+    tasks: Sequence[Task], output: Path, *, processes: int = 1, journals: bool = False, costs: Sequence[float] = COSTS
+) -> None:
+    """Replay all methods on all tasks and write the tables.
+
+    Args:
+        tasks: on what.
+        output: folder for `replay.csv`, `costs.csv`, `runs.csv` and `vary.csv`.
+        processes: how many at once.
+        journals: whether to keep the runs' journals.
+        costs: for `costs.csv`.
+    """
+    from .analysis import replays as tables
+    from .analysis.tables import write
+
+    plan = [entry for task in tasks for entry in _plan(task, journals)]
+    found = _played([job for _, _, job in plan], processes)
+    plain = [one for (name, _, _), outcomes in zip(plan, found, strict=True) if not name for one in outcomes]
+    varied: dict[tuple[str, str], tuple[str, Mapping[str, Any], list[Outcome]]] = {}
+    for (name, values, _), outcomes in zip(plan, found, strict=True):
+        if name:
+            varied.setdefault((name, str(values)), (name, values, []))[2].extend(outcomes)
+    write(tables.runs(plain), output / "runs.csv")
+    write(tables.at_costs(plain, costs), output / "costs.csv")
+    write(tables.variants(varied.values()), output / "vary.csv")
+    write(tables.summary(plain), output / "replay.csv")
+
+
+def _plan(task: Task, journals: bool) -> Iterator[tuple[str, Mapping[str, Any], Job]]:
+    """Name of the entry of `vary` or nothing, the settings that it varies, and a job."""
+    experiment = task.experiment
+    entries: list[tuple[str, Mapping[str, Any], Setting]] = [
+        ("", {}, experiment.setting(task.name, method)) for method in experiment.methods
+    ]
+    for name in experiment.vary:
+        entries += [(name, values, setting) for values, setting in experiment.variants(task.name, name)]
+    for name, values, setting in entries:
+        folder = task.folder / "runs" / setting.method if journals and not name else None
+        if folder is not None and not (folder / "setting.json").exists():
+            write_text(folder / "setting.json", setting.model_dump_json(indent=2) + "\n")
+        for first in range(0, experiment.repeats, CHUNK):
+            yield name, values, (setting, task.curves, range(first, min(first + CHUNK, experiment.repeats)), folder)
+
+
+def _played(jobs: Sequence[Job], processes: int) -> list[list[Outcome]]:
+    """The outcomes of all jobs, with a line that says how far it is."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    found = []
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        line = progress.add_task("replays", total=sum(len(repeats) for _, _, repeats, _ in jobs))
+        for outcomes in replays(jobs, processes):
+            found.append(outcomes)
+            last = outcomes[-1]
+            progress.update(line, advance=len(outcomes), description=f"{last.task} {last.method}")
+    if not console.is_terminal:
+        console.print(f"{sum(map(len, found))} replays done", soft_wrap=True)
+    return found
