@@ -51,23 +51,23 @@ def measured(*command: str | Path) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)
-            sys.exit(f"{' '.join(map(str, command))} failed:\n{output.read()[-3000:]}")
+            sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{output.read()[-3000:]}")
     unit = 1 if sys.platform == "darwin" else 1024
     return seconds, usage.ru_maxrss * unit / MIB
 
 
-def write(folder: Path, trials: int) -> Path:
-    """Random search of the experiment, with so many trials."""
-    given: dict[str, Any] = yaml.safe_load(EXPERIMENT.read_text(encoding="utf-8"))
+def write(source: Path, folder: Path, trials: int) -> Path:
+    """Random search of an experiment, with so many trials."""
+    given: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
     given |= {"budget": {"trials": trials}, "repeats": 1, "methods": {"random": {"search": "random"}}}
     path = folder / f"trials-{trials}.yaml"
     path.write_text(yaml.safe_dump(given), encoding="utf-8")
     return path
 
 
-def dry_run(folder: Path, trials: int, times: int) -> tuple[float, float]:
+def dry_run(source: Path, folder: Path, trials: int, times: int) -> tuple[float, float]:
     """Seconds, the median, and the most MiB of planning a run of so many trials."""
-    name = write(folder, trials).stem
+    name = write(source, folder, trials).stem
     readings = [
         measured(
             *("snakemake", "--snakefile", ROOT / "Snakefile", "--directory", folder, "--dry-run", "--quiet"),
@@ -82,8 +82,8 @@ def dry_run(folder: Path, trials: int, times: int) -> tuple[float, float]:
 class Jobs:
     """Batches of a run of 1,000 trials, as the workflow's rules train them."""
 
-    def __init__(self, folder: Path):
-        path = write(folder, 1000)
+    def __init__(self, source: Path, folder: Path):
+        path = write(source, folder, 1000)
         experiment = read_experiment(path)
         self.folder, self.count, self.trials = folder, batches(experiment, "random"), 1000
         self.setting, self.table, self.data = folder / "setting.json", folder / "trials.jsonl", folder / "data"
@@ -113,14 +113,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=3, help="dry runs of each size (3)")
     parser.add_argument("--singles", type=int, default=8, help="trials that are trained again, each as a job (8)")
+    parser.add_argument("--experiment", type=Path, default=EXPERIMENT, help="another experiment file (mnist-trials)")
     given = parser.parse_args()
     set_environment(ROOT / "workflow")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        short, _ = dry_run(folder, 1000, given.times)
-        long, peak = dry_run(folder, 10_000, given.times)
+        short, _ = dry_run(given.experiment, folder, 1000, given.times)
+        long, peak = dry_run(given.experiment, folder, 10_000, given.times)
         print(f"dry run of 1,000 trials: {short:.2f} s; of 10,000: {long:.2f} s, {peak:.0f} MiB", flush=True)
-        jobs = Jobs(folder)
+        jobs = Jobs(given.experiment, folder)
         whole, trained = jobs.train(0, jobs.count)
         start = whole - sum(trained.values())
         print(f"batch of {len(trained)} trials: {whole:.1f} s, of which {start:.1f} s are not training", flush=True)

@@ -157,5 +157,16 @@ def gathering(wildcards, input):
     return f"--batches {quote(str(Path(input.batches[0]).parent))} --of {len(input.batches)}"
 
 
+def record_of(wildcards):
+    """The prepared record of a method that has one."""
+    found = experiment_of(wildcards).methods[wildcards.method].record
+    return f"{RESULTS}/{wildcards.experiment}/runs/{wildcards.method}/record.json" if found else []
+
+
+def recording(wildcards, input):
+    """The option that names a run's record."""
+    return f"--record {quote(input.record)}" if input.get("record") else ""
+
+
 def tasks_of(wildcards):
     return experiment_of(wildcards).methods[wildcards.method].tasks or 1

@@ -6,6 +6,7 @@ rule supervised:
     input:
         setting=rules.setting.output,
         data=data_folder,
+        record=record_of,
     output:
         f"{RUN}/journal.jsonl",
     log:
@@ -23,9 +24,10 @@ rule supervised:
         mpi="mpiexec",
     params:
         code=CODE["runs"],
+        record=recording,
     shell:
         "{resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
+        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
 
 
 rule population:

@@ -30,6 +30,9 @@ rule replay:
         experiment=rules.experiment.output,
         settings=lambda w: expand(rules.setting.output, method=experiment_of(w).methods, allow_missing=True),
         data=data_folder,
+        records=lambda w: flatten(
+            recorded_in(path) for method in experiment_of(w).methods.values() for path in method.record
+        ),
     output:
         table=report(
             f"{RESULTS}/{{experiment}}/replay.csv",

@@ -1,10 +1,30 @@
 # A run's journal: from recorded batches where there are some, else from one process that trains.
 
 
+rule record:
+    input:
+        setting=rules.setting.output,
+        recorded=lambda w: flatten(recorded_in(path) for path in setting_of(w).record),
+    output:
+        f"{RESULTS}/{{experiment}}/runs/{{method}}/record.json",
+    log:
+        f"{RESULTS}/{{experiment}}/logs/{{method}}/record.log",
+    wildcard_constraints:
+        experiment=only(lambda method: method.record),
+    localrule: True
+    conda:
+        "../envs/hypercurve.yaml"
+    params:
+        code=CODE["data"],
+    shell:
+        "hypercurve record {input.setting:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule search:
     input:
         setting=rules.setting.output,
         data=data_folder,
+        record=record_of,
         batches=recorded,
     output:
         f"{RUN}/journal.jsonl",
@@ -20,6 +40,7 @@ rule search:
     params:
         code=CODE["runs"],
         gather=gathering,
+        record=recording,
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} --data {input.data:q}"
-        " --output {output:q} {params.gather} > {log:q} 2>&1"
+        " --output {output:q} {params.gather} {params.record} > {log:q} 2>&1"

@@ -229,6 +229,7 @@ MATTERS: list[tuple[str, str]] = [
     ("  momentum: {uniform: [0.0, 0.99]}\n", ""),
     ("trials: 20", "trials: 21"),
     ("{trials: 20}", "{trials: 20}\nseed: 1"),
+    ("lcm: {search: random", "lcm: {record: [earlier.tar.gz], search: random"),
     ("{trials: 20}", "{trials: 20}\nobjective: {metric: loss, mode: min}"),
     ("{trials: 20}", "{trials: 20}\ncost: {step: 0.5}"),
     ("{trials: 20}", "{trials: 20}\ncost: {sample: 0.5}"),
@@ -278,7 +279,7 @@ def test_digest_does_not_change_with_what_does_not(
 
 def test_digest_changes_with_every_field_of_a_setting() -> None:
     covered = {"seed", "data", "model", "objective", "space", "budget", "cost", "training"}
-    covered |= {"search", "stop", "population", "order", "slots"}
+    covered |= {"search", "stop", "record", "preselect", "population", "order", "slots"}
     assert set(Setting.model_fields) == covered | {"experiment", "method"}, "a new field wants a row in MATTERS"
 
 
@@ -340,8 +341,9 @@ LAYERS: list[tuple[str, ...]] = [
     ("files", "seeding", "validation"),
     ("domains",),
     ("space",),
-    ("data_spec", "hyperparameters"),
+    ("data_spec", "hyperparameters", "record"),
     ("stop_options", "search_options"),
+    ("matching_options",),
     ("methods",),
     ("variation",),
     ("config",),
@@ -355,6 +357,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("execution", "progress"),
     ("analysis",),
     ("archive", "watching", "export", "recordings"),
+    ("preparing",),
     ("replaying",),
     ("cli_results", "cli_replay"),
     ("cli",),

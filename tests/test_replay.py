@@ -352,7 +352,9 @@ def test_replays_over_processes_give_the_same_in_the_same_order(recorded: Curves
         points=10, budget={"trials": 30}, random={"search": "random"}, lcm={"search": "random", "stop": "lcm"}
     )
     jobs = [
-        (given.setting("test", method), recorded, range(r, r + 2), None) for method in given.methods for r in (0, 2)
+        (given.setting("test", method), recorded, range(r, r + 2), None, None)
+        for method in given.methods
+        for r in (0, 2)
     ]
     assert [*replays(jobs, 2)] == [*replays(jobs)]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypercurve.config import Budget, Experiment, Setting
-from hypercurve.run import Run
+from hypercurve.run import Run, make_scheduler
 from hypercurve.scheduling import (
     Action,
     Completed,
@@ -25,7 +25,7 @@ from hypercurve.scheduling import (
 )
 from hypercurve.search import make_searcher
 from hypercurve.search.independent import RandomSearch
-from hypercurve.stopping import Decision, make_stopper
+from hypercurve.stopping import Decision
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
 LEARNING = [
@@ -50,6 +50,8 @@ STOPS = [
     "fixed",
     {"fixed": {"share": 0.4, "keep": 2, "configurations": 5}},
     {"patience": {"points": 2}},
+    {"matching": {"cost": 0.4}},
+    {"matching": {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}}},
 ]
 METHODS = [
     *itertools.product(SEARCHES, STOPS, [1, 4, 16]),
@@ -71,13 +73,9 @@ def setting(search: object, stop: object, slots: int, trials: int = 24) -> Setti
 
 
 def scheduler(given: Setting, repeat: int = 0) -> TrialScheduler:
-    return TrialScheduler(
-        make_searcher(given, repeat),
-        make_stopper(given),
-        slots=given.slots,
-        trials=given.trials,
-        objective=given.objective.key,
-    )
+    made = make_scheduler(given, repeat, 1000)
+    assert isinstance(made, TrialScheduler)
+    return made
 
 
 class Driver:

@@ -23,7 +23,7 @@ from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, read_lines, without_wall
 from hypercurve.run import Run
 from hypercurve.search import Searcher, make_searcher
-from hypercurve.search.gaussian_process import expected_improvement
+from hypercurve.search.gaussian_process import _best_and_latest, expected_improvement
 from hypercurve.search.independent import RandomSearch
 from hypercurve.search.outcomes import normal_scores, score
 from hypercurve.search_options import LEARNING, Search
@@ -318,6 +318,13 @@ def test_a_slow_trial_of_a_swarm_holds_up_no_other_particle() -> None:
         if trial != 1:
             searcher.told(trial, 1.0, 0.5, True)
     assert moved == [0, 1, 2, 0, 2, 0, 2], "particle 1 waits for its trial"
+
+
+def test_a_process_of_many_trials_is_that_of_the_best_and_the_latest() -> None:
+    y = np.array([5.0, 1.0, 4.0, 0.0, 3.0, 2.0])
+    assert _best_and_latest(y, 6).tolist() == [0, 1, 2, 3, 4, 5]
+    assert _best_and_latest(y, 4).tolist() == [1, 3, 4, 5]
+    assert _best_and_latest(np.zeros(6), 4).tolist() == [0, 1, 4, 5], "of equal ones the first"
 
 
 def test_expected_improvement_is_the_mean_of_what_falls_below() -> None:

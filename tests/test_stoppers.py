@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hypercurve.analysis.figures.progress import best_so_far
+from hypercurve.analysis.records import read_run
 from hypercurve.stopping import Decision, Stopper, brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import Bracket, Rung, floor_log, halving, hyperband, rung_points
@@ -365,3 +367,20 @@ def test_budgets_in_samples_hold_and_paused_trials_count_as_stopped(tmp_path: Pa
     assert 0.8 * 6e4 < state.samples <= 6e4
     assert state.samples == sum(trial.samples for trial in state.trials.values())
     assert {trial.status for trial in state.trials.values()} <= {"completed", "stopped", "failed"}
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=str)
+def test_records_for_tables_and_figures_are_the_runs_state(tmp_path: Path, stop: object) -> None:
+    state = run(setting(stop=stop, slots=4), tmp_path / "journal.jsonl")
+    record = read_run(tmp_path / "journal.jsonl")
+    for number, trial in state.trials.items():
+        read = record.trials[number]
+        assert (read.status, read.progress, read.cost, read.paused) == (
+            trial.status,
+            trial.progress,
+            trial.cost,
+            trial.paused,
+        )
+        assert read.cost == pytest.approx(trial.cost_of.seconds(trial.progress), abs=1e-9)
+    spent = best_so_far(record, setting().objective, virtual=True)[2]
+    assert spent == pytest.approx(record.cost), "no second of a pause is counted"

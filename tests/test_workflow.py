@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hypercurve.cli import main
+
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
@@ -143,6 +145,13 @@ class TestFinished:
         assert finished.planned("tiny/runs/lcm/1/journal.jsonl") == {("search", "tiny/runs/lcm/1/journal.jsonl")}
         assert finished.call("tiny/runs/lcm/1/journal.jsonl").returncode == 0
         assert [re.sub(r',"wall":.*', "", line) for line in journal.read_text().splitlines()] == before
+
+    def test_results_are_archived_and_the_archive_verifies(self, finished: Workflow) -> None:
+        assert finished.planned("tiny.tar.gz") == {("archive", "tiny.tar.gz")}
+        made = finished.call("tiny.tar.gz")
+        assert made.returncode == 0, made.stderr[-2000:]
+        assert main(["verify", str(finished.results / "tiny.tar.gz"), "--rerun", "lcm/1"]) == 0
+        assert finished.planned("tiny.tar.gz") == set()
 
     def test_an_experiment_that_plays_another_one_waits_for_it(self, finished: Workflow) -> None:
         text = REPLAY.format(results=finished.results)

@@ -186,6 +186,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
     from .hyperparameters import RECORDED
+    from .record import load_record
     from .run import Run
     from .training.data import load, verify
     from .training.tables import load_curves
@@ -197,8 +198,14 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
         return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
     dataset = load(given.data)
     verify(given.data)
-    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest)
-    return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
+    if bool(setting.record) != (given.record is not None):
+        raise UserError(
+            f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
+        )
+    record = None if given.record is None else load_record(given.record)
+    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest, record=record)
+    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
+    return run, first if record is None else first | {"record": record.digest}
 
 
 @contextmanager
@@ -234,6 +241,19 @@ def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
         yield journal
         partial.replace(output)  # while the lock is held
     note.unlink(missing_ok=True)
+
+
+def _record(given: Arguments) -> None:
+    from .preparing import prepare_record
+    from .reading import read_setting
+    from .record import save_record
+
+    record = prepare_record(read_setting(given.setting))
+    if record is None:
+        raise UserError(f"{given.setting}: the method has no `record`")
+    save_record(record, given.output)
+    for task in record.tasks:
+        print(f"{task.name}: {len(task.losses)} trainings, {(task.order >= 0).sum()} of them to the end")
 
 
 def _trials(given: Arguments) -> None:
@@ -389,8 +409,13 @@ def _parser() -> argparse.ArgumentParser:
     data(sub)
     sub.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
     sub.add_argument("--of", type=count, default=0, help="number of batches to gather")
+    sub.add_argument("--record", type=Path, metavar="FILE", help="the prepared record, for a method that has one")
     sub.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
+
+    sub = add("record", _record, "prepare the record that a method's runs start from", "setting.json -o record.json")
+    sub.add_argument("setting", type=Path, help="the method's setting")
+    output(sub, "JSON file to write")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
     sub.add_argument("setting", type=Path, help="the method's setting")

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
 from .hyperparameters import MODELS, RECORDED, known
-from .methods import Method, Population, Stop
+from .methods import PRESELECT, Method, Population, Stop
 from .search_options import Search
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole
@@ -197,6 +197,8 @@ class Setting(Model):
     training: Training
     search: Search | None
     stop: Stop | None
+    record: tuple[str, ...] = ()
+    preselect: float | None = None
     population: Population | None
     order: Literal["virtual", "arrival"]
     slots: int
@@ -217,6 +219,13 @@ class Setting(Model):
             size = self.space.grid_size(self.search.options.points)
             return size if limit is None else min(limit, size)
         return limit
+
+    @property
+    def starters(self) -> int | None:
+        """Number of trials that may start: those that a record has chosen, where nothing reconsiders its choice."""
+        if not self.record or self.trials is None or (self.stop is not None and self.stop.kind == "matching"):
+            return self.trials
+        return max(1, round((self.preselect or PRESELECT) * self.trials))
 
     @property
     def members(self) -> int:
@@ -340,6 +349,9 @@ class Experiment(Model):
                         "take fewer points or a larger budget",
                     )
             yield from self._stop_problems(method, at)
+            if method.record and self.budget.trials is None:
+                kind = self.budget.kind
+                yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {kind}")
 
     def _stop_problems(self, method: Method, at: tuple[str, ...]) -> Iterator[Problem]:
         if method.stop is not None:
@@ -463,6 +475,8 @@ class Experiment(Model):
             training=self.training,
             search=chosen.search,
             stop=chosen.stop,
+            record=chosen.record,
+            preselect=chosen.preselect,
             population=chosen.population,
             order=chosen.order,
             slots=chosen.slots,
@@ -472,6 +486,7 @@ class Experiment(Model):
         """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
         chosen = self.methods[method]
         alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
+        alone = alone and not chosen.record
         if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
             return 0
         return self.setting("", method).trials or 0

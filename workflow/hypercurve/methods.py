@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from .matching_options import MatchingOptions
 from .search_options import Search
 from .space import Rule
 from .stop_options import (
@@ -19,6 +20,9 @@ from .stop_options import (
     StopOptions,
 )
 from .typed import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole
+
+PRESELECT = 0.1
+"""Share of the trials that a record chooses where neither the method nor its stopper says."""
 
 
 class LCMOptions(StopOptions):
@@ -72,6 +76,8 @@ class Stop(OneOf):
     """Everybody to a share of training, the best few to the end."""
     patience: PatienceOptions | None = None
     """Early stopping within a trial."""
+    matching: MatchingOptions | None = None
+    """Learning curves and a record of earlier experiments, within a given cost."""
 
 
 class QuartileOptions(Model):
@@ -117,9 +123,16 @@ class Method(Model):
     search: Search | None = None
     """Which configurations are tried: `random`, `grid`, `sobol`, `tpe`, `gp`, `cmaes`, `pso`."""
     stop: Stop | None = None
-    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`; without it, all do."""
+    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`, `matching`; without it,
+    all do."""
     population: Population | None = None
     """Population Based Training, in place of `search` and `stop`."""
+    record: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Earlier experiments with the same space, from which the method learns who should start: files of recorded curves,
+    journals, folders of runs, or archives."""
+    preselect: Share | None = None
+    """Share of the trials that a record chooses to start. Others never start, unless `stop` is `matching` and finds the
+    record wrong. By default the square root of what `matching` may cost, else 0.1."""
     order: Literal["virtual", "arrival"] = "virtual"
     """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
     as they arrive."""
@@ -142,4 +155,10 @@ class Method(Model):
             raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
             raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        if self.preselect is not None and not self.record:
+            raise PydanticCustomError("method", "`preselect` has an effect only with a `record`")
+        if self.record and (self.search is None or self.search.learns):
+            raise PydanticCustomError(
+                "method", "a `record` chooses among drawn configurations: `search` must be `random`, `grid` or `sobol`"
+            )
         return self

@@ -42,6 +42,8 @@ DATA = (
     "training/sources.py",
     "training/tables.py",
     "recordings.py",
+    "record.py",
+    "preparing.py",
     "curves.py",
     "analysis/records.py",
 )

@@ -20,6 +20,7 @@ from .execution.replay import Job, Outcome, replays
 from .files import write_text
 from .hyperparameters import RECORDED
 from .methods import Stop
+from .preparing import prepare_record
 from .problems import problems_in
 from .reading import parse_yaml, read_mapping
 from .search_options import Search
@@ -132,11 +133,17 @@ def _plan(task: Task, journals: bool) -> Iterator[tuple[str, Mapping[str, Any], 
     for name in experiment.vary:
         entries += [(name, values, setting) for values, setting in experiment.variants(task.name, name)]
     for name, values, setting in entries:
+        # A task that is replayed is no record of itself: so one method serves all tasks, each left out in its turn.
+        record = prepare_record(setting.model_copy(update={"space": task.curves.space}), without=task.curves.digest)
         folder = task.folder / "runs" / setting.method if journals and not name else None
         if folder is not None and not (folder / "setting.json").exists():
             write_text(folder / "setting.json", setting.model_dump_json(indent=2) + "\n")
         for first in range(0, experiment.repeats, CHUNK):
-            yield name, values, (setting, task.curves, range(first, min(first + CHUNK, experiment.repeats)), folder)
+            yield (
+                name,
+                values,
+                (setting, task.curves, range(first, min(first + CHUNK, experiment.repeats)), folder, record),
+            )
 
 
 def _played(jobs: Sequence[Job], processes: int) -> list[list[Outcome]]:
@@ -145,7 +152,7 @@ def _played(jobs: Sequence[Job], processes: int) -> list[list[Outcome]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found = []
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        line = progress.add_task("replays", total=sum(len(repeats) for _, _, repeats, _ in jobs))
+        line = progress.add_task("replays", total=sum(len(repeats) for _, _, repeats, *_ in jobs))
         for outcomes in replays(jobs, processes):
             found.append(outcomes)
             last = outcomes[-1]

@@ -17,6 +17,7 @@ from .curves import Curves
 from .encoding import decode_event, encode_action, encode_event
 from .journal import JournalError, Line, check_line
 from .population import Move, PopulationScheduler
+from .record import Record
 from .scheduling import (
     Action,
     Completed,
@@ -34,8 +35,9 @@ from .scheduling import (
     TrialScheduler,
 )
 from .search import make_searcher
+from .search.preselection import SPREAD, Preselection
 from .space import Configuration
-from .stopping import make_stopper
+from .stopping import Matching, first_rung, make_stopper, preselected
 from .training.base import Trial
 
 FORMAT = 1
@@ -104,6 +106,7 @@ class Run:
         samples: size of the training part.
         data: digest of the prepared data set.
         curves: the recorded trainings that a replay searches, in the order in which they arrive.
+        record: earlier experiments, where the method has a record.
 
     Attributes:
         actions: what followed the last event.
@@ -111,7 +114,16 @@ class Run:
         spent: virtual seconds of all trials so far.
     """
 
-    def __init__(self, setting: Setting, repeat: int, *, samples: int, data: str, curves: Curves | None = None):
+    def __init__(
+        self,
+        setting: Setting,
+        repeat: int,
+        *,
+        samples: int,
+        data: str,
+        curves: Curves | None = None,
+        record: Record | None = None,
+    ):
         self.setting = setting
         self.repeat = repeat
         self.cost: Costs = CostModel(setting.model, setting.cost, samples) if curves is None else curves
@@ -120,7 +132,8 @@ class Run:
             assert curves is not None, "checked with the experiment"
             self._most = setting.budget.cost * curves.full_cost * (1 + 1e-9)
         self._data = data
-        self._scheduler = make_scheduler(setting, repeat, samples, curves)
+        self._record = None if record is None else record.digest
+        self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
         self.points = report_points(setting, samples)
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
@@ -147,6 +160,8 @@ class Run:
             "data": self._data,
             "samples": self.cost.samples,
         }
+        if self._record is not None:
+            line["record"] = self._record
         return self._finish(line, self._scheduler.open(), wall)
 
     def due(self) -> Due | None:
@@ -342,16 +357,35 @@ class Run:
         heapq.heappush(self._queue, due)
 
 
-def make_scheduler(setting: Setting, repeat: int, samples: int, curves: Curves | None = None) -> Scheduler:
+def make_scheduler(
+    setting: Setting, repeat: int, samples: int, curves: Curves | None = None, record: Record | None = None
+) -> Scheduler:
     """The scheduler of a method."""
     if setting.population is not None:
         return PopulationScheduler(setting, repeat, CostModel(setting.model, setting.cost, samples))
+    searcher = make_searcher(setting, repeat, curves)
+    if curves is not None:
+        setting = setting.model_copy(update={"space": curves.space})
+    preselection = None
+    if record is not None:
+        assert setting.trials is not None, "checked with the experiment"
+        preselection = searcher = Preselection(
+            searcher,
+            setting.trials,
+            setting.space,
+            record,
+            share=first_rung(setting),
+            chosen=preselected(setting, SPREAD),
+            only=setting.starters != setting.trials,
+        )
+    stopper = make_stopper(setting, record, preselection)
     return TrialScheduler(
-        make_searcher(setting, repeat, curves),
-        make_stopper(setting),
+        searcher,
+        stopper,
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
+        admits=stopper.admits if isinstance(stopper, Matching) else None,
     )
 
 

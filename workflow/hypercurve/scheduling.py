@@ -6,7 +6,7 @@ makes a run resumable (fold its journal) and the same on any number of processes
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -129,6 +129,7 @@ class TrialScheduler:
         trials: how many trials are started at most; None: as many as the searcher gives.
         curve: the metric that makes up a learning curve, lower is better.
         objective: the metric that is a trial's performance at its end.
+        admits: whether the trial that is next may start, as things stand; asked again after every event. None: always.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class TrialScheduler:
         trials: int | None,
         objective: str,
         curve: str = "loss",
+        admits: Callable[[int], bool] | None = None,
     ):
         self._searcher = searcher
         self._stopper = stopper
@@ -147,6 +149,7 @@ class TrialScheduler:
         self._trials = trials
         self._objective = objective
         self._curve = curve
+        self._admits = admits or (lambda _: True)
         self._next = 0
         self._exhausted = False
         self._starting: dict[int, Configuration] = {}  # by trial; those not yet reported as started
@@ -205,6 +208,8 @@ class TrialScheduler:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
         if not self._searcher.independent or (self._trials is not None and trial >= self._trials):
             return None
+        if not self._admits(trial):
+            return None
         return self._searcher.suggest(trial)
 
     def next_check(self, trial: int, progress: float) -> float:
@@ -219,7 +224,7 @@ class TrialScheduler:
             del self._paused[trial]
             self._free -= 1
             actions.append(Resume(trial))
-        while self._free and not self._exhausted:
+        while self._free and not self._exhausted and self._admits(self._next):
             more = self._trials is None or self._next < self._trials
             configuration = self._searcher.suggest(self._next) if more else None
             if configuration is None:

@@ -37,7 +37,8 @@ def _beyond(name: str, point: int | None, points: Sequence[float]) -> Iterator[P
         yield Problem((name,), f"is the number of an accumulation point; {said if last else 'there is only one'}")
 
 
-def _open(configurations: int | None, trials: int | None) -> Iterator[Problem]:
+def undecided(configurations: int | None, trials: int | None) -> Iterator[Problem]:
+    """A number of configurations that is neither given nor the budget's."""
     if configurations is None and trials is None:
         yield Problem((), "needs `configurations` (n): the budget is not in trials, so their number is open")
 
@@ -60,7 +61,7 @@ class HalvingOptions(StopOptions):
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """A rung at the end or beyond, and a number of configurations that is open."""
         yield from _beyond("first_rung", self.first_rung, points)
-        yield from _open(self.configurations, trials)
+        yield from undecided(self.configurations, trials)
 
     @property
     def pauses(self) -> bool:
@@ -141,7 +142,7 @@ class FixedOptions(StopOptions):
             yield Problem(
                 ("share",), f"{self.share} is not an accumulation point; training.accumulation_points has {listed}"
             )
-        yield from _open(self.configurations, trials)
+        yield from undecided(self.configurations, trials)
 
     @property
     def pauses(self) -> bool:

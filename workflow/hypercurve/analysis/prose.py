@@ -5,10 +5,11 @@ from typing import Any
 
 from ..config import Budget, Experiment
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
-from ..methods import Method, Population
+from ..methods import PRESELECT, Method, Population
 from ..space import Factors, Rule, UniformFactor
-from ..stopping import brackets
+from ..stopping import COST, brackets
 from ..stopping.brackets import Rung
+from ..stopping.quotas import rungs_of
 from .figures.style import short
 
 NARROW = "\u202f"
@@ -78,7 +79,7 @@ def rules(experiment: Experiment, method: Method) -> list[str]:
     if method.population is not None:
         sentences = list(_population(experiment, method.population))
     else:
-        sentences = [_search(method), _stop(experiment, method)]
+        sentences = [_search(method), _record(method), _stop(experiment, method)]
     if (method.tasks or 1) > 1:
         free = ", which the result does not depend on" if method.order == "virtual" else ""
         sentences.append(f"Carried out by {method.tasks} MPI processes{free}.")
@@ -168,6 +169,8 @@ def _stop(experiment: Experiment, method: Method) -> str:
                 f"{shares([given[options.first(points) - 1]])} of its training on, when its lowest loss is above the "
                 "median of what complete trainings had on average by then."
             )
+        case "matching":
+            return _matching(experiment, method)
         case "patience":
             least = f" by more than {options.margin:g}" if options.margin else ""
             return (
@@ -176,6 +179,44 @@ def _stop(experiment: Experiment, method: Method) -> str:
             )
         case kind:
             return _plainly(kind, options)
+
+
+def _matching(experiment: Experiment, method: Method) -> str:
+    assert method.stop is not None
+    options = method.stop.options
+    cost = options.cost or experiment.budget.cost or COST
+    rungs = rungs_of(experiment.training.accumulation_points, cost)
+    known = options.configurations or _trials(experiment, method)
+    if not rungs:
+        return f"As many of {short(known)} trials as {shares([cost])} of full training allow are trained to the end."
+    whole = f"so that the whole costs {shares([cost])} of training all {short(known)} trials"
+    views = listing(VIEWS[view] for view in options.views)
+    return (
+        f"Curve matching in halving quotas: at {shares(rungs)} of training, trials wait for each other, and the best go "
+        f"on, {whole}. They are ranked by the mean of their ranks by {views}."
+    )
+
+
+VIEWS = {
+    "last": "the loss",
+    "lowest": "the lowest loss so far",
+    "gain": "the lowest loss less what it fell in the second half",
+    "match": "what the nearest curves came to",
+}
+
+
+def _record(method: Method) -> str:
+    """What a record does for a method."""
+    if not method.record:
+        return ""
+    learned = f"A record of earlier experiments ({listing(method.record)}) orders the trials"
+    if method.stop is not None and method.stop.kind == "matching":
+        guard = method.stop.options.guard
+        return (
+            f"{learned}, and the best and a few others start; the rest as well, unless its prediction for the first "
+            f"comparison correlates with what is seen by at least {guard:g}."
+        )
+    return f"{learned}, and the best {shares([method.preselect or PRESELECT])} of them start."
 
 
 def _trials(experiment: Experiment, method: Method) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 from ..config import Setting
 from ..curves import Curves
 from ..journal import Journal
+from ..record import Record
 from ..run import Run
 from ..training.recorded import CurvesTrainer
 from .serial import execute
@@ -59,7 +60,9 @@ class Outcome:
         return next((regret for spent, regret in reversed(self.path) if spent <= cost + 1e-9), math.nan)
 
 
-def replay(setting: Setting, curves: Curves, repeat: int, journal: Journal | None = None) -> Outcome:
+def replay(
+    setting: Setting, curves: Curves, repeat: int, journal: Journal | None = None, record: Record | None = None
+) -> Outcome:
     """Carry out one replay.
 
     Args:
@@ -67,9 +70,10 @@ def replay(setting: Setting, curves: Curves, repeat: int, journal: Journal | Non
         curves: the recorded task.
         repeat: which repeat; it draws its trials and their order.
         journal: keeps the events, if wanted.
+        record: earlier experiments, where the method has a record.
     """
     drawn = curves.drawn(setting.trials, setting.seed, repeat, setting.data.shuffle)
-    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn)
+    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record)
     track = _Track(run, drawn)
     execute(run, CurvesTrainer(drawn), journal, watch=track)
     counts = {"completed": 0, "stopped": 0, "failed": 0}
@@ -125,14 +129,14 @@ class _Track:
         return (found - self._best) / self._scale if self._scale else 1.0
 
 
-Job = tuple[Setting, Curves, Sequence[int], Path | None]
+Job = tuple[Setting, Curves, Sequence[int], Path | None, Record | None]
 
 
 def replays(jobs: Sequence[Job], processes: int = 1) -> Iterator[list[Outcome]]:
     """Carry out many replays, in this process or over several; results come in the order of the jobs.
 
     Args:
-        jobs: setting, curves, repeats, and where journals go: ``FOLDER/REPEAT/journal.jsonl``; None: nowhere.
+        jobs: setting, curves, repeats, where journals go (``FOLDER/REPEAT/journal.jsonl``; None: nowhere), record if any.
         processes: how many at once.
     """
     if processes == 1:
@@ -143,17 +147,17 @@ def replays(jobs: Sequence[Job], processes: int = 1) -> Iterator[list[Outcome]]:
 
 
 def _carry_out(job: Job) -> list[Outcome]:
-    setting, curves, repeats, folder = job
-    return [_journalled(setting, curves, repeat, folder) for repeat in repeats]
+    setting, curves, repeats, folder, record = job
+    return [_journalled(setting, curves, repeat, folder, record) for repeat in repeats]
 
 
-def _journalled(setting: Setting, curves: Curves, repeat: int, folder: Path | None) -> Outcome:
+def _journalled(setting: Setting, curves: Curves, repeat: int, folder: Path | None, record: Record | None) -> Outcome:
     if folder is None:
-        return replay(setting, curves, repeat)
+        return replay(setting, curves, repeat, record=record)
     path = folder / str(repeat) / "journal.jsonl"
     partial = path.with_suffix(".partial.jsonl")
     partial.unlink(missing_ok=True)  # it takes longer to go on than to begin anew
     with Journal(partial) as journal:
-        outcome = replay(setting, curves, repeat, journal)
+        outcome = replay(setting, curves, repeat, journal, record)
         partial.replace(path)
     return outcome

@@ -18,9 +18,11 @@ Array = npt.NDArray[np.float64]
 # Standard deviations of the candidates around good trials, in widths of the cube.
 STEPS = (0.2, 0.05, 0.01)
 LEADERS = 5
-# Length scales are fitted to at most so many trials: the best half and the latest half. The model then holds all trials.
+# The model holds at most so many trials, and its length scales are fitted to at most so many: half of them the best, half
+# the latest. So a suggestion costs the same from some number of trials on.
+MOST_MODELLED = 1000
 MOST_FITTED = 200
-# ... and only when there are so many times more trials than at the last fit.
+# Length scales are fitted anew when there are so many times more trials than at the last fit.
 GROWTH = 1.1
 
 
@@ -76,11 +78,11 @@ class GaussianProcessSearch(LearningSearch):
             candidates, at = [candidates[i] for i in np.flatnonzero(new)], at[new]
         with threadpool_limits(1):  # the number of threads decides the last bits of sums
             if self._kernel is None or len(over) >= GROWTH * self._fitted:
-                best_and_latest = np.union1d(
-                    np.argsort(y, kind="stable")[: MOST_FITTED // 2], np.arange(len(y))[-MOST_FITTED // 2 :]
-                )
-                self._kernel = _fitted(self._kernel, x[best_and_latest], y[best_and_latest])
+                fitted = _best_and_latest(y, MOST_FITTED)
+                self._kernel = _fitted(self._kernel, x[fitted], y[fitted])
                 self._fitted = len(over)
+            modelled = _best_and_latest(y, MOST_MODELLED)
+            x, y = x[modelled], y[modelled]
             model = _model(self._kernel, x, y)
             if going:
                 x, y = np.vstack([x, going]), np.concatenate([y, model.predict(np.array(going))])
@@ -137,6 +139,13 @@ def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
     z = (best - mean) / deviation
     improvement: Array = (best - mean) * ndtr(z) + deviation * np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     return improvement
+
+
+def _best_and_latest(y: Array, most: int) -> npt.NDArray[np.intp]:
+    """Which observations to keep, in order: all, or half of so many with the lowest values and half the latest."""
+    if len(y) <= most:
+        return np.arange(len(y))
+    return np.union1d(np.argsort(y, kind="stable")[: most // 2], np.arange(len(y))[-(most // 2) :])
 
 
 def _fitted(kernel: Any, x: Array, y: Array) -> Any:

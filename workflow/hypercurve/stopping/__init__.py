@@ -1,22 +1,34 @@
 """Stoppers: which trials go on. Pure; see :mod:`hypercurve.scheduling`."""
 
 from ..config import Setting
+from ..record import Record
 from . import brackets
 from .asha import AshaPromotion, AshaStopping
 from .base import Decision, Stopper
 from .halving import SuccessiveHalving
 from .lcm import LearningCurveMatching
+from .matching import Matching, Prior, library_of
 from .median import MedianStopping
 from .patience import Patience
+from .quotas import chosen_of, rungs_of
+from .ranking import Matcher
 
-__all__ = ["Decision", "Stopper", "make_stopper"]
+__all__ = ["COST", "Decision", "Matching", "Stopper", "first_rung", "make_stopper", "preselected"]
+
+COST = 0.15
+"""What the stopper ``matching`` may spend where neither it nor the budget says: a share of full training."""
 
 
-def make_stopper(setting: Setting) -> Stopper | None:
-    """The stopper that a method names, or None."""
+def make_stopper(setting: Setting, record: Record | None = None, prior: Prior | None = None) -> Stopper | None:
+    """The stopper that a method names, or None.
+
+    Args:
+        record: earlier experiments, where the method has them.
+        prior: what they say about the trials.
+    """
     if setting.stop is None:
         return None
-    options, trials, points = setting.stop.options, setting.trials, setting.training.accumulation_points
+    options, trials, points = setting.stop.options, setting.starters, setting.training.accumulation_points
     match setting.stop.kind:
         case "lcm":
             return LearningCurveMatching(
@@ -48,6 +60,20 @@ def make_stopper(setting: Setting) -> Stopper | None:
             return MedianStopping(points, options.first(len(points)), options.warmup)
         case "patience":
             return Patience(points, options.wait(len(points)), options.margin)
+        case "matching":
+            cost = cost_of(setting)
+            return Matching(
+                trials=_configurations(setting),
+                points=points,
+                space=setting.space,
+                cost=cost,
+                views=options.views,
+                matcher=Matcher(**options.match.model_dump()),
+                split=options.split,
+                prior=prior,
+                library=None if record is None else library_of(record, points, cost),
+                guard=options.guard,
+            )
         case kind:
             raise NotImplementedError(f"stopper {kind}")
 
@@ -55,6 +81,37 @@ def make_stopper(setting: Setting) -> Stopper | None:
 def _configurations(setting: Setting) -> int:
     """n: as given, or the number of trials."""
     assert setting.stop is not None
-    configurations = setting.stop.options.configurations or setting.trials
+    configurations = setting.stop.options.configurations or setting.starters
     assert configurations is not None, "checked with the experiment"
     return int(configurations)
+
+
+def cost_of(setting: Setting) -> float:
+    """What the stopper ``matching`` may spend, as a share of full training."""
+    assert setting.stop is not None
+    return float(setting.stop.options.cost or setting.budget.cost or COST)
+
+
+def preselected(setting: Setting, probed: int) -> int:
+    """How many trials a record chooses.
+
+    Args:
+        probed: how many others are trained to the first rung.
+    """
+    trials = setting.trials
+    assert trials is not None, "checked with the experiment"
+    if setting.stop is None or setting.stop.kind != "matching":
+        starters = setting.starters
+        assert starters is not None
+        return starters
+    if setting.preselect is not None:
+        return max(1, round(setting.preselect * trials))
+    return chosen_of(trials, setting.training.accumulation_points, cost_of(setting), probed)
+
+
+def first_rung(setting: Setting) -> float:
+    """Share of training at which trials are compared first, for the forecast of a record."""
+    points = setting.training.accumulation_points
+    matching = setting.stop is not None and setting.stop.kind == "matching"
+    rungs = rungs_of(points, cost_of(setting) if matching else COST)
+    return rungs[0] if rungs else points[-1]

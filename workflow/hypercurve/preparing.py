@@ -1,0 +1,136 @@
+"""Preparing a record: earlier experiments, read from files and put into the coding of the space that is searched now."""
+
+import tarfile
+import tempfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .config import Setting
+from .curves import Curves
+from .domains import Choice
+from .errors import UserError
+from .record import Record, RecordError, Task
+from .recordings import read_curves
+from .space import Configuration, Space
+
+FEWEST = 10
+"""A task with fewer usable trainings says too little."""
+
+
+def prepare_record(setting: Setting, without: str = "") -> Record | None:
+    """The record that a method's runs start from: its paths, one task each; None if it has none.
+
+    Args:
+        setting: of the method.
+        without: digest of a table of curves that is passed over.
+
+    Raises:
+        RecordError: a task's space does not fit; the message says which key differs.
+        UserError: a file cannot be read.
+    """
+    space, objective = setting.space, setting.objective
+    tasks = []
+    for path in setting.record:
+        curves = _curves(Path(path))
+        if curves.digest != without:
+            tasks.append(task_of(curves, space, objective.key, objective.mode, path))
+    return Record(space.variables, tuple(tasks)) if tasks else None
+
+
+def _curves(path: Path) -> Curves:
+    """What a file, a folder or an archive of an experiment's results holds."""
+    if not path.name.endswith((".tar.gz", ".tgz", ".tar")):
+        return read_curves(path)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(path) as archive:
+                wanted = [m for m in archive if m.isfile() and Path(m.name).name in ("journal.jsonl", "setting.json")]
+                archive.extractall(folder, wanted, filter="data")
+        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+            raise RecordError(f"{path}: cannot be read: {error}") from None
+        try:
+            return replace(read_curves(Path(folder)), name=path.name.partition(".")[0])
+        except UserError as error:
+            raise RecordError(f"{path}: {str(error).replace(f'{folder}/', '').replace(folder, str(path))}") from None
+
+
+def task_of(curves: Curves, space: Space, objective: str, mode: str, source: str) -> Task:
+    """A recorded task in the coding of a space.
+
+    Hyperparameters are mapped by name. A number beyond its domain counts as the domain's end, since an earlier experiment
+    may have searched a somewhat wider range; trainings with a choice that the space lacks are left out.
+
+    Args:
+        curves: the recorded trainings.
+        space: the space that is searched now.
+        objective: the metric by which completed trainings are ordered; the loss where it was not recorded.
+        mode: whether a larger one is better (``max``) or a smaller one (``min``).
+        source: what the task is called in messages.
+
+    Raises:
+        RecordError: the spaces differ; the message says in which key.
+    """
+    for name in space.variables:
+        if name not in curves.space:
+            raise RecordError(f"{source}: cannot be a record: it has no hyperparameter {name}, which the space varies")
+    for name in curves.space.variables:
+        if name not in space:
+            raise RecordError(f"{source}: cannot be a record: it varies {name}, which the space does not have")
+        if name not in space.variables:
+            raise RecordError(f"{source}: cannot be a record: it varies {name}, which is {space[name]} in the space")
+    rows, coded, outside = [], [], dict.fromkeys(space.variables, 0)
+    for row, configuration in enumerate(curves.configurations):
+        point, beyond = _coded(space, configuration)
+        for name in beyond:
+            outside[name] += 1
+        if point is not None:
+            rows.append(row)
+            coded.append(point)
+    for name, count in outside.items():
+        if 2 * count > len(curves):
+            raise RecordError(
+                f"{source}: cannot be a record: {count} of {len(curves)} values of {name} are outside {space[name]}"
+            )
+    if len(rows) < FEWEST:
+        raise RecordError(
+            f"{source}: cannot be a record: it has {len(rows)} usable trainings; at least {FEWEST} are needed"
+        )
+    chosen = curves.taken(rows)
+    losses = chosen.losses(chosen.points)
+    completed = np.array([curve.outcome == "completed" for curve in chosen.curves])
+    performance = chosen.performance(objective) * (-1.0 if mode == "max" else 1.0)
+    if not np.isfinite(performance[completed]).all():
+        performance = losses[:, -1]
+    order = np.full(len(rows), -1, np.int64)
+    done = np.flatnonzero(completed)
+    order[done[np.argsort(performance[done], kind="stable")]] = np.arange(len(done))
+    return Task(
+        curves.name,
+        np.array(coded),
+        np.array(chosen.points),
+        losses,
+        np.array([curve.outcome == "failed" for curve in chosen.curves]),
+        order,
+    )
+
+
+def _coded(space: Space, configuration: Configuration) -> tuple[list[float] | None, list[str]]:
+    """A configuration's point in the unit cube, None if it has no place there; and which values are outside."""
+    point, beyond, possible = [], [], True
+    for name in space.variables:
+        domain, value = space[name], configuration.get(name)
+        if value is None:
+            point.append(np.nan)
+        elif domain.contains(value):
+            point.append(domain.encode(value))
+        else:
+            beyond.append(name)
+            if isinstance(domain, Choice) or isinstance(value, str | bool):
+                possible = False
+            else:
+                low, high = min(domain.extremes), max(domain.extremes)
+                point.append(domain.encode(min(max(value, low), high)))
+    return (point if possible else None), beyond

@@ -1,0 +1,103 @@
+"""Who starts, by what a record of earlier experiments says about configurations."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..record import Record, shares_below
+from ..space import Configuration, Space
+from .base import Searcher
+from .independent import IndependentSearch
+
+Floats = npt.NDArray[np.float64]
+
+SOFTENED = 0.02
+"""Forests learn the logarithm of a standing plus this, so that telling the best from the good counts as much as
+telling the good from the bad."""
+TREES = 100
+SPREAD = 10
+"""Trials from outside the choice that show whether a record is right."""
+
+
+def forecast(record: Record, coded: Floats, share: float) -> tuple[Floats, Floats]:
+    """Predict the standing of configurations by a random forest (Breiman 2001) over all tasks of a record.
+
+    Each task's trainings are ranked among themselves, so the tasks need no common scale of losses.
+
+    Args:
+        record: earlier experiments.
+        coded: configurations in the unit cube, shape (n, variables); NaN where a name is absent.
+        share: share of training at which the first rung lies.
+
+    Returns:
+        Predictions for the end of training and for the first rung, each of shape (n,); lower is better, and only their order
+        has a meaning.
+    """
+    from sklearn.ensemble import RandomForestRegressor  # takes longer to import than all the rest
+
+    inputs = np.concatenate([task.coded for task in record.tasks])
+    final = np.concatenate([np.log(task.standing + SOFTENED) for task in record.tasks])
+    first = np.concatenate([_early(task.at((share,))[:, 0]) for task in record.tasks])
+    targets = np.stack([_standard(final), _standard(first)], axis=1)
+    forest = RandomForestRegressor(TREES, max_features=0.5, random_state=0)
+    forest.fit(_filled(inputs), targets)
+    found = forest.predict(_filled(coded))
+    return found[:, 0], found[:, 1]
+
+
+def _early(losses: Floats) -> Floats:
+    return shares_below(np.where(np.isnan(losses), np.inf, losses))
+
+
+def _standard(values: Floats) -> Floats:
+    spread = float(values.std())
+    found: Floats = (values - values.mean()) / (spread if spread > 0 else 1.0)
+    return found
+
+
+def _filled(coded: Floats) -> Floats:
+    return np.nan_to_num(coded, nan=-0.5)  # outside the cube, so that a tree can tell what is absent
+
+
+class Preselection(IndependentSearch):
+    """Draws a pool of configurations with another searcher and gives those first that a record thinks well of.
+
+    Trial numbers count in the new order: first the chosen ones, the best first; then :data:`SPREAD` of the others, spread
+    evenly over their order, by whom one can see whether the record is right; then the rest.
+
+    Args:
+        inner: the searcher whose configurations make up the pool; it must be independent.
+        size: how many it is asked for.
+        space: what codes configurations.
+        record: earlier experiments.
+        share: share of training at which the first rung lies.
+        chosen: how many are chosen.
+        only: whether no others are given.
+
+    Attributes:
+        final: the predicted order at the end, by trial number.
+        first: the predicted order at the first rung, by trial number.
+        chosen: how many are chosen.
+        probed: how many follow, spread over the others.
+    """
+
+    def __init__(
+        self, inner: Searcher, size: int, space: Space, record: Record, *, share: float, chosen: int, only: bool = False
+    ):
+        pool = [found for trial in range(size) if (found := inner.suggest(trial)) is not None]
+        coded = np.array([space.encode(configuration) for configuration in pool]).reshape(len(pool), -1)
+        final, first = forecast(record, coded, share)
+        order = np.argsort(final, kind="stable")
+        best, others = order[:chosen], order[chosen:]
+        spread = np.unique(np.linspace(0, len(others) - 1, min(SPREAD, len(others))).round().astype(int))
+        order = np.concatenate([best, others[spread], np.delete(others, spread)])
+        if only:
+            order = best
+        self.chosen, self.probed = len(best), 0 if only else len(spread)
+        self.final, self.first = final[order], first[order]
+        self._configurations: Sequence[Configuration] = [pool[place] for place in order]
+
+    def suggest(self, trial: int) -> Configuration | None:
+        """The configuration with this number in the new order."""
+        return self._configurations[trial] if trial < len(self._configurations) else None
