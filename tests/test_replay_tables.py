@@ -143,7 +143,7 @@ def test_a_budget_in_cost_from_the_command_line(tmp_path: Path, csv: Path) -> No
 
 
 def test_methods_from_a_file_and_an_experiment_from_a_file(
-    tmp_path: Path, csv: Path, write_experiment: Callable[..., Path]
+    tmp_path: Path, csv: Path, write_experiment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_experiment(RECORDED)
     assert main(["replay", str(csv), "--method", str(path), "--repeats", "2", "-o", str(tmp_path / "a")]) == 0
@@ -169,6 +169,9 @@ def test_methods_from_a_file_and_an_experiment_from_a_file(
         figures.save(figure, tmp_path / f"{name}.svg", tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
     assert len(list((tmp_path / "b" / "runs").rglob("journal.jsonl"))) == 8
+    assert main(["resolve", str(path), "-o", str(tmp_path / "b" / "experiment.json")]) == 0
+    assert main(["archive", str(tmp_path / "b"), "-o", str(tmp_path / "b.tar.gz")]) == 2
+    assert "plays the curves in curves.csv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ..analysis.records import RunRecord, read_run, write_trials
 from ..analysis.traits import traits
 from ..config import Experiment, Setting
 from ..errors import UserError
+from ..hyperparameters import RECORDED
 from ..journal import JournalError, Line, read_lines
 from ..reading import read_resolved, read_setting
 from ..run import Run as RunState
@@ -62,6 +63,10 @@ def check(folder: Path, name: str) -> Results:
         results.problems.append(_below(folder, error))
         return results
     results.experiment = experiment
+    if experiment.model == RECORDED:  # its journals follow from the curves, which are not among the results
+        said = f"experiment.json: plays the curves in {experiment.data.curves}: archive those, a replay takes seconds"
+        results.problems.append(said)
+        return results
     for method in experiment.methods:
         own = folder / "runs" / method
         setting = experiment.setting(name, method)
