@@ -46,18 +46,20 @@ class MedianStopping:
         self._warmup = warmup
         self._medians = [Medians() for _ in points[:-1]]  # by point, of running means
         self._means: dict[int, list[float]] = {}  # by trial going, by point
+        self._totals: dict[int, float] = {}
         self._best: dict[int, float] = {}
 
     def started(self, trial: int, configuration: Configuration) -> None:
         """Begin its curve."""
-        self._means[trial] = []
+        self._means[trial], self._totals[trial] = [], 0.0
         self._best[trial] = float("inf")
 
     def reported(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare with the median at this point."""
         means = self._means[trial]
         points = len(means)
-        means.append(loss if not means else means[-1] + (loss - means[-1]) / (points + 1))
+        total = self._totals[trial] = self._totals[trial] + loss  # summed, then divided: equal losses have that very mean
+        means.append(total / (points + 1))
         best = self._best[trial] = min(self._best[trial], loss)
         medians = self._medians[points]
         if len(medians) >= self._warmup and self._checks and progress >= self._checks[0] and best > medians.median:
@@ -84,4 +86,4 @@ class MedianStopping:
         return ()
 
     def _forget(self, trial: int) -> None:
-        del self._means[trial], self._best[trial]
+        del self._means[trial], self._totals[trial], self._best[trial]
