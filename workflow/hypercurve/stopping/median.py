@@ -58,9 +58,9 @@ class MedianStopping:
         """Compare with the median at this point."""
         means = self._means[trial]
         points = len(means)
-        total = self._totals[trial] = self._totals[trial] + loss  # summed, then divided: equal losses have that very mean
-        means.append(total / (points + 1))
         best = self._best[trial] = min(self._best[trial], loss)
+        total = self._totals[trial] = self._totals[trial] + loss
+        means.append(max(best, total / (points + 1)))  # rounding must not make a mean lower than every loss in it
         medians = self._medians[points]
         if len(medians) >= self._warmup and self._checks and progress >= self._checks[0] and best > medians.median:
             self._forget(trial)
