@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
+from hypercurve.archive.checking import check_journal
 from hypercurve.config import Experiment, Setting
 from hypercurve.cost import TrialCost
 from hypercurve.curves import Curve, Curves
 from hypercurve.errors import UserError
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, read_lines, without_wall
+from hypercurve.journal import Journal, JournalError, read_lines, without_wall
 from hypercurve.preparing import prepare_record, task_of
 from hypercurve.record import Record, Task, load_record, save_record
 from hypercurve.run import Run
@@ -448,6 +449,9 @@ def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_w
     whole = carried_out(second, tmp_path / "whole.jsonl", record)
     lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
     assert json.loads(lines[0])["record"] == record.digest
+    assert len(check_journal(tmp_path / "whole.jsonl", second, 0, record)) == len(lines)
+    with pytest.raises(JournalError, match=r"whole\.jsonl:1"):
+        check_journal(tmp_path / "whole.jsonl", second, 0)
     for cut in range(0, len(lines), 7):
         torn = tmp_path / "torn.jsonl"
         torn.write_bytes(b"".join(lines[:cut]))

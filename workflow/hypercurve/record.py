@@ -21,6 +21,8 @@ from .files import write_text
 Floats = npt.NDArray[np.float64]
 
 FORMAT = 1
+PREPARED = "record.json"
+"""Name of a prepared record in its method's folder."""
 
 
 class RecordError(UserError):

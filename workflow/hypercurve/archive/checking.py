@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..hyperparameters import RECORDED
 from ..journal import JournalError, Line, read_lines
 from ..reading import read_resolved, read_setting
+from ..record import PREPARED, Record, load_record
 from ..run import Run as RunState
 from .contents import Run, payload_digest
 
@@ -33,6 +34,7 @@ class Results:
         experiment: None if it could not be read.
         runs: every run's record that could be read.
         journals: the same runs' lines.
+        records: by method, what its runs learned from, for methods that have a record.
         payload: digest of the payload; None where a run is missing or damaged.
         data: digest of the data that all runs were trained on; None where they differ.
         problems: what is wrong, each in a line that begins with the file.
@@ -41,6 +43,7 @@ class Results:
     experiment: Experiment | None = None
     runs: dict[Run, RunRecord] = field(default_factory=dict)
     journals: dict[Run, list[Line]] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     payload: str | None = None
     data: str | None = None
     problems: list[str] = field(default_factory=list)
@@ -73,12 +76,15 @@ def check(folder: Path, name: str) -> Results:
         try:
             if read_setting(own / "setting.json").digest != setting.digest:
                 results.problems.append(f"runs/{method}/setting.json: differs from what experiment.json says of it")
+            if setting.record:
+                results.records[method] = load_record(own / PREPARED)
         except UserError as error:
             results.problems.append(_below(folder, error))
         for repeat in range(experiment.repeats):
             try:
-                lines = check_journal(own / str(repeat) / "journal.jsonl", setting, repeat)
-                results.runs[method, repeat] = read_run(own / str(repeat) / "journal.jsonl")
+                path = own / str(repeat) / "journal.jsonl"
+                lines = check_journal(path, setting, repeat, results.records.get(method))
+                results.runs[method, repeat] = read_run(path)
                 results.journals[method, repeat] = lines
             except UserError as error:
                 results.problems.append(_below(folder, error))
@@ -95,7 +101,7 @@ def check(folder: Path, name: str) -> Results:
     return results
 
 
-def check_journal(path: Path, setting: Setting, repeat: int) -> list[Line]:
+def check_journal(path: Path, setting: Setting, repeat: int, record: Record | None = None) -> list[Line]:
     """A complete journal's lines, every one decided anew.
 
     Raises:
@@ -110,7 +116,7 @@ def check_journal(path: Path, setting: Setting, repeat: int) -> list[Line]:
     if not isinstance(samples, int) or isinstance(samples, bool) or not 0 < samples < 1 << 40:
         raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
     try:
-        run = RunState(setting, repeat, samples=samples, data=str(data))
+        run = RunState(setting, repeat, samples=samples, data=str(data), record=record)
     except (ValueError, MemoryError) as error:
         raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
     run.fold(lines, str(path))

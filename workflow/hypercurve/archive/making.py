@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Experiment
 from ..provenance import PACKAGE, code_version, module_digests, source_digest
+from ..record import PREPARED
 from .checking import Results, check, data_digest, table_files
 from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
@@ -80,8 +81,10 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
 def _own_files(folder: Path, experiment: Experiment) -> list[str]:
     """The results that are archived: all that the workflow makes but logs and recorded batches."""
     names = ["experiment.json", *table_files(experiment)]
-    for method in experiment.methods:
+    for method, options in experiment.methods.items():
         names.append(f"runs/{method}/setting.json")
+        if options.record:
+            names.append(f"runs/{method}/{PREPARED}")
         names += [f"runs/{method}/{repeat}/journal.jsonl" for repeat in range(experiment.repeats)]
     names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("figures/[!.]*.*")) if path.is_file()]
     return [*names, "report.html"] if (folder / "report.html").is_file() else names

@@ -46,7 +46,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
             f"{data}: holds the data {dataset.digest}, but the archive's runs were trained on {manifest.data}"
         )
     lines = results.journals[method, repeat]
-    run = Run(setting, repeat, samples=dataset.samples, data=dataset.digest)
+    run = Run(setting, repeat, samples=dataset.samples, data=dataset.digest, record=results.records.get(method))
     trainer = make_trainer(setting, data)
     if setting.population is None:
         drive_again(run, trainer, lines, name)
