@@ -7,10 +7,10 @@ BIN := $(ENV)/bin
 ORACLES := .venv-oracles
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test test-oracles crate lint format schema clean
+.PHONY: help env run test test-oracles test-slurm crate lint format schema clean
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 env: $(ENV)/.done ## set up the environment in .venv
 
@@ -44,6 +44,10 @@ crate: env ## hold an archive to the public validator of RO-Crates
 	test -x $(ENV)-crate/bin/rocrate-validator || \
 		{ $(PYTHON) -m venv $(ENV)-crate && $(ENV)-crate/bin/pip install --quiet roc-validator==0.13.0; }
 	ROCRATE_VALIDATOR_PYTHON=$(abspath $(ENV)-crate/bin/python) pytest tests/test_archive.py -k crate
+
+test-slurm: env ## install and start a Slurm on this Debian machine (as root), run the workflow on it and disturb it
+	python tests/slurm/cluster.py install
+	pytest tests/slurm
 
 lint: env ## check style and types
 	ruff check .

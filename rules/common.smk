@@ -12,7 +12,7 @@ sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
 from hypercurve.batching import batches
-from hypercurve.launching import set_environment
+from hypercurve.launching import end_left_behind, set_environment
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, check_workflow, read_experiment
 
@@ -168,5 +168,10 @@ def recording(wildcards, input):
     return f"--record {quote(input.record)}" if input.get("record") else ""
 
 
+def processes(method):
+    """How many MPI processes carry out a run; one is no MPI job, which Slurm's plugin would refuse."""
+    return method.tasks or 1
+
+
 def tasks_of(wildcards):
-    return experiment_of(wildcards).methods[wildcards.method].tasks or 1
+    return processes(experiment_of(wildcards).methods[wildcards.method])

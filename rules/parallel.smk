@@ -1,5 +1,22 @@
 # Runs that several MPI processes carry out together: searches with a supervisor and workers, and populations. A profile
-# changes the launcher, for instance to `srun --mpi=pmix`.
+# changes the launcher, for instance to `srun --mpi=pmix`. A run of one process is an ordinary search (search.smk).
+
+
+rule preflight:
+    """Whether the launcher, the MPI library and the largest number of processes of an experiment fit together."""
+    output:
+        f"{RESULTS}/{{experiment}}/preflight.json",
+    log:
+        f"{RESULTS}/{{experiment}}/logs/preflight.log",
+    benchmark:
+        f"{RESULTS}/{{experiment}}/logs/preflight.tsv"
+    conda:
+        "../envs/hypercurve.yaml"
+    resources:
+        tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
+        mpi="mpiexec",
+    shell:
+        "hypercurve preflight --launcher {resources.mpi:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
 
 
 rule supervised:
@@ -7,6 +24,7 @@ rule supervised:
         setting=rules.setting.output,
         data=data_folder,
         record=record_of,
+        preflight=ancient(rules.preflight.output),
     output:
         f"{RUN}/journal.jsonl",
     log:
@@ -14,8 +32,7 @@ rule supervised:
     benchmark:
         f"{LOG}/search.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: method.tasks is not None and method.population is None),
-    retries: 2
+        experiment=only(lambda method: processes(method) > 1 and method.population is None),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
@@ -34,6 +51,7 @@ rule population:
     input:
         setting=rules.setting.output,
         data=data_folder,
+        preflight=ancient(rules.preflight.output),
     output:
         f"{RUN}/journal.jsonl",
     log:
@@ -41,8 +59,7 @@ rule population:
     benchmark:
         f"{LOG}/population.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: method.population is not None),
-    retries: 2
+        experiment=only(lambda method: processes(method) > 1 and method.population is not None),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads

@@ -1,4 +1,4 @@
-# A run's journal: from recorded batches where there are some, else from one process that trains.
+# A run's journal: from recorded batches where there are some, else from one process that trains, a whole population too.
 
 
 rule record:
@@ -33,7 +33,7 @@ rule search:
     benchmark:
         f"{LOG}/search.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: method.tasks is None and method.population is None),
+        experiment=only(lambda method: processes(method) == 1),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads

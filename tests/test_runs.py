@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hypercurve.cli import main
 from hypercurve.config import Experiment, Setting
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
 from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, JournalError, Line, read_lines, without_wall
+from hypercurve.provenance import code_digest
 from hypercurve.run import Run
 from hypercurve.training.base import Report, Session, Trainer, Trial
 from hypercurve.training.recorded import RecordedTrainer
@@ -269,6 +272,41 @@ def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
             Journal(tmp_path / "journal.jsonl")
     with Journal(tmp_path / "journal.jsonl") as again:
         assert len(again.lines) == 1
+
+
+def test_a_process_waits_for_another_that_is_ending(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for renamed in (False, True):
+        first = Journal(path)
+        first.append({"event": "run"})
+
+        def end(journal: Journal = first, renamed: bool = renamed) -> None:
+            if renamed:
+                path.rename(tmp_path / "whole.jsonl")
+            journal.close()
+
+        threading.Timer(0.3, end).start()
+        with Journal(path, patience=30) as second:
+            assert len(second.lines) == (0 if renamed else 1), "it never writes to a file that has another name by now"
+
+
+def test_what_another_process_completes_meanwhile_is_taken(tmp_path: Path, prepared: Path) -> None:
+    given, output, partial = setting(), tmp_path / "journal.jsonl", tmp_path / "journal.partial.jsonl"
+    (tmp_path / "setting.json").write_text(given.model_dump_json())
+    search = ["search", str(tmp_path / "setting.json"), "--data", str(prepared), "--output", str(output)]
+    assert main(search) == 0
+    whole = output.read_bytes()
+    output.rename(partial)
+    (tmp_path / "journal.partial.code").write_text(code_digest("runs"))
+    other = Journal(partial)
+
+    def complete() -> None:
+        partial.rename(output)
+        other.close()
+
+    threading.Timer(0.5, complete).start()
+    assert main(search) == 0
+    assert output.read_bytes() == whole, "line for line, wall-clock readings included"
 
 
 def test_a_test_metric_that_is_not_finite_is_left_out_and_the_run_ends(tmp_path: Path) -> None:

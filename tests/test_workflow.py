@@ -195,6 +195,17 @@ def test_a_shipped_experiment_is_planned_by_its_target_alone(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_only_runs_of_several_processes_are_mpi_jobs_and_those_are_checked_beforehand(
+    tmp_path: Path, tasks: int
+) -> None:
+    workflow = Workflow(tmp_path)
+    workflow.write(TINY + f"  pbt: {{population: {{every: 100}}, tasks: {tasks}}}\n")
+    planned = {rule for rule, _ in workflow.planned("tiny/runs/pbt/0/journal.jsonl")}
+    assert planned == {"data", "setting"} | ({"search"} if tasks == 1 else {"preflight", "population"})
+
+
+@pytest.mark.slow
 def test_a_bad_experiment_stops_everything_before_any_job(tmp_path: Path) -> None:
     workflow = Workflow(tmp_path)
     workflow.write(TINY.replace("stopping_rate: 0.8", "stoping_rate: 0.8"))

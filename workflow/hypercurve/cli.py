@@ -20,6 +20,9 @@ from .files import write_text
 
 Arguments = argparse.Namespace
 
+PATIENCE = 60.0
+"""Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
+
 # As in config.Figure, which a test compares: importing it would cost every command a third of a second.
 FIGURES = (
     "best",
@@ -237,7 +240,13 @@ def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
         else:
             print(f"{partial}: going on after line {len(lines)}", file=sys.stderr)
     write_text(note, code)
-    with Journal(partial) as journal:
+    was_there = output.exists()
+    journal = Journal(partial, PATIENCE)
+    if not journal.lines and output.exists() and not was_there:  # completed by the process that was writing it
+        journal.close()
+        output.replace(partial)
+        journal = Journal(partial)
+    with journal:
         yield journal
         partial.replace(output)  # while the lock is held
     note.unlink(missing_ok=True)
@@ -254,6 +263,13 @@ def _record(given: Arguments) -> None:
     save_record(record, given.output)
     for task in record.tasks:
         print(f"{task.name}: {len(task.losses)} trainings, {(task.order >= 0).sum()} of them to the end")
+
+
+def _preflight(given: Arguments) -> None:
+    from .execution.preflight import preflight
+
+    found = preflight(given.launcher, given.tasks)
+    write_text(given.output, json.dumps(found, indent=2) + "\n")
 
 
 def _trials(given: Arguments) -> None:
@@ -416,6 +432,16 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("record", _record, "prepare the record that a method's runs start from", "setting.json -o record.json")
     sub.add_argument("setting", type=Path, help="the method's setting")
     output(sub, "JSON file to write")
+
+    sub = add(
+        "preflight",
+        _preflight,
+        "check that a launcher and the MPI library fit together, with a small MPI job",
+        "--launcher 'srun --mpi=pmix' --tasks 4 -o preflight.json",
+    )
+    sub.add_argument("--launcher", default="mpiexec", help="command that starts MPI processes (default: mpiexec)")
+    sub.add_argument("--tasks", type=count, required=True, help="number of MPI processes to start")
+    output(sub, "JSON file to write: launcher, MPI library, processes on each node")
 
     sub = add("trials", _trials, "write a run's table of trials", "setting.json journal.jsonl -o trials.csv")
     sub.add_argument("setting", type=Path, help="the method's setting")

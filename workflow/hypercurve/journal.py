@@ -8,6 +8,7 @@ reading; any other damage is an error that names the line.
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,26 +95,42 @@ class Journal:
 
     Args:
         path: the file; created with its folder if missing. A half-written last line is cut off.
+        patience: for how many seconds to wait while another process writes it, as a job does that is being ended.
 
     Raises:
-        JournalError: an existing file is damaged.
+        JournalError: an existing file is damaged, or another process goes on writing it.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, patience: float = 0.0):
         self.path = path
         self.lines: list[Line] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        until = time.monotonic() + patience
+        while not self._opened():
+            if time.monotonic() >= until:
+                raise JournalError(f"{path}: another process is writing this journal")
+            time.sleep(0.2)
+        self.lines, end = read_lines(path)
+        os.truncate(path, end)
+        self._added: list[bytes] = []
+
+    def _opened(self) -> bool:
+        """Open and lock the file; False if another process has the lock, or has given the file another name meanwhile."""
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._file)
-            raise JournalError(f"{path}: another process is writing this journal") from None
+            return False
         except OSError:
-            pass  # a file system without locks: Snakemake's own lock has to do
-        self.lines, end = read_lines(path)
-        os.truncate(path, end)
-        self._added: list[bytes] = []
+            return True  # a file system without locks: Snakemake's own lock has to do
+        try:
+            same = os.path.samestat(os.fstat(self._file), self.path.stat())
+        except FileNotFoundError:
+            same = False
+        if not same:
+            os.close(self._file)
+        return same
 
     def append(self, line: Line) -> None:
         """Write one line."""

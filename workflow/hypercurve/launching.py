@@ -1,17 +1,21 @@
-"""The environment that the rules' commands run in; set once, when the Snakefile is parsed."""
+"""What surrounds the rules' commands: their environment, set once when the Snakefile is parsed, and jobs left behind."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 
 def set_environment(package: Path) -> None:
-    """Let commands find this package, this environment's programs, and an MPI launcher that does as it is told.
+    """Let commands find this package, this environment's programs, and an MPI that works under mpiexec and srun.
 
     The package comes from the checkout and programs from the environment that runs Snakemake, whether that was activated or
     not; with ``--software-deployment-method conda`` a rule's own environment goes before both. mpiexec starts as many
     processes as it is told, on a laptop or in a container too: by itself it refuses more than there are cores, refuses to
-    run as root, and binds each process to one core, which is for schedulers to do. What the user has set stays.
+    run as root, and binds each process to one core, which is for schedulers to do. Under srun there is no mpiexec that would
+    tell the environment's MPI where it was installed, and its PMIx knows one way only to show Slurm who it is. What the user
+    has set stays; a cluster's own MPI (``MPI4PY_LIBMPI``) is left alone.
 
     Args:
         package: the folder that holds the package.
@@ -22,6 +26,30 @@ def set_environment(package: Path) -> None:
         environment[name] = f"{first}{os.pathsep}{rest}" if rest else str(first)
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")
     environment.setdefault("PRTE_MCA_hwloc_default_binding_policy", "none")
+    if "MPI4PY_LIBMPI" not in environment and (Path(sys.prefix) / "bin" / "mpiexec").exists():
+        environment.setdefault("OPAL_PREFIX", sys.prefix)
+        environment.setdefault("PMIX_MCA_psec", "native")
     if os.geteuid() == 0:
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+
+
+def end_left_behind(logs: Path) -> None:
+    """Cancel jobs on Slurm that a Snakemake which was killed has left there, so that its successor's jobs can go on.
+
+    They are known by where Slurm writes what they print, a folder in Snakemake's working directory; its lock sees to it that
+    no other Snakemake is at work there. Runs that are cancelled so go on from their journals; populations save a snapshot
+    first.
+
+    Args:
+        logs: the folder that Slurm's plugin has jobs print to.
+    """
+    if shutil.which("squeue") is None or not logs.exists():
+        return
+    command = ["squeue", "--noheader", "--user", str(os.geteuid()), "--Format", "JobID:20,StdOut:4096"]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout
+    words = [line.split(maxsplit=1) for line in listed.splitlines()]
+    left = [job for job, output in words if Path(output.strip()).is_relative_to(logs.resolve())]
+    if left:
+        print(f"cancelling jobs that an earlier Snakemake left behind: {', '.join(left)}", file=sys.stderr)
+        subprocess.run(["scancel", *left], check=False)

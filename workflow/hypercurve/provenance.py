@@ -29,6 +29,7 @@ OUTER = (
         "problems.py",
         "launching.py",
         "provenance.py",
+        "execution/preflight.py",
     ),
     *("__main__.py", "archive/", "watching/", "export/"),
 )

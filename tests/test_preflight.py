@@ -1,0 +1,54 @@
+"""The check before MPI jobs: it finds out what does not fit, and says what to change."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from hypercurve.errors import UserError
+from hypercurve.execution.preflight import preflight
+
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
+
+
+@pytest.fixture(autouse=True)
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(name, "1")
+
+
+@needs_mpi
+def test_says_what_was_found_where_all_is_well() -> None:
+    found = preflight(f"{MPIEXEC} --oversubscribe", 3)
+    assert found["tasks"] == 3
+    assert "Open MPI" in found["library"]
+    assert sum(found["nodes"].values()) == 3
+
+
+def test_a_launcher_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match=r"there is no program 'nosuchlauncher' here.*resource `mpi`"):
+        preflight("nosuchlauncher --mpi=pmix", 2)
+
+
+@needs_mpi
+def test_what_a_launcher_says_is_passed_on() -> None:
+    with pytest.raises(UserError, match=r"(?s)did not start one MPI job of 2 processes.*nosuchoption.*resource `mpi`"):
+        preflight(f"{MPIEXEC} --nosuchoption", 2)
+
+
+def test_processes_that_do_not_find_each_other_are_noticed(tmp_path: Path) -> None:
+    launcher = tmp_path / "launcher"  # of another MPI: each process is one by itself
+    launcher.write_text('#!/bin/sh\nshift 2\n"$@" & "$@"; code=$?; wait; exit $code\n')
+    launcher.chmod(0o755)
+    with pytest.raises(UserError, match=r"(?s)started as 1 MPI process where 2 were asked for"):
+        preflight(str(launcher), 2)
+
+
+def test_a_launcher_that_hangs_is_given_up(tmp_path: Path) -> None:
+    launcher = tmp_path / "launcher"
+    launcher.write_text("#!/bin/sh\nexec sleep 60\n")
+    os.chmod(launcher, 0o755)  # noqa: PTH101
+    with pytest.raises(UserError, match=r"gave no answer in 0\.5 s"):
+        preflight(str(launcher), 2, patience=0.5)
