@@ -129,7 +129,13 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     if run.best is not None:
         found = run.best.performance
     else:
-        seen = [(min(m["loss"] for _, m in t.curve), t.number) for t in run.trials.values() if t.curve]
+        losses, points = drawn.losses(run.points), np.array(run.points)
+        seen = [
+            (float(np.nanmin(row[until])), trial.number)
+            for trial in run.trials.values()
+            if (until := points <= trial.progress).any()
+            and not np.isnan((row := losses[drawn.rows[key_of(trial.configuration)]])[until]).all()
+        ]
         leader = key_of(run.trials[min(seen)[1]].configuration) if seen else None
         found = None if leader is None else float(ends[drawn.rows[leader]])
     best, median = float(np.nanmin(ends)), float(np.nanmedian(ends))
