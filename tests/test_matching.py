@@ -1,8 +1,10 @@
 """The stopper `matching` and its record: quotas, ranks, the guard, and what a record may be."""
 
+import itertools
 import json
 import math
 import tarfile
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from hypercurve.search.preselection import forecast
 from hypercurve.space import Space
 from hypercurve.stopping import Decision, Matching
 from hypercurve.stopping.lcm import LearningCurveMatching
-from hypercurve.stopping.quotas import FINALISTS, FIRST, STEEPEST, counts_of, rungs_of, starters
+from hypercurve.stopping.quotas import FINALISTS, FIRST, LEAST, STEEPEST, counts_of, finalists_of, rungs_of, starters
 from hypercurve.stopping.ranking import Library, Matcher, correlation, gain, normalised, ranks
 from hypercurve.training.synthetic import SyntheticTrainer
 
@@ -70,16 +72,18 @@ def test_rungs_of_fifty_points_at_three_budgets() -> None:
 def test_numbers_on_each_leg_fall_and_stay_within_the_budget(count: int, cost: float, trials: int) -> None:
     ends = (*rungs_of(evenly(count), cost), 1.0)
     legs = np.diff([0.0, *ends]).tolist()
-    many = starters(trials, legs, cost * trials)
-    counts = counts_of(many, legs, cost * trials)
+    finalists = finalists_of(cost * trials)
+    many = starters(trials, legs, cost * trials, finalists)
+    counts = counts_of(many, legs, cost * trials, finalists)
     assert list(counts) == sorted(counts, reverse=True)
     assert 1 <= counts[0] == many <= trials
-    assert counts[-1] >= min(FINALISTS, many)
+    assert counts[-1] >= min(finalists, many) >= 1
+    assert finalists == (FINALISTS if cost * trials >= 3 * FINALISTS - 1e-6 else max(1, int(cost * trials / 3 + 1e-9)))
     spent = float(np.dot(counts, legs))
     if many > 1:
         assert spent <= cost * trials + 1e-6
     if many == trials and len(legs) > 1 and counts[1] < trials:
-        finer = [max(min(FINALISTS, many), round(many / factor ** np.arange(len(legs))[1])) for factor in (1, STEEPEST)]
+        finer = [max(min(finalists, many), round(many / factor ** np.arange(len(legs))[1])) for factor in (1, STEEPEST)]
         assert finer[1] <= counts[1] <= finer[0]
 
 
@@ -218,8 +222,9 @@ def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:
     trials, points = losses.shape
     rungs = [round(rung * points) for rung in rungs_of(evenly(points), cost)]
     legs = np.diff([0, *rungs, points]) / points
-    left = cost * trials
-    alive = list(range(starters(trials, legs.tolist(), left)))
+    left = max(cost * trials, min(LEAST, trials))
+    finalists = finalists_of(left)
+    alive = list(range(starters(trials, legs.tolist(), left, finalists)))
     reached = dict.fromkeys(alive, 0)
     before = 0
     for number, rung in enumerate([*rungs, points]):
@@ -230,7 +235,9 @@ def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:
         alive = [trial for trial in alive if not np.isnan(losses[trial, rung - 1])]
         if rung == points or not alive:
             break
-        keep = counts_of(len(alive), [0.0, *legs[number + 1 :]], left)[1]
+        keep = counts_of(len(alive), [0.0, *legs[number + 1 :]], left, finalists)[1]
+        if rung == rungs[-1]:
+            keep = min(keep, max(1, int(left / (1 - rung / points) + 1e-6)))
         if keep < len(alive):
             low = losses[alive, :rung].min(axis=1)
             half = losses[alive, : rung // 2].min(axis=1) if rung > 1 else low
@@ -256,10 +263,41 @@ def test_decisions_are_those_of_the_rule_written_plainly(
     losses = falling(seed, trials, points, failing)
     reached, spent, done = drive(stopper(trials, points, cost), losses, slots)
     assert reached == plainly(losses, cost)
-    if cost * trials >= FINALISTS:
-        assert spent <= cost * trials + 1 / points + 1e-6
+    if trials * points > 1:
+        assert spent <= max(cost * trials, LEAST) + 1 / points + 1e-6
     if failing == 0.0:
         assert done
+
+
+@pytest.mark.parametrize("trials", [4, 6, 10, 20, 27])
+def test_few_trials_are_compared_too(trials: int) -> None:
+    """Not one of them trained to its end unseen: most of what a small budget buys is a look at many."""
+    reached, spent, done = drive(stopper(trials, 20, 0.15), falling(1, trials, 20), 1)
+    assert len(reached) == trials
+    assert 1 <= len(done) <= 2
+    assert spent <= max(0.15 * trials, LEAST) + 0.05
+
+
+@dataclass(frozen=True)
+class Longer:
+    """A training that costs so much, in whole steps."""
+
+    whole: float
+
+    def seconds(self, progress: float) -> float:
+        return round(progress * 40) / 40 * self.whole
+
+
+def test_trials_of_unequal_length_stay_within_the_budget_and_one_gets_to_its_end() -> None:
+    """The better a trial, the longer it takes: what is left must pay for the best."""
+    losses = falling(5, 100, 13)
+    whole = np.where(np.argsort(np.argsort(losses[:, -1])) < 20, 5.0, 1.0)
+    asked = itertools.count()  # with one slot, trials start in the order of their numbers
+    made = stopper(100, 13, 0.15, cost_of=lambda _: Longer(float(whole[next(asked)])))
+    reached, _, done = drive(made, losses, 1)
+    spent = sum(Longer(float(whole[trial])).seconds(point / 13) for trial, point in reached.items())
+    assert done
+    assert spent <= 0.15 * whole.sum()
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(100.0, 0.0), (1e-3, -5.0)])

@@ -363,13 +363,15 @@ def make_scheduler(
     """The scheduler of a method."""
     if setting.population is not None:
         return PopulationScheduler(setting, repeat, CostModel(setting.model, setting.cost, samples))
-    searcher = make_searcher(setting, repeat, curves)
+    costs: Costs = CostModel(setting.model, setting.cost, samples) if curves is None else curves
     if curves is not None:
-        setting = setting.model_copy(update={"space": curves.space})
-    preselection = None
-    if record is not None:
+        setting = _as_recorded(setting, curves)
+    searcher = make_searcher(setting, repeat, curves)
+    if record is None:
+        stopper = make_stopper(setting, costs=costs)
+    else:
         assert setting.trials is not None, "checked with the experiment"
-        preselection = searcher = Preselection(
+        preselection = Preselection(
             searcher,
             setting.trials,
             setting.space,
@@ -378,7 +380,11 @@ def make_scheduler(
             chosen=preselected(setting, SPREAD),
             only=setting.starters != setting.trials,
         )
-    stopper = make_stopper(setting, record, preselection)
+        stopper = make_stopper(setting, record, preselection, costs)
+        if isinstance(stopper, Matching) and not stopper.guarded:
+            stopper = make_stopper(setting, record, costs=costs)
+        else:
+            searcher = preselection
     return TrialScheduler(
         searcher,
         stopper,
@@ -387,6 +393,14 @@ def make_scheduler(
         objective=setting.objective.key,
         admits=stopper.admits if isinstance(stopper, Matching) else None,
     )
+
+
+def _as_recorded(setting: Setting, curves: Curves) -> Setting:
+    """A setting for recorded trials: their space, and no more trials than there are, for whom others would wait."""
+    budget = setting.budget
+    if budget.trials is not None:
+        budget = budget.model_copy(update={"trials": min(budget.trials, len(curves))})
+    return setting.model_copy(update={"space": curves.space, "budget": budget})
 
 
 def _progress(event: Event) -> float:

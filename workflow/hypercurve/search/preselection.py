@@ -64,7 +64,7 @@ class Preselection(IndependentSearch):
     """Draws a pool of configurations with another searcher and gives those first that a record thinks well of.
 
     Trial numbers count in the new order: first the chosen ones, the best first; then :data:`SPREAD` of the others, spread
-    evenly over their order, by whom one can see whether the record is right; then the rest.
+    evenly over their order, by whom one can see whether the record is right; then the rest, as they were drawn.
 
     Args:
         inner: the searcher whose configurations make up the pool; it must be independent.
@@ -91,7 +91,8 @@ class Preselection(IndependentSearch):
         order = np.argsort(final, kind="stable")
         best, others = order[:chosen], order[chosen:]
         spread = np.unique(np.linspace(0, len(others) - 1, min(SPREAD, len(others))).round().astype(int))
-        order = np.concatenate([best, others[spread], np.delete(others, spread)])
+        rest = np.sort(np.delete(others, spread))  # as without a record, which may turn out wrong
+        order = np.concatenate([best, others[spread], rest])
         if only:
             order = best
         self.chosen, self.probed = len(best), 0 if only else len(spread)

@@ -1,6 +1,7 @@
 """Stoppers: which trials go on. Pure; see :mod:`hypercurve.scheduling`."""
 
 from ..config import Setting
+from ..cost import Costs
 from ..record import Record
 from . import brackets
 from .asha import AshaPromotion, AshaStopping
@@ -19,12 +20,15 @@ COST = 0.15
 """What the stopper ``matching`` may spend where neither it nor the budget says: a share of full training."""
 
 
-def make_stopper(setting: Setting, record: Record | None = None, prior: Prior | None = None) -> Stopper | None:
+def make_stopper(
+    setting: Setting, record: Record | None = None, prior: Prior | None = None, costs: Costs | None = None
+) -> Stopper | None:
     """The stopper that a method names, or None.
 
     Args:
         record: earlier experiments, where the method has them.
         prior: what they say about the trials.
+        costs: what configurations cost to train.
     """
     if setting.stop is None:
         return None
@@ -63,7 +67,7 @@ def make_stopper(setting: Setting, record: Record | None = None, prior: Prior | 
         case "matching":
             cost = cost_of(setting)
             return Matching(
-                trials=_configurations(setting),
+                trials=min(_configurations(setting), trials or _configurations(setting)),
                 points=points,
                 space=setting.space,
                 cost=cost,
@@ -73,6 +77,7 @@ def make_stopper(setting: Setting, record: Record | None = None, prior: Prior | 
                 prior=prior,
                 library=None if record is None else library_of(record, points, cost),
                 guard=options.guard,
+                **({} if costs is None else {"cost_of": costs.of}),
             )
         case kind:
             raise NotImplementedError(f"stopper {kind}")

@@ -7,7 +7,8 @@ The rule:
 - A trial that comes to the next rung pauses. When all have come there or failed, they are ordered by the mean of their
   ranks under several views (:mod:`.ranking`), and as many as the rest of the budget allows go on, the best first; the
   others stop. What failed trials have left of the budget is spent on those that remain. Equal means: the lower loss at
-  the rung is better, then the lower number.
+  the rung is better, then the lower number. Trials that cost more than others count for more: the budget is in means of
+  the started trials' full cost, and after the last rung no more go on than it pays for, but one at least.
 - ``split``: the first so many trials never pause, as in LCM's accumulation stage; others are matched with them.
 - With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and a few others, go to the
   first rung; the *guard* then compares the order that the record predicts for this rung with what is seen, by rank
@@ -20,7 +21,7 @@ A failed trial (NaN and infinite losses fail trials) is never kept. Decisions de
 offset, so losses, errors and negated scores are treated alike.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -29,7 +30,7 @@ import numpy as np
 from ..record import Record
 from ..space import Configuration, Space
 from .base import Decision
-from .quotas import counts_of, rungs_of, starters
+from .quotas import LEAST, counts_of, finalists_of, rungs_of, starters
 from .ranking import Floats, Library, Matcher, correlation, gain, lowest, normalised, ranks
 
 
@@ -62,6 +63,21 @@ class Prior(Protocol):
     first: Floats
 
 
+class TrialCost(Protocol):
+    """What a trial costs, in any unit: :class:`..cost.TrialCost`."""
+
+    def seconds(self, progress: float) -> float:
+        """Until a share of the training is reached."""
+        ...
+
+
+class _Equal:
+    """All trials cost the same."""
+
+    def seconds(self, progress: float) -> float:
+        return progress
+
+
 class Matching:
     """The stopper.
 
@@ -76,6 +92,10 @@ class Matching:
         prior: what a record says about the trials; None: no record.
         library: the record's curves, for the view ``match``.
         guard: least rank correlation at which a record is believed.
+        cost_of: what a configuration's training costs; by default, all cost the same.
+
+    Attributes:
+        guarded: whether the guard can judge the record: only then may trials come in its order.
     """
 
     def __init__(
@@ -91,16 +111,23 @@ class Matching:
         prior: Prior | None = None,
         library: Library | None = None,
         guard: float = GUARD,
+        cost_of: Callable[[Configuration], TrialCost] = lambda _: _Equal(),
     ):
         self._points, self._space, self._views, self._matcher = tuple(points), space, tuple(views), matcher
         self._prior, self._library, self._guard = prior, library, guard
         self._rungs = rungs_of(points, cost)
         self._legs = [b - a for a, b in pairwise((0.0, *self._rungs, 1.0))]
         self._exempt = round(split * trials) if "match" in self._views else 0
-        self._left = cost * trials - self._exempt  # of the budget, in full trainings; what never pauses is paid for
-        self._all = self._exempt + starters(trials - self._exempt, self._legs, self._left)
+        # In full trainings; what never pauses is paid for.
+        self._budget = max(cost * trials, min(LEAST, trials)) - self._exempt
+        self._finalists = finalists_of(self._budget)
+        self._all = self._exempt + starters(trials - self._exempt, self._legs, self._budget, self._finalists)
+        self._cost_of = cost_of
+        self._costs: dict[int, TrialCost] = {}  # of trials that are not over
+        self._started, self._full, self._spent = 0, 0.0, 0.0  # trials, their full cost, and what they have cost so far
         self._trust: float | None = None  # the guard's correlation; None before, 0 where a record is dropped
-        if prior is not None and self._rungs and FEWEST <= prior.chosen + prior.probed < self._all:
+        self.guarded = bool(self._rungs) and prior is not None and FEWEST <= prior.chosen + prior.probed < self._all
+        if prior is not None and self.guarded:
             self._admitted = max(self._exempt + 1, prior.chosen + prior.probed)
         else:
             self._admitted = self._all
@@ -119,6 +146,10 @@ class Matching:
     def started(self, trial: int, configuration: Configuration) -> None:
         """Begin the trial's curve."""
         self._curves[trial] = []
+        if trial >= self._exempt:
+            cost = self._costs[trial] = self._cost_of(configuration)
+            self._started += 1
+            self._full += cost.seconds(1.0)
         if "match" in self._views:
             self._coded[trial] = self._space.encode(configuration)
 
@@ -128,7 +159,7 @@ class Matching:
         curve.append(loss)
         if trial < self._exempt:
             return Decision.CONTINUE
-        self._pay(len(curve))
+        self._pay(trial, len(curve))
         if self._rung == len(self._rungs) or progress != self._rungs[self._rung]:
             return Decision.CONTINUE
         if self._rung == 0:
@@ -150,7 +181,7 @@ class Matching:
     def failed(self, trial: int) -> None:
         """The others no longer wait for it."""
         if trial >= self._exempt:
-            self._pay(len(self._curves[trial]) + 1)
+            self._pay(trial, len(self._curves[trial]) + 1)
             if self._rung == 0:
                 self._first[trial] = np.inf
             if self._rung < len(self._rungs):
@@ -165,10 +196,19 @@ class Matching:
     def _forget(self, trial: int) -> None:
         self._curves.pop(trial, None)
         self._coded.pop(trial, None)
+        self._costs.pop(trial, None)
 
-    def _pay(self, points: int) -> None:
+    def _pay(self, trial: int, points: int) -> None:
         """For the way to the last of so many points."""
-        self._left -= self._points[points - 1] - (self._points[points - 2] if points > 1 else 0.0)
+        self._spent += self._way(trial, self._points[points - 2] if points > 1 else 0.0, self._points[points - 1])
+
+    def _way(self, trial: int, start: float, end: float) -> float:
+        """What a trial costs between two shares of its training."""
+        return self._costs[trial].seconds(end) - self._costs[trial].seconds(start)
+
+    def _left(self) -> float:
+        """What is left of the budget, in means of the started trials' full cost."""
+        return self._budget - self._spent * self._started / self._full
 
     def _miss_one_less(self) -> None:
         self._missing -= 1
@@ -195,9 +235,13 @@ class Matching:
             keep = min(self._prior.chosen, len(waiting))
             self._plan_anew(keep)
         else:
-            legs = (0.0, *self._legs[self._rung + 1 :])
-            keep = counts_of(len(waiting), legs, self._left)[1] if waiting else 0
+            keep = self._quota(waiting, waiting) if waiting else 0
         order = self._ordered(waiting) if keep < len(waiting) else waiting
+        if not (self._rung == 0 and self._trust):
+            while keep and (fewer := self._quota(waiting, order[:keep])) < keep:  # the better may be the longer
+                keep = fewer
+        if self._rung == len(self._rungs) - 1:
+            keep = self._payable(order[:keep])
         self._verdicts += [(trial, Decision.CONTINUE) for trial in order[:keep]]
         self._verdicts += [(trial, Decision.STOP) for trial in order[keep:]]
         for trial in order[keep:]:
@@ -209,10 +253,27 @@ class Matching:
         if not keep:
             self._rung = len(self._rungs)
 
+    def _quota(self, waiting: Sequence[int], going: Sequence[int]) -> int:
+        """How many go on; if those that may cost more than the mean of all, legs are longer."""
+        mean = sum(self._costs[trial].seconds(1.0) for trial in going) / len(going)
+        longer = mean * self._started / self._full
+        legs = (0.0, *(leg * longer for leg in self._legs[self._rung + 1 :]))
+        return counts_of(len(waiting), legs, self._left(), self._finalists)[1]
+
+    def _payable(self, order: Sequence[int]) -> int:
+        """How many of those that would go to the end the budget pays for, one at least."""
+        left, keep = self._left() * self._full / self._started if order else 0.0, 0
+        for trial in order:
+            left -= self._way(trial, self._rungs[-1], 1.0)
+            if keep and left < -1e-9 * self._full:
+                break
+            keep += 1
+        return keep
+
     def _plan_anew(self, trials: int) -> None:
         """Rungs for so many trials in place of all: there is more for each, so the next comparison may come later."""
         first = self._rungs[0]
-        cost = min(self._left / max(1, trials), 1.0)
+        cost = min(self._left() / max(1, trials), 1.0)
         self._rungs = (first, *(rung for rung in rungs_of(self._points, cost) if rung > first))
         self._legs = [b - a for a, b in pairwise((0.0, *self._rungs, 1.0))]
 

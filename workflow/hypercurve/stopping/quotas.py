@@ -14,7 +14,10 @@ FACTOR = 2.0
 LAST = 0.75
 """No rung lies beyond this share of training: so late, a comparison saves little."""
 FINALISTS = 3
-"""At least so many go to the end: what is best late in training is rarely the best at the end."""
+"""At least so many go to the end, as far as a third of the budget allows, and one in any case: what is best late in training
+is rarely the best at the end, but with a small budget, comparing more of them early is worth more."""
+LEAST = 1.5
+"""Full trainings that any budget allows: enough to compare a few, and to train one to its end."""
 STEEPEST = 16.0
 """At most one in so few goes on at a rung; where the budget asks for more, fewer trials start."""
 
@@ -41,15 +44,21 @@ def rungs_of(points: Sequence[float], cost: float) -> tuple[float, ...]:
     return tuple(rungs)
 
 
-def counts_of(trials: int, legs: Sequence[float], budget: float) -> tuple[int, ...]:
+def finalists_of(budget: float) -> int:
+    """How many go to the end at least, within a budget in full trainings."""
+    return max(1, min(FINALISTS, int(budget / 3 + 1e-9)))
+
+
+def counts_of(trials: int, legs: Sequence[float], budget: float, finalists: int) -> tuple[int, ...]:
     """How many trials there are on each leg, the first of which all are on, so that the whole stays within a budget.
 
-    The numbers fall by an equal factor from leg to leg, the smallest that the budget allows, down to ``FINALISTS``.
+    The numbers fall by an equal factor from leg to leg, the smallest that the budget allows, down to the finalists.
 
     Args:
         trials: how many set out.
         legs: lengths of the ways between rungs, in shares of training, the last to the end.
         budget: what all may cost together, in full trainings.
+        finalists: at least so many go to the end.
 
     Returns:
         As many numbers as legs, none larger than the one before. They are the least possible where the budget does not
@@ -57,7 +66,7 @@ def counts_of(trials: int, legs: Sequence[float], budget: float) -> tuple[int, .
     """
 
     def at(factor: float) -> tuple[int, ...]:
-        least = min(FINALISTS, trials)
+        least = min(finalists, trials)
         return tuple(max(least, round(trials / factor**leg)) for leg in range(len(legs)))
 
     def within(counts: Sequence[int]) -> bool:
@@ -72,11 +81,11 @@ def counts_of(trials: int, legs: Sequence[float], budget: float) -> tuple[int, .
     return at(high)
 
 
-def starters(trials: int, legs: Sequence[float], budget: float) -> int:
+def starters(trials: int, legs: Sequence[float], budget: float, finalists: int) -> int:
     """How many of the trials can set out within a budget: the most for which :func:`counts_of` stays within it."""
 
     def within(count: int) -> bool:
-        counts = counts_of(count, legs, budget)
+        counts = counts_of(count, legs, budget, finalists)
         return sum(number * leg for number, leg in zip(counts, legs, strict=True)) <= budget + 1e-9
 
     low, high = 1, trials
