@@ -231,6 +231,25 @@ def test_a_journal_that_is_no_journal_does_not_end_the_watch(growing: Path) -> N
     assert "3 lines of journals could not be read" in shown(experiment)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event":"reported","trial":0,"progress":null,"metrics":{},"wall":{}}',
+        '{"event":"reported","trial":0,"progress":0.5,"metrics":{},"wall":{"seconds":"1"}}',
+        '{"event":"started","trial":0,"wall":{"at":true}}',
+        '{"event":"run","samples":-3,"wall":{"at":"now"}}',
+    ],
+)
+def test_a_line_with_other_things_for_numbers_is_passed_over(results: Path, growing: Path, line: str) -> None:
+    whole = (results / "runs/lcm/0/journal.jsonl").read_text().splitlines(keepends=True)
+    partial = growing / "runs/lcm/0/journal.partial.jsonl"
+    partial.write_text("".join(whole[:4]) + line + "\n" + "".join(whole[4:6]))
+    experiment = WatchedExperiment(growing)
+    experiment.look()
+    assert "1 line of journals could not be read" in shown(experiment).replace("lines", "line")
+    assert "nan" not in shown(experiment)
+
+
 def test_once_prints_the_picture_of_all_experiments(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,7 +32,11 @@ def add_commands(add: Add) -> None:
         "results/demo.tar.gz --rerun lcm/0",
     )
     sub.add_argument("archive", type=Path, help="the archive")
-    sub.add_argument("--rerun", metavar="METHOD/REPEAT", help="train this run again and compare it event for event")
+    sub.add_argument(
+        "--rerun",
+        metavar="METHOD/REPEAT",
+        help="train this run again and compare it event for event; runs what the archive names: for those you trust",
+    )
     sub.add_argument("--data", type=Path, help="folder of prepared data for --rerun (default: prepared anew)")
 
     sub = add(

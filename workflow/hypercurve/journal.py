@@ -9,12 +9,17 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from .errors import UserError
 
 Line = dict[str, Any]
+
+LONGEST = 1 << 24
+"""Bytes of a line at most, where the file is a stranger's."""
 
 
 class JournalError(UserError):
@@ -34,14 +39,34 @@ def read_lines(path: Path) -> tuple[list[Line], int]:
     lines: list[Line] = []
     end = content.rfind(b"\n") + 1  # what follows the last newline is a half-written line
     for number, raw in enumerate(content[:end].splitlines(keepends=False), start=1):
-        try:
-            line = json.loads(raw, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise JournalError(f"{path}:{number}: damaged line: {error}") from None
-        if not isinstance(line, dict):
-            raise JournalError(f"{path}:{number}: damaged line: not a JSON object")
-        lines.append(line)
+        lines.append(_parsed(raw, path, number))
     return lines, end
+
+
+def each_line(path: Path) -> Iterator[Line]:
+    """A complete journal's lines one by one, so that one can stop at the first that is wrong, however many there are.
+
+    Raises:
+        JournalError: the next line is damaged, or cut short.
+    """
+    with path.open("rb") as file:
+        for number in count(1):
+            raw = file.readline(LONGEST)
+            if not raw:
+                return
+            if not raw.endswith(b"\n"):
+                raise JournalError(f"{path}:{number}: is {'too long' if len(raw) == LONGEST else 'cut short'}")
+            yield _parsed(raw, path, number)
+
+
+def _parsed(raw: bytes, path: Path, number: int) -> Line:
+    try:
+        line = json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise JournalError(f"{path}:{number}: damaged line: {error}") from None
+    if not isinstance(line, dict):
+        raise JournalError(f"{path}:{number}: damaged line: not a JSON object")
+    return line
 
 
 def _refuse(constant: str) -> None:

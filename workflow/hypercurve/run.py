@@ -7,7 +7,7 @@ Executors train, write the line, and carry its actions out. Folding the lines of
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -274,7 +274,7 @@ class Run:
         """Whether nothing is left to do."""
         return self.ended is not None and (self.best is None or self.tested is not None)
 
-    def fold(self, lines: Sequence[Line], source: str) -> None:
+    def fold(self, lines: Iterable[Line], source: str) -> None:
         """Take all lines of a journal, deciding anew and comparing with what was decided.
 
         Args:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from ..analysis.traits import traits
 from ..config import Experiment, Setting
 from ..errors import UserError
 from ..hyperparameters import RECORDED
-from ..journal import JournalError, Line, read_lines
+from ..journal import JournalError, Line, each_line
 from ..reading import read_resolved, read_setting
 from ..record import PREPARED, Record, load_record
 from ..run import Run as RunState
@@ -107,19 +107,29 @@ def check_journal(path: Path, setting: Setting, repeat: int, record: Record | No
     Raises:
         JournalError: it is missing, damaged or not complete, or a line does not follow from the setting.
     """
-    lines, end = read_lines(path)
-    if end != path.stat().st_size:
-        raise JournalError(f"{path}:{len(lines) + 1}: is cut short")
-    if not lines:
+    lines: list[Line] = []
+    try:
+        rest = each_line(path)
+        first = next(rest, None)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+    if first is None:
         raise JournalError(f"{path}: is empty")
-    samples, data = lines[0].get("samples"), lines[0].get("data")
+    samples, data = first.get("samples"), first.get("data")
     if not isinstance(samples, int) or isinstance(samples, bool) or not 0 < samples < 1 << 40:
         raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
     try:
         run = RunState(setting, repeat, samples=samples, data=str(data), record=record)
     except (ValueError, MemoryError) as error:
         raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
-    run.fold(lines, str(path))
+
+    def taken() -> Iterator[Line]:
+        """Line by line, so that a journal which makes no sense is not held in memory to its end."""
+        for line in chain([first], rest):
+            lines.append(line)
+            yield line
+
+    run.fold(taken(), str(path))
     if not run.complete:
         raise JournalError(f"{path}: its run has not ended")
     return lines

@@ -119,7 +119,8 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None) -
         print(f"payload digest  {manifest.payload}")
         print(f"content digest  {manifest.digest}")
         tree = {True: ", with changed files", False: "", None: ""}[manifest.code.dirty]
-        print(f"made by         hypercurve {manifest.code.version}, commit {manifest.code.commit or 'unknown'}{tree}")
+        code = f"hypercurve {manifest.code.version}, commit {manifest.code.commit or 'unknown'}{tree}"
+        print(f"made by         {_printable(code)}")
         if verdict.differing:
             print(f"this code       differs from it in {len(verdict.differing)} modules", file=sys.stderr)
         if rerun is not None:

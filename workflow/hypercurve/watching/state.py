@@ -100,9 +100,10 @@ class WatchedRun:
         event, wall = line["event"], line.get("wall", {})
         if self.phase == "waiting":
             self.phase = "running"
-        if isinstance(at := wall.get("at"), int | float):
+        if "at" in wall:
+            at = _number(wall["at"])
             self.at = max(at, self.at or at)
-            begun = at - wall.get("seconds", 0.0) - wall.get("overhead", 0.0)
+            begun = at - _number(wall.get("seconds", 0.0)) - _number(wall.get("overhead", 0.0))
             self._began = min(begun, self._began or begun)
         match event:
             case "run":
@@ -132,14 +133,14 @@ class WatchedRun:
                 self._trials[action["copy"]].status = "running"
 
     def _happened(self, trial: _Trial, line: Line, wall: Line) -> None:
-        self.seconds += wall.get("seconds", 0.0)
-        trial.progress = 1.0 if line["event"] == "completed" else line["progress"]
+        self.seconds += _number(wall.get("seconds", 0.0))
+        trial.progress = 1.0 if line["event"] == "completed" else _number(line["progress"])
         if line["event"] == "failed":
             trial.status = "failed"
         elif line["event"] == "completed":
             trial.status = "completed"
-            value = line["metrics"][self.setting.objective.key]
-            if math.isfinite(value) and (self.best is None or self.setting.objective.better(value, self.best)):
+            value = _number(line["metrics"][self.setting.objective.key])
+            if self.best is None or self.setting.objective.better(value, self.best):
                 self.best = value
 
     @property
@@ -173,7 +174,10 @@ class WatchedRun:
         if budget.seconds is not None:
             done = self.seconds / budget.seconds
         elif budget.samples is not None:
-            done = sum(self._cost_of(trial).trained(trial.progress) for trial in trials) / budget.samples
+            try:
+                done = sum(self._cost_of(trial).trained(trial.progress) for trial in trials) / budget.samples
+            except (LookupError, TypeError, ValueError, ArithmeticError):  # the lines that say it are damaged
+                return None
         else:
             total = self.setting.trials
             if total is None:
@@ -185,7 +189,8 @@ class WatchedRun:
 
     def _cost_of(self, trial: _Trial) -> TrialCost:
         if trial.cost is None:
-            assert self._cost is not None, "a run's first line, which has its samples, comes before its trials"
+            if self._cost is None:
+                raise ValueError("a run's first line has its samples")
             trial.cost = self._cost.of(trial.configuration)
         return trial.cost
 
@@ -201,6 +206,17 @@ class WatchedRun:
         if not share or duration is None or self.phase != "running":
             return None
         return duration * (1 - share) / share
+
+
+def _number(value: object) -> float:
+    """A number in a journal.
+
+    Raises:
+        TypeError: it is none, or not finite.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 class WatchedExperiment:
