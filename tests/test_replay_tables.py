@@ -17,7 +17,9 @@ from hypercurve.cli import main
 from hypercurve.config import Experiment
 from hypercurve.execution.replay import Outcome
 from hypercurve.methods import LCMOptions, Stop
+from hypercurve.preparing import prepare_record
 from hypercurve.reading import ConfigError, read_experiment
+from hypercurve.recordings import read_curves
 from hypercurve.variation import varied
 
 RECORDED = """\
@@ -201,6 +203,80 @@ def test_a_damaged_file_is_told(tmp_path: Path, csv: Path, capsys: pytest.Captur
     csv.write_text(csv.read_text()[:-20])
     assert main(["replay", str(csv), "-o", str(tmp_path / "out")]) == 2
     assert f"{csv}:301: has 3 cells where the first line has 5" in capsys.readouterr().err
+
+
+# Records of what is played
+
+MATCHING = "m={search: random, stop: matching, record: [%s]}"
+
+
+def two_metrics(path: Path, trainings: range, shift: float = 0.0) -> Path:
+    """Trainings of five steps with two metrics that have nothing to do with each other."""
+    rows = ["config_id,rate,step,valid_loss,zz_err"]
+    for i in trainings:
+        draw = np.random.default_rng(i)
+        rate, one, other = draw.uniform(0, 1, 3)
+        rows += [f"{i},{rate:.6f},{k},{one + shift + 1 / k:.6f},{other + shift + 1 / k:.6f}" for k in range(1, 6)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def replay_with_record(path: Path, records: list[Path], *more: str) -> int:
+    method = MATCHING % ", ".join(map(str, records))
+    return main(["replay", str(path), "--method", method, "--repeats", "2", *more, "-o", str(path.parent / "out")])
+
+
+@pytest.mark.parametrize("metric", [(), ("--metric", "zz_err")], ids=str)
+def test_a_record_of_nothing_but_what_is_played_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: tuple[str, ...]
+) -> None:
+    path = two_metrics(tmp_path / "two.csv", range(30))
+    less = two_metrics(tmp_path / "less.csv", range(29))
+    assert main(["curves", str(path), *metric, "-o", str(tmp_path / "prepared")]) == 0
+    for record in (path, less, tmp_path / "prepared"):
+        assert replay_with_record(path, [record], *metric) == 2
+        said = capsys.readouterr().err
+        assert f"{record}: cannot be a record for m: nothing is left" in said
+        assert "Traceback" not in said
+
+
+def test_a_record_is_read_without_the_trainings_that_are_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = two_metrics(tmp_path / "two.csv", range(30))
+    more = two_metrics(tmp_path / "more.csv", range(20, 50))
+    alone = two_metrics(tmp_path / "alone.csv", range(30, 50))
+    sibling = two_metrics(tmp_path / "sibling.csv", range(30), 0.1)
+    metric = ("--metric", "zz_err")
+    setting = Experiment.model_validate(
+        {
+            "model": "recorded",
+            "data": {"curves": str(path), "metric": "zz_err"},
+            "budget": {"trials": 30},
+            "methods": {"m": {"search": "random", "stop": "matching", "record": [str(path), str(more), str(sibling)]}},
+        }
+    ).setting("e", "m")
+    played = read_curves(path, "zz_err")
+    setting = setting.model_copy(update={"space": played.space})
+    record = prepare_record(setting, played)
+    assert f"{more}: as a record for two, without 10 of 30 trainings, which are played" in capsys.readouterr().err
+    assert record is not None
+    expected = prepare_record(setting.model_copy(update={"record": (str(alone), str(sibling))}))
+    assert expected is not None
+    assert [task.coded.tolist() for task in record.tasks] == [task.coded.tolist() for task in expected.tasks]
+    assert [task.losses.tolist() for task in record.tasks] == [task.losses.tolist() for task in expected.tasks]
+    assert record.tasks[1].losses[:, -1].tolist() == [
+        pytest.approx(curve.reports[-1]["loss"] + 0.1, abs=2e-6) for curve in played.curves
+    ], "of the metric that is played"
+    assert replay_with_record(path, [path, more, sibling], *metric) == 0
+    assert capsys.readouterr().err.count("without 10 of 30") == 1
+
+
+def test_tasks_that_share_a_method_are_each_left_out_of_the_record_in_turn(tmp_path: Path) -> None:
+    paths = [two_metrics(tmp_path / f"{k}.csv", range(30), k / 10) for k in range(3)]
+    method = MATCHING % ", ".join(map(str, paths))
+    assert main(["replay", *map(str, paths), "--method", method, "--repeats", "2", "-o", str(tmp_path / "out")]) == 0
+    assert pd.read_csv(tmp_path / "out" / "replay.csv")["task"].tolist() == ["0", "1", "2", "(mean)"]
 
 
 # Experiment files

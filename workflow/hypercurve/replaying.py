@@ -23,6 +23,7 @@ from .methods import Stop
 from .preparing import prepare_record
 from .problems import problems_in
 from .reading import parse_yaml, read_mapping
+from .record import Record
 from .search_options import Search
 
 CHUNK = 10
@@ -132,9 +133,13 @@ def _plan(task: Task, journals: bool) -> Iterator[tuple[str, Mapping[str, Any], 
     ]
     for name in experiment.vary:
         entries += [(name, values, setting) for values, setting in experiment.variants(task.name, name)]
+    records: dict[tuple[str, ...], Record | None] = {}
     for name, values, setting in entries:
         # A task that is replayed is no record of itself: so one method serves all tasks, each left out in its turn.
-        record = prepare_record(setting.model_copy(update={"space": task.curves.space}), without=task.curves.digest)
+        if setting.record not in records:
+            fitting = setting.model_copy(update={"space": task.curves.space})
+            records[setting.record] = prepare_record(fitting, task.curves)
+        record = records[setting.record]
         folder = task.folder / "runs" / setting.method if journals and not name else None
         if folder is not None and not (folder / "setting.json").exists():
             write_text(folder / "setting.json", setting.model_dump_json(indent=2) + "\n")
