@@ -144,6 +144,28 @@ def test_a_budget_in_cost_from_the_command_line(tmp_path: Path, csv: Path) -> No
     assert pd.read_csv(out / "runs.csv")["cost"].between(0.2, 0.25 + 1e-9).all()
 
 
+@pytest.mark.parametrize("points", [1, 2, 7, 10, 102])
+def test_methods_given_by_name_check_at_the_points_that_there_are(
+    tmp_path: Path, csv: Path, points: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["config_id,rate,step,loss"]
+    rows += [f"{i},{i},{step},{i + 1 / step:.6f}" for i in range(20) for step in range(1, points + 1)]
+    csv.write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    assert main(["replay", str(csv), "--repeats", "2", "--journals", "-o", str(out)]) == 0
+    methods = pd.read_csv(out / "replay.csv")["method"].tolist()
+    if points == 1:
+        assert methods == ["random"]
+        assert "lcm is left out" in capsys.readouterr().err
+        return
+    assert methods == ["random", "lcm"]
+    stop = json.loads((out / "runs" / "lcm" / "setting.json").read_text())["stop"]["lcm"]
+    expected = {2: [1], 7: [1, 3], 10: [1, 2, 4], 102: [10, 20, 41]}[points]
+    assert stop["check_points"] == [k / points for k in expected]
+    assert main(["replay", str(csv), "--repeats", "2", "--method", "fixed", "-o", str(tmp_path / "fixed")]) == 0
+    assert pd.read_csv(tmp_path / "fixed" / "replay.csv")["cost"].max() < 0.8
+
+
 def test_methods_from_a_file_and_an_experiment_from_a_file(
     tmp_path: Path, csv: Path, write_experiment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +206,11 @@ def test_methods_from_a_file_and_an_experiment_from_a_file(
         (["--method", "x={search"], "not valid YAML"),
         (["--method", "x={search: sobol}"], "must be `random`"),
         (["--method", "absent.yaml"], "cannot be read"),
-        (["--points", "3"], "is not an accumulation point"),
+        (
+            ["--points", "102", "--method", "x={search: random, stop: lcm}"],
+            "0.1 is not an accumulation point; training.accumulation_points has 102, next to it 0.09803921568627451 and "
+            "0.10784313725490197\n",
+        ),
         (["--cost", "1.5"], "budget.cost"),
         (["--metric", "accuracy"], "no metric 'accuracy'; it has valid_loss, test_loss"),
     ],

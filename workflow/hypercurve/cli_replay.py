@@ -1,6 +1,7 @@
 """The subcommands on recorded curves: curves, replay."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,18 +91,23 @@ def _replay(given: Arguments) -> None:
         tasks = [Task(output.name, read_curves(given.curves[0], experiment.data.metric), experiment, output)]
     else:
         tasks = []
-        methods = methods_from(given.method or ["random", "lcm"])
-        methods = {
-            name: {"slots": given.slots, **form} if isinstance(form, dict) else form for name, form in methods.items()
-        }
         budget = {"samples": given.samples} if given.samples else {"trials": given.trials, "cost": given.cost}
         for path in given.curves:
             curves = read_curves(path, given.metric)
             if any(curves.name == task.curves.name for task in tasks):
                 raise UserError(f"{path}: there is another task called {curves.name}")
+            points = curves.points if given.points is None else [k / given.points for k in range(1, given.points + 1)]
+            names = given.method or ["random", "lcm"]
+            if given.method is None and len(points) == 1:
+                print(f"{path}: has one point, the end: lcm is left out, since it could stop nothing", file=sys.stderr)
+                names = ["random"]
+            methods = {
+                name: {"slots": given.slots, **form} if isinstance(form, dict) else form
+                for name, form in methods_from(names, points).items()
+            }
             experiment = experiment_for(
                 curves,
-                given.points,
+                points,
                 data={"curves": str(path), "metric": given.metric, "shuffle": not given.in_order},
                 budget=budget,
                 repeats=given.repeats,

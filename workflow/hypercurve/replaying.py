@@ -19,12 +19,13 @@ from .errors import UserError
 from .execution.replay import Job, Outcome, replays
 from .files import write_text
 from .hyperparameters import RECORDED
-from .methods import Stop
+from .methods import LCMOptions, Stop
 from .preparing import prepare_record
 from .problems import problems_in
 from .reading import parse_yaml, read_mapping
 from .record import Record
 from .search_options import Search
+from .stop_options import FixedOptions, nearest
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -47,11 +48,12 @@ class Task:
     folder: Path
 
 
-def methods_from(given: Sequence[str]) -> dict[str, Any]:
+def methods_from(given: Sequence[str], points: Sequence[float]) -> dict[str, Any]:
     """Methods as an experiment file would have them, from what stands on the command line.
 
     Args:
         given: the name of a stopper or searcher; ``NAME={search: ..., stop: ...}``; or a file whose `methods` are taken.
+        points: the accumulation points; defaults of stoppers that are given by name alone are moved to them.
 
     Raises:
         UserError: it is none of these.
@@ -62,7 +64,7 @@ def methods_from(given: Sequence[str]) -> dict[str, Any]:
         if equals:
             found[name.strip()] = parse_yaml(form, f"--method {name}")
         elif text in Stop.model_fields:
-            found[text] = {"search": "random", "stop": text}
+            found[text] = {"search": "random", "stop": moved({text: {}}, points)}
         elif text in Search.model_fields:
             found[text] = {"search": text}
         elif Path(text).suffix in (".yaml", ".yml"):
@@ -78,18 +80,34 @@ def methods_from(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def experiment_for(curves: Curves, points: int | None, **given: Any) -> Experiment:
+def moved(stop: Mapping[str, Mapping[str, Any]], points: Sequence[float]) -> dict[str, Any]:
+    """A stopper whose check points or share are moved to the nearest accumulation points.
+
+    Args:
+        stop: its name and options, as in an experiment file.
+        points: the accumulation points; if the end is the only one, nothing is moved.
+    """
+    [(name, options)] = stop.items()
+    changes: dict[str, Any] = {}
+    if name == "lcm":
+        asked = options.get("check_points", LCMOptions().check_points)
+        changes = {"check_points": sorted({near for share in asked if (near := nearest(share, points)) is not None})}
+    elif name == "fixed":
+        changes = {"share": nearest(options.get("share", FixedOptions().share), points)}
+    return {name: {**options, **{key: value for key, value in changes.items() if value}}}
+
+
+def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Experiment:
     """The experiment that replays methods on one table of curves.
 
     Args:
-        points: number of accumulation points; None: those that were recorded.
+        points: the accumulation points.
         given: other keys of an experiment file.
 
     Raises:
         UserError: it does not fit together.
     """
-    accumulation = [*curves.points] if points is None else points
-    content = {"model": RECORDED, "training": {"accumulation_points": accumulation}, **given}
+    content = {"model": RECORDED, "training": {"accumulation_points": [*points]}, **given}
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
