@@ -1,7 +1,10 @@
 """The command `replay`, its tables and figures, and settings that are varied."""
 
+import gzip
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from hypercurve.reading import ConfigError, read_experiment
 from hypercurve.recordings import read_curves
 from hypercurve.variation import varied
 
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
 model: recorded
 data: {curves: curves.csv}
@@ -164,6 +168,28 @@ def test_methods_given_by_name_check_at_the_points_that_there_are(
     assert stop["check_points"] == [k / points for k in expected]
     assert main(["replay", str(csv), "--repeats", "2", "--method", "fixed", "-o", str(tmp_path / "fixed")]) == 0
     assert pd.read_csv(tmp_path / "fixed" / "replay.csv")["cost"].max() < 0.8
+
+
+@pytest.mark.parametrize("points", [7, 102])
+def test_the_benchmark_of_methods_takes_sets_of_any_number_of_points(tmp_path: Path, points: int) -> None:
+    rows = ["config_id,rate,step,loss"]
+    rows += [f"{i},{i},{step},{i + 1 / step:.6f}" for i in range(110) for step in range(1, points + 1)]
+    (tmp_path / "some.csv.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    arguments = [
+        "--parts",
+        "own",
+        "natural",
+        "--costs",
+        "0.3",
+        "--repeats",
+        "2",
+        "--output",
+        str(tmp_path / "out.jsonl"),
+    ]
+    subprocess.run([sys.executable, BENCHMARK, tmp_path, *arguments], check=True, capture_output=True)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {line["method"] for line in lines} >= {"matching", "lcm", "lcm s=0.5 r=0.2"}
+    assert {line["points"] for line in lines} == {points}
 
 
 def test_methods_from_a_file_and_an_experiment_from_a_file(
@@ -337,9 +363,28 @@ def test_experiments_that_cannot_be_replayed_are_refused(
 def test_recorded_curves_are_losses_unless_the_experiment_says_otherwise(write_experiment: Callable[..., Path]) -> None:
     plain = read_experiment(write_experiment(RECORDED))
     assert (plain.objective.metric, plain.objective.mode) == ("loss", "min")
-    said = read_experiment(write_experiment(RECORDED + "objective: {metric: accuracy, mode: max}\n"))
+    path = write_experiment(
+        RECORDED.replace("curves.csv", "results/demo") + "objective: {metric: accuracy, mode: max}\n"
+    )
+    said = read_experiment(path)
     assert said.objective.key == "val_accuracy"
     assert Experiment.model_validate_json(plain.model_dump_json()) == plain
+
+
+def test_an_objective_that_was_not_recorded_is_refused(
+    tmp_path: Path, csv: Path, write_experiment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = "objective: {metric: accuracy, mode: max}\n"
+    for name in ("curves.csv", "curves.csv.gz"):
+        path = write_experiment(RECORDED.replace("curves.csv", name) + accuracy)
+        assert main(["check", str(path)]) == 2
+        assert 'objective.metric = "accuracy": must be `loss`: of a CSV file' in capsys.readouterr().err
+    path = write_experiment(RECORDED.replace("curves.csv", "prepared") + accuracy)
+    assert main(["curves", str(csv), "-o", str(tmp_path / "prepared")]) == 0
+    arguments = ["replay", str(tmp_path / "prepared"), "--experiment", str(path), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "curves: objective.metric = accuracy: no training has recorded it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_variants_differ_in_what_is_varied_alone(write_experiment: Callable[..., Path]) -> None:

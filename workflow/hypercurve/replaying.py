@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -126,10 +127,18 @@ def carry_out(
         processes: how many at once.
         journals: whether to keep the runs' journals.
         costs: for `costs.csv`.
+
+    Raises:
+        UserError: a task has not recorded its objective.
     """
     from .analysis import replays as tables
     from .analysis.tables import write
 
+    for task in tasks:
+        if not np.isfinite(task.curves.performance(task.experiment.objective.key)).any():
+            raise UserError(
+                f"{task.curves.name}: objective.metric = {task.experiment.objective.metric}: no training has recorded it"
+            )
     plan = [entry for task in tasks for entry in _plan(task, journals)]
     found = _played([job for _, _, job in plan], processes)
     plain = [one for (name, _, _), outcomes in zip(plan, found, strict=True) if not name for one in outcomes]
