@@ -238,6 +238,9 @@ def test_methods_from_a_file_and_an_experiment_from_a_file(
             "0.10784313725490197\n",
         ),
         (["--cost", "1.5"], "budget.cost"),
+        (["--samples", "50", "--cost", "0.1"], "--samples is a budget of its own"),
+        (["--samples", "50", "--trials", "100"], "--samples is a budget of its own"),
+        (["--samples", "0"], "budget.samples"),
         (["--metric", "accuracy"], "no metric 'accuracy'; it has valid_loss, test_loss"),
     ],
 )
@@ -249,6 +252,16 @@ def test_what_cannot_be_replayed_is_told(
     assert message in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("costs", [["-3"], ["0.1", "0"], ["1.5"], ["nan"], ["some"]], ids=str)
+def test_costs_that_are_no_shares_are_refused(
+    tmp_path: Path, csv: Path, costs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", str(csv), "-o", str(tmp_path / "out"), "--costs", *costs])
+    assert ended.value.code == 2
+    assert f"must be above 0 and at most 1, not '{costs[-1]}'" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_told(tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
