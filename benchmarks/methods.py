@@ -25,6 +25,7 @@ from hypercurve.execution.serial import execute
 from hypercurve.preparing import task_of
 from hypercurve.record import Record, Task
 from hypercurve.recordings import read_curves
+from hypercurve.replaying import moved
 from hypercurve.run import Run
 from hypercurve.seeding import generator
 from hypercurve.training.recorded import CurvesTrainer
@@ -94,10 +95,9 @@ ABLATION: dict[str, Options] = {
 
 
 def setting_of(stop: Options | str | None, points: int, cost: float | None, slots: int, **more: Any) -> Setting:
-    """A method's setting for replays; the share of `fixed` is moved to the nearest accumulation point."""
-    if isinstance(stop, Mapping) and "fixed" in stop:
-        share = max(1, round(stop["fixed"]["share"] * points)) / points
-        stop = {"fixed": {**stop["fixed"], "share": share}}
+    """A method's setting for replays; check points are moved to the nearest accumulation points."""
+    if stop is not None:
+        stop = moved({stop: {}} if isinstance(stop, str) else stop, [k / points for k in range(1, points + 1)])
     budget: dict[str, Any] = {"trials": TRIALS}
     if cost is not None:
         budget["cost"] = cost

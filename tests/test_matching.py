@@ -25,6 +25,7 @@ from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, JournalError, read_lines, without_wall
 from hypercurve.preparing import prepare_record, task_of
 from hypercurve.record import Record, Task, load_record, save_record
+from hypercurve.recordings import read_curves
 from hypercurve.run import Run
 from hypercurve.search.preselection import forecast
 from hypercurve.space import Space
@@ -502,3 +503,18 @@ def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "earlier.tar.gz").write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"earlier\.tar\.gz: cannot be read"):
         prepare_record(live(stop="matching", record=[str(tmp_path / "earlier.tar.gz")]))
+
+
+def test_runs_within_the_folder_that_is_replayed_are_no_record_of_it_stopped_ones_included(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "earlier" / "runs"
+    for name, stop in (("random", None), ("matching", "matching")):
+        setting = live() if stop is None else live(stop=stop)
+        (folder / name / "0").mkdir(parents=True)
+        (folder / name / "setting.json").write_text(setting.model_dump_json())
+        carried_out(setting, folder / name / "0" / "journal.jsonl", None)
+    played = read_curves(tmp_path / "results" / "earlier")
+    for path in (folder / "random", folder / "matching"):
+        setting = live(stop="matching", record=[str(path)])
+        with pytest.raises(UserError, match="nothing is left without the trainings that are played"):
+            prepare_record(setting, played)
+        assert prepare_record(setting) is not None

@@ -113,6 +113,8 @@ def test_the_metric_can_be_chosen(table: Callable[..., Path]) -> None:
         ([("train_loss", "valid_loss")], "two columns valid_loss"),
         ([(",valid_loss,test_loss", "")], ":2: has 8 cells where the first line has 6"),
         ([(CSV, CSV.splitlines()[0])], "holds no rows"),
+        ([("config_id,learning_rate,units,step", "step,a,b,c")], ":1: has no hyperparameters"),
+        ([(CSV, "config_id,step,loss\n1,1,1\n")], ":1: has no hyperparameters"),
         ([(CSV, "config_id,x,step,seconds\n1,1,1,1\n")], "no metric"),
         ([(CSV, "config_id,x,step,loss\n1,1,1,\n1,1,2,\n")], "no training that was recorded to its end"),
     ],
@@ -124,6 +126,33 @@ def test_damaged_tables_are_refused_by_line(
     with pytest.raises(RecordingError, match=message) as caught:
         read_curves(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(table: Callable[..., Path]) -> None:
+    assert [*read_curves(table(("config_id", "\ufeffconfig_id"))).space.root] == ["learning_rate", "units"]
+
+
+def test_whole_numbers_beyond_those_of_a_space_are_read_as_numbers(table: Callable[..., Path]) -> None:
+    curves = read_curves(table((",16,", f",{2**50},")))
+    assert [c["units"] for c in curves.configurations] == [8.0, 2.0**50, 32.0, 64.0]
+    assert isinstance(curves.space["units"], LogUniform)
+    assert isinstance(read_curves(table((",16,", f",{2**40},"))).space["units"], Integer)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((name, True) for name in ("valid_acc", "val_accuracy", "AUC", "score", "mean_reward", "valAcc", "valid_f1")),
+        *((name, False) for name in ("valid_loss", "valid_err", "accuracy_loss", "neg_score", "vaccination", "sacc")),
+    ],
+)
+def test_a_metric_that_sounds_as_if_more_is_better_is_told(
+    table: Callable[..., Path], name: str, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(("valid_loss", name))
+    read_curves(path, name)
+    said = capsys.readouterr().err
+    assert said == (f"{path}: {name} is taken as lower is better; if it is not, store its negative\n" if told else "")
 
 
 def test_damaged_files_are_refused(tmp_path: Path, table: Callable[..., Path]) -> None:

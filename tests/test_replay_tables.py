@@ -1,7 +1,10 @@
 """The command `replay`, its tables and figures, and settings that are varied."""
 
+import gzip
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,12 @@ from hypercurve.cli import main
 from hypercurve.config import Experiment
 from hypercurve.execution.replay import Outcome
 from hypercurve.methods import LCMOptions, Stop
+from hypercurve.preparing import prepare_record
 from hypercurve.reading import ConfigError, read_experiment
+from hypercurve.recordings import read_curves
 from hypercurve.variation import varied
 
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
 model: recorded
 data: {curves: curves.csv}
@@ -142,6 +148,50 @@ def test_a_budget_in_cost_from_the_command_line(tmp_path: Path, csv: Path) -> No
     assert pd.read_csv(out / "runs.csv")["cost"].between(0.2, 0.25 + 1e-9).all()
 
 
+@pytest.mark.parametrize("points", [1, 2, 7, 10, 102])
+def test_methods_given_by_name_check_at_the_points_that_there_are(
+    tmp_path: Path, csv: Path, points: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["config_id,rate,step,loss"]
+    rows += [f"{i},{i},{step},{i + 1 / step:.6f}" for i in range(20) for step in range(1, points + 1)]
+    csv.write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    assert main(["replay", str(csv), "--repeats", "2", "--journals", "-o", str(out)]) == 0
+    methods = pd.read_csv(out / "replay.csv")["method"].tolist()
+    if points == 1:
+        assert methods == ["random"]
+        assert "lcm is left out" in capsys.readouterr().err
+        return
+    assert methods == ["random", "lcm"]
+    stop = json.loads((out / "runs" / "lcm" / "setting.json").read_text())["stop"]["lcm"]
+    expected = {2: [1], 7: [1, 3], 10: [1, 2, 4], 102: [10, 20, 41]}[points]
+    assert stop["check_points"] == [k / points for k in expected]
+    assert main(["replay", str(csv), "--repeats", "2", "--method", "fixed", "-o", str(tmp_path / "fixed")]) == 0
+    assert pd.read_csv(tmp_path / "fixed" / "replay.csv")["cost"].max() < 0.8
+
+
+@pytest.mark.parametrize("points", [7, 102])
+def test_the_benchmark_of_methods_takes_sets_of_any_number_of_points(tmp_path: Path, points: int) -> None:
+    rows = ["config_id,rate,step,loss"]
+    rows += [f"{i},{i},{step},{i + 1 / step:.6f}" for i in range(110) for step in range(1, points + 1)]
+    (tmp_path / "some.csv.gz").write_bytes(gzip.compress("\n".join(rows).encode()))
+    arguments = [
+        "--parts",
+        "own",
+        "natural",
+        "--costs",
+        "0.3",
+        "--repeats",
+        "2",
+        "--output",
+        str(tmp_path / "out.jsonl"),
+    ]
+    subprocess.run([sys.executable, BENCHMARK, tmp_path, *arguments], check=True, capture_output=True)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {line["method"] for line in lines} >= {"matching", "lcm", "lcm s=0.5 r=0.2"}
+    assert {line["points"] for line in lines} == {points}
+
+
 def test_methods_from_a_file_and_an_experiment_from_a_file(
     tmp_path: Path, csv: Path, write_experiment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,8 +232,15 @@ def test_methods_from_a_file_and_an_experiment_from_a_file(
         (["--method", "x={search"], "not valid YAML"),
         (["--method", "x={search: sobol}"], "must be `random`"),
         (["--method", "absent.yaml"], "cannot be read"),
-        (["--points", "3"], "is not an accumulation point"),
+        (
+            ["--points", "102", "--method", "x={search: random, stop: lcm}"],
+            "0.1 is not an accumulation point; training.accumulation_points has 102, next to it 0.09803921568627451 and "
+            "0.10784313725490197\n",
+        ),
         (["--cost", "1.5"], "budget.cost"),
+        (["--samples", "50", "--cost", "0.1"], "--samples is a budget of its own"),
+        (["--samples", "50", "--trials", "100"], "--samples is a budget of its own"),
+        (["--samples", "0"], "budget.samples"),
         (["--metric", "accuracy"], "no metric 'accuracy'; it has valid_loss, test_loss"),
     ],
 )
@@ -197,10 +254,94 @@ def test_what_cannot_be_replayed_is_told(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("costs", [["-3"], ["0.1", "0"], ["1.5"], ["nan"], ["some"]], ids=str)
+def test_costs_that_are_no_shares_are_refused(
+    tmp_path: Path, csv: Path, costs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", str(csv), "-o", str(tmp_path / "out"), "--costs", *costs])
+    assert ended.value.code == 2
+    assert f"must be above 0 and at most 1, not '{costs[-1]}'" in capsys.readouterr().err
+
+
 def test_a_damaged_file_is_told(tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     csv.write_text(csv.read_text()[:-20])
     assert main(["replay", str(csv), "-o", str(tmp_path / "out")]) == 2
     assert f"{csv}:301: has 3 cells where the first line has 5" in capsys.readouterr().err
+
+
+# Records of what is played
+
+MATCHING = "m={search: random, stop: matching, record: [%s]}"
+
+
+def two_metrics(path: Path, trainings: range, shift: float = 0.0) -> Path:
+    """Trainings of five steps with two metrics that have nothing to do with each other."""
+    rows = ["config_id,rate,step,valid_loss,zz_err"]
+    for i in trainings:
+        draw = np.random.default_rng(i)
+        rate, one, other = draw.uniform(0, 1, 3)
+        rows += [f"{i},{rate:.6f},{k},{one + shift + 1 / k:.6f},{other + shift + 1 / k:.6f}" for k in range(1, 6)]
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def replay_with_record(path: Path, records: list[Path], *more: str) -> int:
+    method = MATCHING % ", ".join(map(str, records))
+    return main(["replay", str(path), "--method", method, "--repeats", "2", *more, "-o", str(path.parent / "out")])
+
+
+@pytest.mark.parametrize("metric", [(), ("--metric", "zz_err")], ids=str)
+def test_a_record_of_nothing_but_what_is_played_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], metric: tuple[str, ...]
+) -> None:
+    path = two_metrics(tmp_path / "two.csv", range(30))
+    less = two_metrics(tmp_path / "less.csv", range(29))
+    assert main(["curves", str(path), *metric, "-o", str(tmp_path / "prepared")]) == 0
+    for record in (path, less, tmp_path / "prepared"):
+        assert replay_with_record(path, [record], *metric) == 2
+        said = capsys.readouterr().err
+        assert f"{record}: cannot be a record for m: nothing is left" in said
+        assert "Traceback" not in said
+
+
+def test_a_record_is_read_without_the_trainings_that_are_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = two_metrics(tmp_path / "two.csv", range(30))
+    more = two_metrics(tmp_path / "more.csv", range(20, 50))
+    alone = two_metrics(tmp_path / "alone.csv", range(30, 50))
+    sibling = two_metrics(tmp_path / "sibling.csv", range(30), 0.1)
+    metric = ("--metric", "zz_err")
+    setting = Experiment.model_validate(
+        {
+            "model": "recorded",
+            "data": {"curves": str(path), "metric": "zz_err"},
+            "budget": {"trials": 30},
+            "methods": {"m": {"search": "random", "stop": "matching", "record": [str(path), str(more), str(sibling)]}},
+        }
+    ).setting("e", "m")
+    played = read_curves(path, "zz_err")
+    setting = setting.model_copy(update={"space": played.space})
+    record = prepare_record(setting, played)
+    assert f"{more}: as a record for two, without 10 of 30 trainings, which are played" in capsys.readouterr().err
+    assert record is not None
+    expected = prepare_record(setting.model_copy(update={"record": (str(alone), str(sibling))}))
+    assert expected is not None
+    assert [task.coded.tolist() for task in record.tasks] == [task.coded.tolist() for task in expected.tasks]
+    assert [task.losses.tolist() for task in record.tasks] == [task.losses.tolist() for task in expected.tasks]
+    assert record.tasks[1].losses[:, -1].tolist() == [
+        pytest.approx(curve.reports[-1]["loss"] + 0.1, abs=2e-6) for curve in played.curves
+    ], "of the metric that is played"
+    assert replay_with_record(path, [path, more, sibling], *metric) == 0
+    assert capsys.readouterr().err.count("without 10 of 30") == 1
+
+
+def test_tasks_that_share_a_method_are_each_left_out_of_the_record_in_turn(tmp_path: Path) -> None:
+    paths = [two_metrics(tmp_path / f"{k}.csv", range(30), k / 10) for k in range(3)]
+    method = MATCHING % ", ".join(map(str, paths))
+    assert main(["replay", *map(str, paths), "--method", method, "--repeats", "2", "-o", str(tmp_path / "out")]) == 0
+    assert pd.read_csv(tmp_path / "out" / "replay.csv")["task"].tolist() == ["0", "1", "2", "(mean)"]
 
 
 # Experiment files
@@ -235,9 +376,28 @@ def test_experiments_that_cannot_be_replayed_are_refused(
 def test_recorded_curves_are_losses_unless_the_experiment_says_otherwise(write_experiment: Callable[..., Path]) -> None:
     plain = read_experiment(write_experiment(RECORDED))
     assert (plain.objective.metric, plain.objective.mode) == ("loss", "min")
-    said = read_experiment(write_experiment(RECORDED + "objective: {metric: accuracy, mode: max}\n"))
+    path = write_experiment(
+        RECORDED.replace("curves.csv", "results/demo") + "objective: {metric: accuracy, mode: max}\n"
+    )
+    said = read_experiment(path)
     assert said.objective.key == "val_accuracy"
     assert Experiment.model_validate_json(plain.model_dump_json()) == plain
+
+
+def test_an_objective_that_was_not_recorded_is_refused(
+    tmp_path: Path, csv: Path, write_experiment: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = "objective: {metric: accuracy, mode: max}\n"
+    for name in ("curves.csv", "curves.csv.gz"):
+        path = write_experiment(RECORDED.replace("curves.csv", name) + accuracy)
+        assert main(["check", str(path)]) == 2
+        assert 'objective.metric = "accuracy": must be `loss`: of a CSV file' in capsys.readouterr().err
+    path = write_experiment(RECORDED.replace("curves.csv", "prepared") + accuracy)
+    assert main(["curves", str(csv), "-o", str(tmp_path / "prepared")]) == 0
+    arguments = ["replay", str(tmp_path / "prepared"), "--experiment", str(path), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "curves: objective.metric = accuracy: no training has recorded it" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_variants_differ_in_what_is_varied_alone(write_experiment: Callable[..., Path]) -> None:

@@ -1,10 +1,11 @@
 """The subcommands on recorded curves: curves, replay."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .cli_arguments import count, number, positive
+from .cli_arguments import count, number, positive, share
 from .errors import UserError
 
 Arguments = argparse.Namespace
@@ -39,7 +40,7 @@ def add_commands(add: Add) -> None:
     )
     sub.add_argument("--repeats", type=positive, default=20, help="each draws its trials and their order (default: 20)")
     sub.add_argument("--slots", type=positive, default=1, help="trials going at once (default: 1)")
-    sub.add_argument("--trials", type=positive, default=100, help="trials of a repeat, at most (default: 100)")
+    sub.add_argument("--trials", type=positive, help="trials of a repeat, at most (default: 100)")
     sub.add_argument("--cost", type=number, help="end a run at this share of what training all its trials would cost")
     sub.add_argument("--samples", type=number, help="in place of trials, end a run after so many samples")
     sub.add_argument("--points", type=positive, help="number of accumulation points (default: those recorded)")
@@ -48,7 +49,7 @@ def add_commands(add: Add) -> None:
     sub.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
     sub.add_argument(
         "--costs",
-        type=number,
+        type=share,
         nargs="+",
         default=(0.1, 0.15, 0.3),
         metavar="SHARE",
@@ -90,18 +91,28 @@ def _replay(given: Arguments) -> None:
         tasks = [Task(output.name, read_curves(given.curves[0], experiment.data.metric), experiment, output)]
     else:
         tasks = []
-        methods = methods_from(given.method or ["random", "lcm"])
-        methods = {
-            name: {"slots": given.slots, **form} if isinstance(form, dict) else form for name, form in methods.items()
-        }
-        budget = {"samples": given.samples} if given.samples else {"trials": given.trials, "cost": given.cost}
+        if given.samples is None:
+            budget = {"trials": 100 if given.trials is None else given.trials, "cost": given.cost}
+        elif given.trials is None and given.cost is None:
+            budget = {"samples": given.samples}
+        else:
+            raise UserError("--samples is a budget of its own: leave out --trials and --cost")
         for path in given.curves:
             curves = read_curves(path, given.metric)
             if any(curves.name == task.curves.name for task in tasks):
                 raise UserError(f"{path}: there is another task called {curves.name}")
+            points = curves.points if given.points is None else [k / given.points for k in range(1, given.points + 1)]
+            names = given.method or ["random", "lcm"]
+            if given.method is None and len(points) == 1:
+                print(f"{path}: has one point, the end: lcm is left out, since it could stop nothing", file=sys.stderr)
+                names = ["random"]
+            methods = {
+                name: {"slots": given.slots, **form} if isinstance(form, dict) else form
+                for name, form in methods_from(names, points).items()
+            }
             experiment = experiment_for(
                 curves,
-                given.points,
+                points,
                 data={"curves": str(path), "metric": given.metric, "shuffle": not given.in_order},
                 budget=budget,
                 repeats=given.repeats,

@@ -363,6 +363,11 @@ class Experiment(Model):
         """What replays of recorded curves cannot do."""
         if self.data.curves is None:
             yield Problem(("data",), f"must be `curves: PATH` with `model: {RECORDED}`")
+        elif self.data.curves.endswith((".csv", ".csv.gz")) and self.objective.metric != "loss":
+            yield Problem(
+                ("objective", "metric"),
+                "must be `loss`: of a CSV file, `data.metric` names a metric, and lower is better",
+            )
         if len(self.space):
             yield Problem(("space",), "must be left out: recorded curves bring their own")
         if self.budget.at and self.budget.kind == "samples":

@@ -18,6 +18,7 @@ from .stop_options import (
     MedianOptions,
     PatienceOptions,
     StopOptions,
+    foreign,
 )
 from .typed import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole
 
@@ -48,13 +49,8 @@ class LCMOptions(StopOptions):
 
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """Check points that are no accumulation points, and a number of configurations that is open."""
-        foreign = [p for p in self.check_points if p not in points]
-        if foreign:
-            yield Problem(
-                ("check_points",),
-                f"{foreign[0]} is not an accumulation point; training.accumulation_points has "
-                + ", ".join(f"{p:g}" for p in points),
-            )
+        if others := [p for p in self.check_points if p not in points]:
+            yield Problem(("check_points",), foreign(others[0], points))
         if self.configurations is None and trials is None:
             yield Problem((), "needs `configurations` (n): the budget is not in trials, so their number is open")
 

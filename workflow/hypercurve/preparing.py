@@ -1,5 +1,7 @@
 """Preparing a record: earlier experiments, read from files and put into the coding of the space that is searched now."""
 
+import math
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .config import Setting
-from .curves import Curves
+from .curves import Curve, Curves
 from .domains import Choice
 from .errors import UserError
 from .record import Record, RecordError, Task
@@ -20,30 +22,73 @@ FEWEST = 10
 """A task with fewer usable trainings says too little."""
 
 
-def prepare_record(setting: Setting, without: str = "") -> Record | None:
+def prepare_record(setting: Setting, played: Curves | None = None) -> Record | None:
     """The record that a method's runs start from: its paths, one task each; None if it has none.
 
     Args:
-        setting: of the method.
-        without: digest of a table of curves that is passed over.
+        setting: of the method; of CSV files, its ``data.metric`` is read.
+        played: of a replay, what it plays. Those trainings are no part of its record, whatever file they are in: the record
+            would know how they end. What is left out is told on standard error.
 
     Raises:
-        RecordError: a task's space does not fit; the message says which key differs.
+        RecordError: a task's space does not fit, and the message says which key differs; or nothing is left of the record.
         UserError: a file cannot be read.
     """
     space, objective = setting.space, setting.objective
     tasks = []
     for path in setting.record:
-        curves = _curves(Path(path))
-        if curves.digest != without:
-            tasks.append(task_of(curves, space, objective.key, objective.mode, path))
+        curves = _curves(Path(path), setting.data.metric)
+        if played is not None:
+            others = curves.taken(_others(curves, played))
+            if same := len(curves) - len(others):
+                rest = "" if len(others) >= FEWEST else f"; the {len(others)} others are too few"
+                print(
+                    f"{path}: as a record for {played.name}, without {same} of {len(curves)} trainings, which are played"
+                    + rest,
+                    file=sys.stderr,
+                )
+                if len(others) < FEWEST:
+                    continue
+            curves = others
+        tasks.append(task_of(curves, space, objective.key, objective.mode, path))
+    if setting.record and not tasks:
+        raise RecordError(
+            f"{', '.join(setting.record)}: cannot be a record for {setting.method}: nothing is left without the trainings "
+            "that are played"
+        )
     return Record(space.variables, tuple(tasks)) if tasks else None
 
 
-def _curves(path: Path) -> Curves:
+def _others(curves: Curves, played: Curves) -> list[int]:
+    """The rows of a table that are not among the trainings that are played."""
+    names = played.space.variables  # constants need not be told in both
+    by_values = {
+        tuple(configuration.get(name) for name in names): curve
+        for configuration, curve in zip(played.configurations, played.curves, strict=True)
+    }
+    found = []
+    for row, configuration in enumerate(curves.configurations):
+        other = by_values.get(tuple(configuration.get(name) for name in names))
+        if other is None or not _same(curves.curves[row], other):
+            found.append(row)
+    return found
+
+
+def _same(one: Curve, other: Curve) -> bool:
+    """Whether two curves of one configuration are of one training: equal losses wherever both have a report."""
+    losses = [
+        {round(s, 9): report["loss"] for s, report in zip(c.shares, c.reports, strict=True)} for c in (one, other)
+    ]
+    common = losses[0].keys() & losses[1].keys()
+    if not common:
+        return not one.shares or one.outcome == other.outcome == "failed"
+    return all(math.isclose(losses[0][share], losses[1][share], rel_tol=1e-6, abs_tol=1e-12) for share in common)
+
+
+def _curves(path: Path, metric: str | None) -> Curves:
     """What a file, a folder or an archive of an experiment's results holds."""
     if not path.name.endswith((".tar.gz", ".tgz", ".tar")):
-        return read_curves(path)
+        return read_curves(path, metric)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with tarfile.open(path) as archive:

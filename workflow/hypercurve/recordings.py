@@ -19,6 +19,8 @@ kept, but not played. Members of populations are left out, since their hyperpara
 import csv
 import gzip
 import math
+import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -31,6 +33,7 @@ from .analysis.records import RunRecord, TrialRecord, read_run
 from .config import Setting
 from .cost import CostModel, TrialCost
 from .curves import Curve, Curves, key_of
+from .domains import LARGEST_INTEGER
 from .hyperparameters import RECORDED
 from .reading import read_setting
 from .space import Configuration, Space, Value
@@ -38,6 +41,9 @@ from .training.tables import PREPARED, RecordingError, load_curves
 
 LOG_FROM = 100.0
 """Positive numbers of which the largest is at least so many times the smallest are taken to be searched on a log scale."""
+ASCENDING = re.compile(r"accura|auc|auroc|score|reward|(?<![a-z])(val|valid|test|train)?(acc|f1)(?![a-z])")
+"""Names of metrics of which more is usually better, in lower case; unless they are also :data:`DESCENDING`."""
+DESCENDING = re.compile(r"err|loss|regret|neg|minus")
 
 
 def read_curves(path: Path, metric: str | None = None) -> Curves:
@@ -79,7 +85,11 @@ def _table(path: Path, metric: str | None) -> Curves:
     identified = names[0] == "config_id"
     hyperparameters = names[int(identified) : at]
     metrics = {name: column for column, name in enumerate(names) if column > at}
+    if not hyperparameters:
+        raise RecordingError(f"{path}:1: has no hyperparameters: they are the columns before `step`, after `config_id`")
     chosen = _metric(path, metrics, metric)
+    if ASCENDING.search(chosen.lower()) and not DESCENDING.search(chosen.lower()):
+        print(f"{path}: {chosen} is taken as lower is better; if it is not, store its negative", file=sys.stderr)
     test = _test_of(chosen, metrics)
     found: dict[tuple[str, ...], list[tuple[int, int, list[str]]]] = {}
     for line, row in rows:
@@ -108,13 +118,18 @@ def _table(path: Path, metric: str | None) -> Curves:
             _curve(path, steps, metrics[chosen], metrics.get("seconds"), None if test is None else metrics[test])
         )
     name = path.name.removesuffix(".gz").removesuffix(".csv")
-    return Curves(name, space_of(configurations), tuple(configurations), tuple(curves))
+    try:
+        space = space_of(configurations)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordingError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return Curves(name, space, tuple(configurations), tuple(curves))
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: is damaged: {error}") from None
     except UnicodeDecodeError:
@@ -186,7 +201,9 @@ def _typed(texts: Sequence[str]) -> list[Value]:
     if any(number is None for number in numbers):
         return list(texts)
     if all(text.strip().lstrip("+-").isdigit() for text in texts):
-        return [int(text) for text in texts]
+        whole = [int(text) for text in texts]
+        if max(map(abs, whole)) <= LARGEST_INTEGER:
+            return [*whole]
     return [float(text) for text in texts]
 
 

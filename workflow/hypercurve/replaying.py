@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,11 +20,13 @@ from .errors import UserError
 from .execution.replay import Job, Outcome, replays
 from .files import write_text
 from .hyperparameters import RECORDED
-from .methods import Stop
+from .methods import LCMOptions, Stop
 from .preparing import prepare_record
 from .problems import problems_in
 from .reading import parse_yaml, read_mapping
+from .record import Record
 from .search_options import Search
+from .stop_options import FixedOptions, nearest
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -46,11 +49,12 @@ class Task:
     folder: Path
 
 
-def methods_from(given: Sequence[str]) -> dict[str, Any]:
+def methods_from(given: Sequence[str], points: Sequence[float]) -> dict[str, Any]:
     """Methods as an experiment file would have them, from what stands on the command line.
 
     Args:
         given: the name of a stopper or searcher; ``NAME={search: ..., stop: ...}``; or a file whose `methods` are taken.
+        points: the accumulation points; defaults of stoppers that are given by name alone are moved to them.
 
     Raises:
         UserError: it is none of these.
@@ -61,7 +65,7 @@ def methods_from(given: Sequence[str]) -> dict[str, Any]:
         if equals:
             found[name.strip()] = parse_yaml(form, f"--method {name}")
         elif text in Stop.model_fields:
-            found[text] = {"search": "random", "stop": text}
+            found[text] = {"search": "random", "stop": moved({text: {}}, points)}
         elif text in Search.model_fields:
             found[text] = {"search": text}
         elif Path(text).suffix in (".yaml", ".yml"):
@@ -77,18 +81,34 @@ def methods_from(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def experiment_for(curves: Curves, points: int | None, **given: Any) -> Experiment:
+def moved(stop: Mapping[str, Mapping[str, Any]], points: Sequence[float]) -> dict[str, Any]:
+    """A stopper whose check points or share are moved to the nearest accumulation points.
+
+    Args:
+        stop: its name and options, as in an experiment file.
+        points: the accumulation points; if the end is the only one, nothing is moved.
+    """
+    [(name, options)] = stop.items()
+    changes: dict[str, Any] = {}
+    if name == "lcm":
+        asked = options.get("check_points", LCMOptions().check_points)
+        changes = {"check_points": sorted({near for share in asked if (near := nearest(share, points)) is not None})}
+    elif name == "fixed":
+        changes = {"share": nearest(options.get("share", FixedOptions().share), points)}
+    return {name: {**options, **{key: value for key, value in changes.items() if value}}}
+
+
+def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Experiment:
     """The experiment that replays methods on one table of curves.
 
     Args:
-        points: number of accumulation points; None: those that were recorded.
+        points: the accumulation points.
         given: other keys of an experiment file.
 
     Raises:
         UserError: it does not fit together.
     """
-    accumulation = [*curves.points] if points is None else points
-    content = {"model": RECORDED, "training": {"accumulation_points": accumulation}, **given}
+    content = {"model": RECORDED, "training": {"accumulation_points": [*points]}, **given}
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
@@ -107,10 +127,18 @@ def carry_out(
         processes: how many at once.
         journals: whether to keep the runs' journals.
         costs: for `costs.csv`.
+
+    Raises:
+        UserError: a task has not recorded its objective.
     """
     from .analysis import replays as tables
     from .analysis.tables import write
 
+    for task in tasks:
+        if not np.isfinite(task.curves.performance(task.experiment.objective.key)).any():
+            raise UserError(
+                f"{task.curves.name}: objective.metric = {task.experiment.objective.metric}: no training has recorded it"
+            )
     plan = [entry for task in tasks for entry in _plan(task, journals)]
     found = _played([job for _, _, job in plan], processes)
     plain = [one for (name, _, _), outcomes in zip(plan, found, strict=True) if not name for one in outcomes]
@@ -132,9 +160,13 @@ def _plan(task: Task, journals: bool) -> Iterator[tuple[str, Mapping[str, Any], 
     ]
     for name in experiment.vary:
         entries += [(name, values, setting) for values, setting in experiment.variants(task.name, name)]
+    records: dict[tuple[str, ...], Record | None] = {}
     for name, values, setting in entries:
         # A task that is replayed is no record of itself: so one method serves all tasks, each left out in its turn.
-        record = prepare_record(setting.model_copy(update={"space": task.curves.space}), without=task.curves.digest)
+        if setting.record not in records:
+            fitting = setting.model_copy(update={"space": task.curves.space})
+            records[setting.record] = prepare_record(fitting, task.curves)
+        record = records[setting.record]
         folder = task.folder / "runs" / setting.method if journals and not name else None
         if folder is not None and not (folder / "setting.json").exists():
             write_text(folder / "setting.json", setting.model_dump_json(indent=2) + "\n")

@@ -37,6 +37,18 @@ def _beyond(name: str, point: int | None, points: Sequence[float]) -> Iterator[P
         yield Problem((name,), f"is the number of an accumulation point; {said if last else 'there is only one'}")
 
 
+def nearest(share: float, points: Sequence[float]) -> float | None:
+    """The accumulation point before the end that is nearest to a share of training; None if there is none."""
+    return min((point for point in points if point < 1), key=lambda point: abs(point - share), default=None)
+
+
+def foreign(share: float, points: Sequence[float]) -> str:
+    """What is wrong with a share of training that is no accumulation point."""
+    around = (max((p for p in points if p < share), default=None), min((p for p in points if p > share), default=None))
+    close = " and ".join(f"{p if p < 1 else 1}" for p in around if p is not None)
+    return f"{share} is not an accumulation point; training.accumulation_points has {len(points)}, next to it {close}"
+
+
 def undecided(configurations: int | None, trials: int | None) -> Iterator[Problem]:
     """A number of configurations that is neither given nor the budget's."""
     if configurations is None and trials is None:
@@ -138,10 +150,7 @@ class FixedOptions(StopOptions):
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """A share that is no accumulation point, and a number of configurations that is open."""
         if self.share not in points:
-            listed = ", ".join(f"{p:g}" for p in points)
-            yield Problem(
-                ("share",), f"{self.share} is not an accumulation point; training.accumulation_points has {listed}"
-            )
+            yield Problem(("share",), foreign(self.share, points))
         yield from undecided(self.configurations, trials)
 
     @property
