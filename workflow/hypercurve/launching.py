@@ -47,9 +47,15 @@ def end_left_behind(logs: Path) -> None:
     if shutil.which("squeue") is None or not logs.exists():
         return
     command = ["squeue", "--noheader", "--user", str(os.geteuid()), "--Format", "JobID:20,StdOut:4096"]
-    listed = subprocess.run(command, capture_output=True, text=True).stdout
-    words = [line.split(maxsplit=1) for line in listed.splitlines()]
-    left = [job for job, output in words if Path(output.strip()).is_relative_to(logs.resolve())]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        print(f"squeue does not say whether an earlier Snakemake left jobs behind: {said.strip()}", file=sys.stderr)
+        return
+    # Interactive jobs print to no file: their second column is empty.
+    jobs = [(job, output.strip()) for job, _, output in (line.strip().partition(" ") for line in listed.splitlines())]
+    left = [job for job, output in jobs if output and Path(output).is_relative_to(logs.resolve())]
     if left:
         print(f"cancelling jobs that an earlier Snakemake left behind: {', '.join(left)}", file=sys.stderr)
         subprocess.run(["scancel", *left], check=False)
