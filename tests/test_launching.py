@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.launching import end_left_behind
+from hypercurve.launching import end_left_behind, take_back
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_only_jobs_that_print_to_our_folder_are_ended(
     logs.mkdir(parents=True)
     listed = [(11, f"{logs}/rule_a/11.log"), (12, ""), (13, "/home/else/slurm-13.out"), (14, f"{logs}/rule_b/14.log")]
     (tmp_path / "listed").write_text("".join(f"{job:<20}{output:<200}\n" for job, output in listed))
-    program(programs / "squeue", f"cat {tmp_path}/listed")
+    program(programs / "squeue", f"test -e {tmp_path}/cancelled || cat {tmp_path}/listed")
     end_left_behind(logs)
     assert (tmp_path / "cancelled").read_text() == "11 14\n"
     assert "left behind: 11, 14" in capsys.readouterr().err
@@ -42,3 +42,15 @@ def test_a_cluster_that_does_not_answer_is_said_and_stops_nothing(
     end_left_behind(tmp_path)
     assert "left jobs behind: slurm_load_jobs error" in capsys.readouterr().err
     assert not (tmp_path / "cancelled").exists()
+
+
+def test_what_was_completed_is_gone_on_with_unless_its_run_has_begun_again(tmp_path: Path) -> None:
+    output, partial = tmp_path / "journal.jsonl", tmp_path / "journal.partial.jsonl"
+    take_back(output)
+    assert not partial.exists()
+    output.write_text("complete")
+    take_back(output)
+    assert (output.exists(), partial.read_text()) == (False, "complete")
+    output.write_text("another")
+    take_back(output)
+    assert (output.read_text(), partial.read_text()) == ("another", "complete")
