@@ -26,9 +26,14 @@ localrules:
     all,
 
 
-# Jobs that a killed Snakemake left on the cluster would write what this one's jobs write.
+# Jobs that a killed Snakemake left on the cluster would write what this one's jobs write. What they have completed is not
+# made again: Snakemake marks the outputs of jobs whose end it has not seen.
 onstart:
     end_left_behind(Path(".snakemake/slurm_logs"))
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name in ("batch", "search", "supervised", "population"):
+            for output in workflow.async_run(workflow.persistence.incomplete(job)):
+                take_back(Path(output))
 
 
 rule all:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
 from hypercurve.batching import batches
-from hypercurve.launching import end_left_behind, set_environment
+from hypercurve.launching import end_left_behind, set_environment, take_back
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, check_workflow, read_experiment
 

@@ -309,6 +309,56 @@ def test_what_another_process_completes_meanwhile_is_taken(tmp_path: Path, prepa
     assert output.read_bytes() == whole, "line for line, wall-clock readings included"
 
 
+def search_in(folder: Path, prepared: Path, given: Setting) -> list[str]:
+    (folder / "setting.json").write_text(given.model_dump_json())
+    output = folder / "journal.jsonl"
+    return ["search", str(folder / "setting.json"), "--data", str(prepared), "--output", str(output)]
+
+
+def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_another_setting(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hypercurve.cli.PATIENCE", 0.0)
+    partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
+    note.write_text("other")
+    with Journal(partial) as other:
+        other.append({"event": "run", "setting": "other"})
+        before = partial.read_bytes()
+        assert main(search_in(tmp_path, prepared, setting())) == 2
+        assert "another process is writing this journal" in capsys.readouterr().err
+        assert partial.read_bytes() == before
+        assert note.read_text() == "other"
+        other.check_place()
+    assert main(search_in(tmp_path, prepared, setting())) == 0
+    assert "begun with other setting, code; beginning anew" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "setting.json"]
+
+
+def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        path.unlink()
+        path.write_text("")
+        with pytest.raises(JournalError, match="was deleted or replaced"):
+            journal.check_place()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_complete_journal_without_a_note_is_taken_if_this_source_made_it(
+    tmp_path: Path, prepared: Path, same: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search, output = search_in(tmp_path, prepared, setting()), tmp_path / "journal.jsonl"
+    assert main(search) == 0
+    whole = output.read_bytes()
+    source = json.loads(whole.splitlines()[0])["wall"]["origin"]["source"]
+    output.rename(tmp_path / "journal.partial.jsonl")
+    if not same:
+        (tmp_path / "journal.partial.jsonl").write_bytes(whole.replace(source.encode(), b"0123456789abcdef", 1))
+    assert main(search) == 0
+    assert (output.read_bytes() == whole) is same
+    assert ("begun with other code; beginning anew" in capsys.readouterr().err) is not same
+
+
 def test_a_test_metric_that_is_not_finite_is_left_out_and_the_run_ends(tmp_path: Path) -> None:
     class Undefined(Faulty):
         def test(self, *arguments: object) -> dict[str, float]:

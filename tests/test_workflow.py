@@ -1,5 +1,6 @@
 """The workflow: what is run for a target, what is run again after a change, what a person sees when something fails."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -204,6 +205,34 @@ def test_only_runs_of_several_processes_are_mpi_jobs_and_those_are_checked_befor
     workflow.write(TINY + f"  pbt: {{population: {{every: 100}}, tasks: {tasks}}}\n")
     planned = {rule for rule, _ in workflow.planned("tiny/runs/pbt/0/journal.jsonl")}
     assert planned == {"data", "setting"} | ({"search"} if tasks == 1 else {"preflight", "population"})
+
+
+@pytest.mark.slow
+def test_only_what_a_killed_snakemake_left_complete_is_not_trained_again(tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path)
+    workflow.write(TINY)
+    target, journal = "tiny/runs/lcm/0/journal.jsonl", workflow.results / "tiny/runs/lcm/0/journal.jsonl"
+    assert workflow.call(target).returncode == 0
+    whole = journal.read_bytes()
+    # As a killed Snakemake leaves it: marked, and without a record.
+    state = tmp_path / ".snakemake"
+    (record,) = (path for path in (state / "metadata").rglob("*") if path.is_file() and str(journal) in _key(path))
+    marker = state / "incomplete" / record.relative_to(state / "metadata")
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink()
+    marker.write_text('{"external_jobid": null}')
+    assert workflow.planned(target) == {("search", "tiny/runs/lcm/0/journal.jsonl")}
+    assert workflow.call(target).returncode == 0
+    assert journal.read_bytes() == whole, "line for line, wall-clock readings included"
+    assert workflow.planned(target) == set()
+    assert not marker.exists()
+    assert workflow.call(target, options=("--force",)).returncode == 0
+    assert journal.read_bytes() != whole, "trained again"
+
+
+def _key(path: Path) -> str:
+    """What a file of Snakemake's records is about."""
+    return base64.urlsafe_b64decode("".join(path.parts[path.parts.index("metadata") + 1 :]).replace("@", "")).decode()
 
 
 @pytest.mark.slow

@@ -149,13 +149,32 @@ class Journal:
             return False
         except OSError:
             return True  # a file system without locks: Snakemake's own lock has to do
-        try:
-            same = os.path.samestat(os.fstat(self._file), self.path.stat())
-        except FileNotFoundError:
-            same = False
-        if not same:
+        if not (same := self._in_place()):
             os.close(self._file)
         return same
+
+    def _in_place(self) -> bool:
+        """Whether the path still names the file that is open."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def check_place(self) -> None:
+        """Make sure that the path still names this journal, before it is given another name.
+
+        Raises:
+            JournalError: somebody has deleted or replaced the file meanwhile.
+        """
+        if not self._in_place():
+            raise JournalError(
+                f"{self.path}: was deleted or replaced while the run went on; run the same command again"
+            )
+
+    def clear(self) -> None:
+        """Begin anew: drop all lines."""
+        os.ftruncate(self._file, 0)
+        self.lines = []
 
     def append(self, line: Line) -> None:
         """Write one line."""

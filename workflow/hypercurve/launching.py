@@ -4,7 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+PATIENCE = 60.0
+"""Seconds to wait for jobs that are being cancelled; those that stay longer have their journals locked meanwhile."""
 
 
 def set_environment(package: Path) -> None:
@@ -39,17 +43,46 @@ def end_left_behind(logs: Path) -> None:
 
     They are known by where Slurm writes what they print, a folder in Snakemake's working directory; its lock sees to it that
     no other Snakemake is at work there. Runs that are cancelled so go on from their journals; populations save a snapshot
-    first.
+    first. Waits until they are gone: they may complete their runs meanwhile, which :func:`take_back` must see.
 
     Args:
         logs: the folder that Slurm's plugin has jobs print to.
     """
     if shutil.which("squeue") is None or not logs.exists():
         return
-    command = ["squeue", "--noheader", "--user", str(os.geteuid()), "--Format", "JobID:20,StdOut:4096"]
-    listed = subprocess.run(command, capture_output=True, text=True).stdout
-    words = [line.split(maxsplit=1) for line in listed.splitlines()]
-    left = [job for job, output in words if Path(output.strip()).is_relative_to(logs.resolve())]
+    left = _left_behind(logs)
     if left:
         print(f"cancelling jobs that an earlier Snakemake left behind: {', '.join(left)}", file=sys.stderr)
         subprocess.run(["scancel", *left], check=False)
+    end = time.monotonic() + PATIENCE
+    while left and time.monotonic() < end:
+        time.sleep(1.0)
+        left = _left_behind(logs)
+
+
+def _left_behind(logs: Path) -> list[str]:
+    """The jobs on Slurm that print to a folder."""
+    command = ["squeue", "--noheader", "--user", str(os.geteuid()), "--Format", "JobID:20,StdOut:4096"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        print(f"squeue does not say whether an earlier Snakemake left jobs behind: {said.strip()}", file=sys.stderr)
+        return []
+    # Interactive jobs print to no file: their second column is empty.
+    jobs = [(job, output.strip()) for job, _, output in (line.strip().partition(" ") for line in listed.splitlines())]
+    return [job for job, output in jobs if output and Path(output).is_relative_to(logs.resolve())]
+
+
+def take_back(output: Path) -> None:
+    """Make a finished journal, which a job completed when its Snakemake had been killed, one to go on with.
+
+    Snakemake has no record of how it was made, so it makes it again, and deletes it first. As a partial journal it is
+    kept, and taken as it is if setting, data and code are still the same.
+
+    Args:
+        output: the journal, or a batch; nothing is done if it is not there, or if its partial journal has begun.
+    """
+    partial = output.with_name(output.stem + ".partial" + output.suffix)
+    if output.exists() and not partial.exists():
+        output.rename(partial)

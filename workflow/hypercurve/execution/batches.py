@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..config import Setting
 from ..encoding import encode_event
-from ..journal import Journal, JournalError, Line, read_lines
+from ..journal import Journal, JournalError, Line, read_lines, without_wall
+from ..provenance import origin
 from ..search import make_searcher
 from ..training.base import Session, Trainer, Trial
 from .judging import advance
@@ -44,8 +45,8 @@ def run_batch(
     """
     header: Line = {"event": "batch", "setting": setting.digest, "repeat": repeat, "batch": worker}
     if not journal.lines:
-        journal.append(header)
-    elif journal.lines[0] != header:
+        journal.append({**header, "wall": {"origin": origin()}})
+    elif without_wall(journal.lines[0]) != header:
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
     over = {line["trial"] for line in journal.lines[1:] if line["event"] in ("completed", "failed")}
     for row in table:
