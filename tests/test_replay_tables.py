@@ -337,6 +337,18 @@ def test_a_record_is_read_without_the_trainings_that_are_played(
     assert capsys.readouterr().err.count("without 10 of 30") == 1
 
 
+def test_a_sibling_with_the_same_configurations_keeps_the_trainings_that_failed_in_it_alone(
+    tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sibling = tmp_path / "sibling.csv"
+    rows = [line.split(",") for line in csv.read_text().splitlines()]
+    for row in rows[1:]:
+        row[3] = "" if row[0] in ("5", "6", "7") else str(2 * float(row[3] or 1))
+    sibling.write_text("".join(",".join(row) + "\n" for row in rows))
+    assert replay_with_record(csv, [sibling]) == 0
+    assert "without" not in capsys.readouterr().err
+
+
 def test_tasks_that_share_a_method_are_each_left_out_of_the_record_in_turn(tmp_path: Path) -> None:
     paths = [two_metrics(tmp_path / f"{k}.csv", range(30), k / 10) for k in range(3)]
     method = MATCHING % ", ".join(map(str, paths))

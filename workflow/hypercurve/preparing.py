@@ -75,13 +75,18 @@ def _others(curves: Curves, played: Curves) -> list[int]:
 
 
 def _same(one: Curve, other: Curve) -> bool:
-    """Whether two curves of one configuration are of one training: equal losses wherever both have a report."""
+    """Whether two curves of one configuration are of one training: with the same end, if known, and equal common losses."""
+    if "stopped" not in (one.outcome, other.outcome) and (one.outcome, one.failed_at) != (
+        other.outcome,
+        other.failed_at,
+    ):
+        return False
     losses = [
         {round(s, 9): report["loss"] for s, report in zip(c.shares, c.reports, strict=True)} for c in (one, other)
     ]
     common = losses[0].keys() & losses[1].keys()
-    if not common:
-        return not one.shares or one.outcome == other.outcome == "failed"
+    if not common:  # stopped before it said anything, or both failed there
+        return not one.shares
     return all(math.isclose(losses[0][share], losses[1][share], rel_tol=1e-6, abs_tol=1e-12) for share in common)
 
 
