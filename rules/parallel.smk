@@ -1,5 +1,6 @@
 # Runs that several MPI processes carry out together: searches with a supervisor and workers, and populations. A profile
-# changes the launcher, for instance to `srun --mpi=pmix`. A run of one process is an ordinary search (search.smk).
+# changes the launcher, for instance to `srun --mpi=pmix`. A run of one process is an ordinary search (search.smk). srun takes
+# the threads of a process from SRUN_CPUS_PER_TASK, not from its job.
 
 
 rule preflight:
@@ -10,13 +11,17 @@ rule preflight:
         f"{RESULTS}/{{experiment}}/logs/preflight.log",
     benchmark:
         f"{RESULTS}/{{experiment}}/logs/preflight.tsv"
+    retries: 0
     conda:
         "../envs/hypercurve.yaml"
     resources:
         tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
         mpi="mpiexec",
+    # Another number is checked again; Snakemake does not look at parameters that come from resources, as the launcher does.
+    params:
+        tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
     shell:
-        "hypercurve preflight --launcher {resources.mpi:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
+        "hypercurve preflight --launcher {resources.mpi:q} --tasks {params.tasks} --output {output:q} > {log:q} 2>&1"
 
 
 rule supervised:
@@ -43,7 +48,7 @@ rule supervised:
         code=CODE["runs"],
         record=recording,
     shell:
-        "{resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
+        "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
         " --data {input.data:q} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
 
 
@@ -69,5 +74,5 @@ rule population:
     params:
         code=CODE["runs"],
     shell:
-        "{resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
+        "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
         " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"

@@ -52,3 +52,8 @@ def test_a_launcher_that_hangs_is_given_up(tmp_path: Path) -> None:
     os.chmod(launcher, 0o755)  # noqa: PTH101
     with pytest.raises(UserError, match=r"gave no answer in 0\.5 s"):
         preflight(str(launcher), 2, patience=0.5)
+
+
+def test_an_open_quote_in_the_launcher_is_an_error_of_the_user() -> None:
+    with pytest.raises(UserError, match="No closing quotation"):
+        preflight("srun 'open", 2)

@@ -478,6 +478,21 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.jsonl", "setting.json", "whole.jsonl"]
 
 
+@pytest.mark.slow
+def test_sigterm_ends_a_search_of_one_process_with_75(tmp_path: Path, prepared: Path) -> None:
+    output, partial = tmp_path / "ended.jsonl", tmp_path / "ended.partial.jsonl"
+    process = subprocess.Popen(command(tmp_path, prepared, output), stderr=subprocess.PIPE, text=True)
+    for _ in follow(partial, lines=10):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 75
+    assert "ended by SIGTERM; run the same command again to go on" in said
+    assert "Traceback" not in said
+    assert partial.exists()
+    assert not output.exists()
+
+
 def follow(path: Path, lines: int) -> Iterator[None]:
     while not path.exists() or path.read_bytes().count(b"\n") < lines:
         time.sleep(0.005)

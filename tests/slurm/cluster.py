@@ -1,4 +1,4 @@
-"""A real Slurm of four virtual nodes on this Debian machine, for tests: `cluster.py start`, `stop`, `install`.
+"""A real Slurm of four virtual nodes on this Debian machine, for tests: `cluster.py start`, `stop`, `install`, `try`.
 
 Daemons, key, ports and state are its own and live in one folder. Its settings must stand in the usual place, since Slurm's
 plugin for Snakemake takes SLURM_CONF from the environment of jobs; where other settings stand there, it does not start.
@@ -234,7 +234,7 @@ class Cluster:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("command", choices=("check", "install", "start", "stop"))
+    parser.add_argument("command", choices=("check", "install", "start", "stop", "try"))
     given = parser.parse_args()
     cluster = Cluster()
     if given.command == "stop":
@@ -247,9 +247,12 @@ def main() -> int:
         return 0
     try:
         install()
-        if given.command == "start":
+        if given.command in ("start", "try"):
             cluster.start()
-    except ClusterError as error:
+        if given.command == "try":
+            cluster.stop()
+    except (ClusterError, OSError, KeyError) as error:
+        cluster.stop()
         print(f"no Slurm here: {error}", file=sys.stderr)
         return 3
     return 0

@@ -232,7 +232,9 @@ def test_a_run_goes_on_with_other_numbers_of_processes(site: Site, started: Star
     site.change("config/experiments/curves.yaml", ("tasks: 8", "tasks: 4"))
     site.change("slurm/config.yaml", ("nodes: 4", "nodes: 2"))
     site.wait(site.start("--profile", "slurm", "--dry-run", "--", LCM))
-    assert "Nothing to be done" in site.said.rpartition("Building DAG of jobs")[2], "another number outdates nothing"
+    planned = site.said.rpartition("Building DAG of jobs")[2]
+    assert "rule preflight" in planned, "another number of processes is checked"
+    assert "rule supervised" not in planned, "another number outdates no run"
 
 
 def test_a_full_disk_loses_nothing(site: Site, started: Started, references: dict[str, Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ TensorFlow.
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
     Returns:
-        0, or 2 for anything the user can mend, 130 after Ctrl-C.
+        0, or 2 for anything the user can mend, 130 after Ctrl-C, 75 where SIGTERM ended a search or a batch.
     """
     parsed = _parser().parse_args(arguments)
     try:
@@ -138,6 +139,7 @@ def _batch(given: Arguments) -> None:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
     table, _ = read_lines(given.table)
     verify(given.data)
+    _end_on_sigterm()
     first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
     with _journal(given.output, first) as journal:
         trainer = make_trainer(setting, given.data)
@@ -156,6 +158,7 @@ def _search(given: Arguments) -> None:
     if given.tasks is not None or setting.population is not None:
         _search_together(given, setting)
         return
+    _end_on_sigterm()
     run, first = _run(given, setting)
     with _journal(given.output, first) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data)
@@ -163,6 +166,17 @@ def _search(given: Arguments) -> None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
             trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
         execute(run, trainer, journal, watch=watch)
+
+
+def _end_on_sigterm() -> None:
+    """From here on, end with code 75 on SIGTERM, as Slurm sends it before the time limit; with nothing to save."""
+    from .execution.comm import EXIT_INTERRUPTED
+
+    def end(*_: object) -> None:
+        os.write(2, b"ended by SIGTERM; run the same command again to go on\n")
+        os._exit(EXIT_INTERRUPTED)  # an exception may be raised where libraries swallow it
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _search_together(given: Arguments, setting: Any) -> None:

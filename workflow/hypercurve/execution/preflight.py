@@ -7,10 +7,12 @@ executors do; what it and the launcher say when they fail is answered with what 
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -39,9 +41,13 @@ def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str
     Raises:
         UserError: they do not; says why, and what to change.
     """
-    command = [*shlex.split(launcher), "-n", str(tasks), sys.executable, "-m", __name__, str(tasks)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=patience)
+        words = shlex.split(launcher)
+    except ValueError as error:
+        raise UserError(f"the launcher `{launcher}` cannot be read: {error}") from None
+    command = [*words, "-n", str(tasks), sys.executable, "-m", __name__, str(tasks)]
+    try:
+        done = _run(command, patience)
     except FileNotFoundError:
         raise UserError(f"there is no program {command[0]!r} here. {_advice(launcher)}") from None
     except subprocess.TimeoutExpired as hanging:
@@ -56,6 +62,19 @@ def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str
             f"{_said(done.stdout, done.stderr)}\n{_advice(launcher)}"
         )
     return {"launcher": launcher, "tasks": tasks, **json.loads(answers[0])}
+
+
+def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str]:
+    """Run a launcher in a session of its own, all of which ends where it takes too long."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=patience)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def _said(*outputs: str | bytes | None) -> str:
