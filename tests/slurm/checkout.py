@@ -38,6 +38,8 @@ class Site:
 
     def __init__(self, cluster: Cluster, folder: Path):
         self.cluster, self.folder = cluster, folder
+        self._earlier: set[str] = set()
+        self._earlier = {job.id for job in self.jobs("")}
         shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_COPIED)
         self.change("slurm/config.yaml", ("  supervised:\n", "  supervised:\n    nodes: 2\n"))
 
@@ -72,10 +74,11 @@ class Site:
         return (self.folder / "said.txt").read_text()
 
     def jobs(self, rule: str) -> list[Job]:
-        """The jobs of a rule, oldest first."""
+        """The jobs of a rule since this checkout was made, oldest first."""
         listed = self.cluster.output("squeue", "--states=all", "--noheader", "--sort=i", "--format=%i|%k|%T|%D|%N")
         jobs = [line.split("|") for line in listed.splitlines()]
-        return [Job(*job[:3], int(job[3]), job[4]) for job in jobs if job[1].startswith(f"rule_{rule}")]
+        found = [Job(*job[:3], int(job[3]), job[4]) for job in jobs if job[1].startswith(f"rule_{rule}")]
+        return [job for job in found if job.id not in self._earlier]
 
 
 def _environment() -> dict[str, str]:

@@ -16,6 +16,8 @@ def cluster() -> Iterator[Cluster]:
     if (reason := why_not()) is not None:
         pytest.skip(f"no Slurm here: {reason}")
     install()
+    # Shells start what runs in the background deaf to Ctrl-C, and Snakemake would be so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     made = Cluster()
     try:
         made.start()
