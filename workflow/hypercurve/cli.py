@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, cli_replay, cli_results
-from .cli_arguments import count, number
+from .cli_arguments import Arguments, count, number
 from .errors import UserError
 from .files import write_text
-
-Arguments = argparse.Namespace
 
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""

@@ -1,6 +1,11 @@
-"""Kinds of arguments on the command line; what is wrong with one is told in words."""
+"""What modules of subcommands share: types, and kinds of arguments; what is wrong with one is told in words."""
 
 import argparse
+from collections.abc import Callable
+
+Arguments = argparse.Namespace
+Add = Callable[[str, Callable[[Arguments], None], str, str], argparse.ArgumentParser]
+"""Adds a subcommand: name, function, one line of help, example."""
 
 
 def positive(text: str) -> int:

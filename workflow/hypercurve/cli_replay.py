@@ -1,15 +1,10 @@
 """The subcommands on recorded curves: curves, replay."""
 
-import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from .cli_arguments import count, number, positive, share
+from .cli_arguments import Add, Arguments, count, number, positive, share
 from .errors import UserError
-
-Arguments = argparse.Namespace
-Add = Callable[[str, Callable[[Arguments], None], str, str], argparse.ArgumentParser]
 
 
 def add_commands(add: Add) -> None:

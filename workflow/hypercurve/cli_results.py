@@ -1,12 +1,10 @@
 """The subcommands on results: archive, verify, watch, export."""
 
 import argparse
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-Arguments = argparse.Namespace
-Add = Callable[[str, Callable[[Arguments], None], str, str], argparse.ArgumentParser]
+from .cli_arguments import Add, Arguments
 
 
 def add_commands(add: Add) -> None:
