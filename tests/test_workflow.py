@@ -208,14 +208,16 @@ def test_only_runs_of_several_processes_are_mpi_jobs_and_those_are_checked_befor
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_is_checked_and_outdates_no_run(tmp_path: Path) -> None:
+def test_another_number_of_processes_outdates_nothing_and_a_run_that_is_missing_is_made(tmp_path: Path) -> None:
     workflow = Workflow(tmp_path)
     target, method = "tiny/runs/pbt/0/journal.jsonl", "  pbt: {{population: {{every: 100}}, tasks: {}}}\n"
     workflow.write(TINY + method.format(2))
     assert workflow.call(target).returncode == 0
     assert workflow.planned(target) == set()
     workflow.write(TINY + method.format(3))
-    assert workflow.planned(target) == {("preflight", "tiny/preflight.json")}
+    assert workflow.planned(target) == set()
+    (workflow.results / target).unlink()
+    assert workflow.planned(target) == {("population", target)}
 
 
 @pytest.mark.slow
