@@ -32,6 +32,7 @@ def test_a_launcher_that_does_not_fit_is_found_out_before_any_run(site: Site) ->
     assert "`mpi` must be `srun --mpi=pmix --kill-on-bad-exit=1` in profiles/slurm" in site.said
     assert not site.jobs("population"), "nothing else was submitted"
     (site.folder / "slurm/config.yaml").write_text(text)
-    site.wait(site.on_slurm("--", target))
-    two, one = (site.folder / f"results/one/runs/{method}/0/journal.jsonl" for method in ("pbt-two", "pbt"))
+    alone = "results/one/runs/pbt/0/journal.jsonl"
+    site.wait(site.on_slurm("--", target, alone))
+    two, one = (site.folder / name for name in (target, alone))
     assert events(two)[1:] == events(one)[1:], "all but the header, which names the method"
