@@ -26,6 +26,7 @@ $(ENV)/.done: envs/lock.txt pyproject.toml
 run: env ## run the main job: config/experiments/demo.yaml to tables, figures and a report
 	snakemake
 	@echo "Report: results/demo/report.html   Table: results/demo/comparison.csv   Figures: results/demo/figures/"
+	@echo "All experiments that config/config.yaml lists: results/report.html"
 
 test: env ## run the tests
 	pytest -n 2 --dist loadfile

@@ -10,6 +10,10 @@
 configfile: "config/config.yaml"
 
 
+# What Snakemake's own report begins with: snakemake --report report.html
+report: "rules/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/settings.smk"
 include: "rules/data.smk"
@@ -38,5 +42,6 @@ onstart:
 
 rule all:
     input:
+        f"{RESULTS}/report.html",
         expand(f"{RESULTS}/{{experiment}}/report.html", experiment=config["experiments"]),
         expand(f"{RESULTS}/{{experiment}}.tar.gz", experiment=config["experiments"]),

@@ -50,6 +50,7 @@ rule compare:
             f"{RESULTS}/{{experiment}}/comparison.csv",
             caption="captions/comparison.rst",
             category="{experiment}",
+            subcategory="tables",
             labels={"result": "comparison of methods"},
         ),
     log:
@@ -74,6 +75,7 @@ rule budgets:
             f"{RESULTS}/{{experiment}}/budgets.csv",
             caption="captions/budgets.rst",
             category="{experiment}",
+            subcategory="tables",
             labels={"result": "best at smaller budgets"},
         ),
     log:
@@ -98,6 +100,7 @@ rule traits:
             f"{RESULTS}/{{experiment}}/traits.csv",
             caption="captions/traits.rst",
             category="{experiment}",
+            subcategory="tables",
             labels={"result": "traits of the methods"},
         ),
     log:

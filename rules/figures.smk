@@ -1,4 +1,4 @@
-# Figures, each a job of its own, and the report that holds them.
+# Figures, each a job of its own, the report that holds them, and one page over all reports.
 
 
 rule figure:
@@ -10,6 +10,7 @@ rule figure:
             f"{RESULTS}/{{experiment}}/figures/{{figure}}.svg",
             caption="captions/figure.rst",
             category="{experiment}",
+            subcategory="figures",
             labels={"result": "{figure}"},
         ),
         png=f"{RESULTS}/{{experiment}}/figures/{{figure}}.png",
@@ -49,6 +50,7 @@ rule report:
             f"{RESULTS}/{{experiment}}/report.html",
             caption="captions/report.rst",
             category="{experiment}",
+            subcategory="report",
             labels={"result": "report"},
         ),
     log:
@@ -62,3 +64,29 @@ rule report:
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve report {params.results:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule overview:
+    input:
+        experiments=expand(rules.experiment.output, experiment=config["experiments"]),
+        comparisons=expand(rules.compare.output, experiment=config["experiments"]),
+        reports=expand(rules.report.output, experiment=config["experiments"]),
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="captions/overview.rst",
+            category="all experiments",
+            labels={"result": "overview"},
+        ),
+    log:
+        f"{RESULTS}/logs/overview.log",
+    benchmark:
+        f"{RESULTS}/logs/overview.tsv"
+    localrule: True
+    conda:
+        "../envs/hypercurve.yaml"
+    params:
+        code=CODE["analysis"],
+        results=lambda w, input: [Path(str(path)).parent for path in input.reports],
+    shell:
+        "hypercurve overview {params.results:q} --output {output:q} > {log:q} 2>&1"

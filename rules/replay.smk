@@ -38,6 +38,7 @@ rule replay:
             f"{RESULTS}/{{experiment}}/replay.csv",
             caption="captions/replay.rst",
             category="{experiment}",
+            subcategory="tables",
             labels={"result": "cost and regret"},
         ),
         others=multiext(f"{RESULTS}/{{experiment}}/", "costs.csv", "vary.csv", "runs.csv"),

@@ -349,7 +349,7 @@ class TestReport:
         for name in applicable(chosen):
             svg = folder / "figures" / f"{name}.svg"
             figures.save(figures.FIGURES[name](chosen, runs), svg, svg.with_suffix(".png"))
-        report.write(chosen, "example", runs, folder / "comparison.csv", folder / "figures", folder / "report.html")
+        report.write(chosen, "example", runs, folder, folder / "report.html")
         return (folder / "report.html").read_text()
 
     def test_holds_everything_and_needs_nothing(self, tmp_path: Path) -> None:
@@ -387,7 +387,7 @@ class TestReport:
 
     def test_without_a_comparison_is_refused(self, compared: tuple[Experiment, tables.Runs], tmp_path: Path) -> None:
         with pytest.raises(UserError, match="cannot be read"):
-            report.write(compared[0], "example", compared[1], tmp_path / "none.csv", tmp_path, tmp_path / "report.html")
+            report.write(compared[0], "example", compared[1], tmp_path, tmp_path / "report.html")
         assert not (tmp_path / "report.html").exists()
 
     @pytest.mark.parametrize("figure", figures.FIGURES)

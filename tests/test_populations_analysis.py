@@ -269,7 +269,7 @@ def test_report_of_a_population(by_hand: tuple[Experiment, RunRecord], tmp_path:
     chosen, run = by_hand
     runs = {"pbt": [run]}
     tables.write(tables.comparison(chosen, runs), tmp_path / "comparison.csv")
-    report.write(chosen, "example", runs, tmp_path / "comparison.csv", tmp_path, tmp_path / "report.html")
+    report.write(chosen, "example", runs, tmp_path, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     for part in (
         "Population Based Training: 4 members start with independent draws",
@@ -290,7 +290,7 @@ def test_report_has_the_slides_table_with_two_methods(tmp_path: Path) -> None:
     chosen = experiment(repeats=2, budget={"trials": 8})
     runs = analysis_data.run_all(chosen, tmp_path)
     tables.write(tables.comparison(chosen, runs), tmp_path / "comparison.csv")
-    report.write(chosen, "example", runs, tmp_path / "comparison.csv", tmp_path, tmp_path / "report.html")
+    report.write(chosen, "example", runs, tmp_path, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert "Adaptive Hyperparameters" in text
     assert "slides: ✗" in text

@@ -337,7 +337,7 @@ def _report(given: Arguments) -> None:
 
     experiment, runs = _runs(given)
     folder: Path = given.results
-    report.write(experiment, folder.name, runs, folder / "comparison.csv", folder / "figures", given.output)
+    report.write(experiment, folder.name, runs, folder, given.output)
 
 
 def _runs(given: Arguments) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""The subcommands on results: archive, verify, watch, export."""
+"""The subcommands on results: overview, archive, verify, watch, export."""
 
 import argparse
 from contextlib import suppress
@@ -13,6 +13,15 @@ def add_commands(add: Add) -> None:
     Args:
         add: adds a subcommand: name, function, one line of help, example.
     """
+    sub = add(
+        "overview",
+        _overview,
+        "write one page over several experiments, with links to their reports",
+        "results/demo results/mnist-trials -o results/report.html",
+    )
+    sub.add_argument("results", type=Path, nargs="+", metavar="RESULTS", help="the results folder of an experiment")
+    sub.add_argument("-o", "--output", type=Path, required=True, help="HTML file to write")
+
     sub = add(
         "archive",
         _archive,
@@ -62,6 +71,12 @@ def add_commands(add: Add) -> None:
         required=True,
         help="for tensorboard, a new folder; for optuna, an SQLite file (.db) or a journal storage (.log; faster)",
     )
+
+
+def _overview(given: Arguments) -> None:
+    from .analysis import overview
+
+    overview.write(given.results, given.output)
 
 
 def _archive(given: Arguments) -> None:

@@ -1,23 +1,81 @@
-"""What made a result: packages, code, seeds and digests, for the report."""
+"""What made a result: seeds, digests, code, packages and machines, for the report."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from ..config import Experiment
 from ..provenance import code_digest, code_version, versions
 from .tables import Runs
 
-__all__ = ["digests", "versions"]
-
 
 def digests(experiment: Experiment, runs: Runs) -> Iterator[tuple[str, str]]:
-    """What the runs and tables follow from, by name."""
-    yield "Seed", str(experiment.seed)
-    yield "Data digest", _all_of([run.data for own in runs.values() for run in own])
-    for method, own in runs.items():
-        yield f"Setting of {method}", _all_of([run.setting for run in own])
-    yield "Code of runs", code_digest("runs")
-    yield "Code of analysis", code_digest("analysis")
-    yield "Commit", code_version() or "not in a checkout"
+    """What the runs and the page follow from, by name."""
+    yield "Seeds", f"{experiment.seed}, with the number of the repeat"
+    yield "Data", _all_of([run.data for own in runs.values() for run in own])
+    yield "Settings", ", ".join(f"{method} {_all_of([run.setting for run in own])}" for method, own in runs.items())
+    commit = code_version()
+    yield "Code of this page", code_digest("analysis") + (f", commit {commit}" if commit else "")
+    yield "Packages of this page", packages(versions())
+
+
+def ran(runs: Runs, results: Path) -> Iterator[tuple[str, str]]:
+    """When the runs were made, on what, and with what, as the first lines of their journals say.
+
+    Args:
+        runs: all runs of an experiment by method.
+        results: the experiment's results.
+    """
+    firsts = [
+        first for method in runs for run in runs[method] if (first := _first(results, method, run.repeat)) is not None
+    ]
+    began = [float(first["at"]) for first in firsts if "at" in first]
+    ended = [event.at for own in runs.values() for run in own for event in run.events if event.at is not None]
+    if began:
+        yield "Runs", f"{moment(min(began))} to {moment(max([*began, *ended]))} UTC"
+    origins = [origin for first in firsts if isinstance(origin := first.get("origin"), dict)]
+    if not origins:
+        yield "Machine", "the journals do not say"
+        return
+    yield "Machine", _counted(_machine(origin) for origin in origins)
+    yield "Code of runs", _counted(str(origin.get("source", "unknown")) for origin in origins)
+    yield "Packages of runs", _counted(packages(origin.get("versions", {})) for origin in origins)
+
+
+def moment(seconds: float) -> str:
+    """A time in seconds since 1970 as date and time, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def packages(found: Mapping[str, str]) -> str:
+    """Packages with their versions in a line."""
+    return ", ".join(f"{name} {version}" for name, version in found.items()) or "unknown"
+
+
+def _first(results: Path, method: str, repeat: int) -> dict[str, Any] | None:
+    """What stands under `wall` in a journal's first line; None where there is no journal."""
+    try:
+        with (results / "runs" / method / str(repeat) / "journal.jsonl").open(encoding="utf-8") as file:
+            wall = json.loads(file.readline()).get("wall", {})
+    except OSError:
+        return None
+    return wall if isinstance(wall, dict) else {}
+
+
+def _machine(origin: Mapping[str, Any]) -> str:
+    known = [str(origin.get("processor") or ""), f"{origin.get('cores', '?')} cores", str(origin.get("machine") or "")]
+    return ", ".join(part for part in known if part)
+
+
+def _counted(values: Iterable[str]) -> str:
+    """All values; with more than one, how many runs each has."""
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({many} run{'s' * (many > 1)})" for value, many in counts.most_common())
 
 
 def _all_of(values: Sequence[str]) -> str:

@@ -5,33 +5,33 @@ with the question, the setting and what made them. Captions are the ones that Sn
 """
 
 import base64
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 from docutils.core import publish_parts  # type: ignore[import-untyped]
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..config import Experiment
 from ..errors import UserError
 from ..files import write_text
-from ..hyperparameters import HYPERPARAMETERS
+from ..hyperparameters import HYPERPARAMETERS, RECORDED
 from ..provenance import PACKAGE
-from . import prose
-from .figures.style import format_performance, looks, short
-from .origins import digests, versions
-from .sections import DASH, population_sections, traits_section
-from .tables import Runs, at_budgets, same_configuration
+from . import cells, prose
+from .figures.style import looks, short
+from .origins import digests, ran
+from .sections import population_sections, traits_section
+from .sources import source
+from .tables import Runs
 
 # In an installed package the captions lie beside this module, in a checkout with Snakemake's rules.
 _CAPTIONS = (Path(__file__).parent / "captions", PACKAGE.parents[1] / "rules" / "captions")
 
-MOST = 20
-"""Most repeats of a method whose chosen configurations are listed, and most reasons of failures."""
+LARGEST_SVG = 1_500_000
+"""Bytes above which a report shows a figure's PNG file: browsers take seconds for larger ones, and pages grow by a third more."""
 
 TITLES = {
     "pareto": "Cost against regret",
@@ -48,24 +48,66 @@ TITLES = {
 }
 
 
-def write(experiment: Experiment, name: str, runs: Runs, comparison: Path, figures: Path, output: Path) -> None:
+def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: Path) -> None:
     """Write an experiment's report.
 
     Args:
         experiment: the experiment.
         name: its name.
         runs: all its runs by method.
-        comparison: `comparison.csv`, as :func:`hypercurve.analysis.tables.write` wrote it.
-        figures: folder of the figures; those that are there are shown, in the order of :data:`TITLES`.
+        results: its results, of which these are read: `comparison.csv`; of replays, `replay.csv` and `costs.csv`; the figures
+            that are there, shown in the order of :data:`TITLES`; and the journals' first lines.
         output: the file.
 
     Raises:
-        UserError: the comparison cannot be read.
+        UserError: a table cannot be read.
     """
+    table = comparison(results)
+    text = template("report.html.j2").render(
+        name=name,
+        experiment=experiment,
+        colours=colours(experiment),
+        summary=list(cells.summary(experiment, table)),
+        facts=_facts(experiment, runs),
+        space=list(_space(experiment)),
+        methods={
+            method: {"rules": prose.rules(experiment, given), "source": source(given)}
+            for method, given in experiment.methods.items()
+        },
+        comparison=[cells.row(experiment, row) for row in table.to_dict("records")],
+        nothing=cells.nothing(experiment, runs),
+        metric=experiment.objective.metric,
+        budgets=cells.budgets(experiment, runs),
+        replayed=cells.replayed(results) if experiment.model == RECORDED else None,
+        replayed_caption=caption("replay", name),
+        figures=list(drawn(name, results / "figures")),
+        traits=traits_section(experiment, runs),
+        traits_caption=caption("traits", name),
+        populations=population_sections(experiment, runs),
+        chosen=cells.chosen(experiment, runs),
+        variables=cells.variables(experiment),
+        most=cells.MOST,
+        failures=cells.failures(runs),
+        made=[*ran(runs, results), *digests(experiment, runs)],
+    )
+    write_text(output, text)
+
+
+def comparison(results: Path) -> pd.DataFrame:
+    """`comparison.csv` of an experiment, as :func:`hypercurve.analysis.tables.write` wrote it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = results / "comparison.csv"
     try:
-        table = pd.read_csv(comparison)
+        return pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{comparison}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def template(name: str) -> Template:
+    """A page's template; what it shows is escaped."""
     environment = Environment(
         loader=PackageLoader("hypercurve.analysis", "."),
         autoescape=True,
@@ -73,32 +115,12 @@ def write(experiment: Experiment, name: str, runs: Runs, comparison: Path, figur
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = environment.get_template("report.html.j2").render(
-        name=name,
-        experiment=experiment,
-        colours={method: look.colour for method, look in looks(experiment).items()},
-        summary=list(_summary(experiment, table)),
-        facts=_facts(experiment, runs),
-        space=list(_space(experiment)),
-        methods={method: prose.rules(experiment, given) for method, given in experiment.methods.items()},
-        comparison=[_row(experiment, row) for row in table.to_dict("records")],
-        nothing=_nothing(experiment, runs),
-        metric=experiment.objective.metric,
-        caption=caption("comparison", name),
-        budgets=_budgets(experiment, runs),
-        budgets_caption=caption("budgets", name),
-        figures=list(_figures(name, figures)),
-        traits=traits_section(experiment, runs),
-        traits_caption=caption("traits", name),
-        populations=population_sections(experiment, runs),
-        chosen=_chosen(experiment, runs),
-        variables=_variables(experiment),
-        most=MOST,
-        failures=_failures(runs),
-        made=list(digests(experiment, runs)),
-        versions=versions(),
-    )
-    write_text(output, text)
+    return environment.get_template(name)
+
+
+def colours(experiment: Experiment) -> dict[str, str]:
+    """The colour of each method, as in the figures."""
+    return {method: look.colour for method, look in looks(experiment).items()}
 
 
 def caption(which: str, experiment: str, figure: str = "") -> Markup:
@@ -114,43 +136,6 @@ def caption(which: str, experiment: str, figure: str = "") -> Markup:
     text = template.from_string(path.read_text(encoding="utf-8")).render(snakemake=job)
     settings = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 5}
     return Markup(publish_parts(text, writer="html5", settings_overrides=settings)["body"])
-
-
-def _summary(experiment: Experiment, table: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """What came out, a line per method other than the baseline."""
-    for row in table.to_dict("records"):
-        if row["method"] == experiment.reference:
-            continue
-        repeats = int(row["repeats"])
-        parts = []
-        if pd.notna(row["speedup"]) and row["speedup"] > 0:
-            parts.append(_computing(1 / row["speedup"]))
-        if pd.notna(row["difference_mean"]):
-            mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
-            interval = f"95{prose.NARROW}% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
-            parts.append(f"best {experiment.objective.metric} {mean} ({interval})")
-        if pd.notna(row["best_performance_mean"]):
-            parts.append(
-                f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
-            )
-        else:
-            parts.append("no trial completed")
-        yield {"method": str(row["method"]), "text": "; ".join(parts)}
-
-
-def _computing(ratio: float) -> str:
-    """How much computing a method took, as a ratio to the baseline's."""
-    if abs(ratio - 1) < 0.005:
-        return "as much computing"
-    if ratio < 1:
-        return f"{100 * (1 - ratio):.0f}{prose.NARROW}% less computing ({1 / ratio:.2f}{prose.NARROW}× the speed)"
-    return f"{100 * (ratio - 1):.0f}{prose.NARROW}% more computing" if ratio < 2 else f"{ratio:.3g} times the computing"
-
-
-def _signed(experiment: Experiment, value: float) -> str:
-    """A difference of performances; of accuracies in percentage points."""
-    text = f"{100 * value:+.2f} points" if experiment.objective.metric == "accuracy" else f"{value:+.3g}"
-    return text.replace("-", "−")
 
 
 def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
@@ -194,112 +179,29 @@ def _space(experiment: Experiment) -> Iterator[dict[str, str]]:
         }
 
 
-def _row(experiment: Experiment, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A line of the comparison for readers."""
-    objective = experiment.objective
-    baseline = row["method"] == experiment.reference
+def drawn(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The figures that are in a folder, in the order of :data:`TITLES`: name, title, source, alternative text, caption.
 
-    def number(key: str, write: Callable[[float], str]) -> dict[str, str]:
-        mean, sd = row[f"{key}_mean"], row[f"{key}_sd"]
-        return {"mean": DASH if pd.isna(mean) else write(mean), "sd": "" if pd.isna(sd) else f"± {write(sd)}"}
-
-    def performance(value: float) -> str:
-        return format_performance(value, objective)
-
-    low, high = (_signed(experiment, row[f"difference_{end}"]).removesuffix(" points") for end in ("low", "high"))
-    interval = f"{low} to {high}"
-    return {
-        "method": row["method"],
-        "baseline": baseline,
-        "trials": prose.count(row["trials"]),
-        "ends": {end: prose.count(row[end]) for end in ("completed", "stopped", "failed") if row[end] > 0},
-        "computing": number("computing_seconds", prose.seconds),
-        "wall": number("wall_seconds", prose.seconds),
-        "best": number("best_performance", performance),
-        "test": number("test_performance", performance),
-        "same": DASH if baseline else f"{int(row['same_best'])} of {int(row['repeats'])}",
-        "speedup": DASH if pd.isna(row["speedup"]) else f"{row['speedup']:.2f}{prose.NARROW}×",
-        "difference": DASH if pd.isna(row["difference_mean"]) else _signed(experiment, row["difference_mean"]),
-        "interval": "" if pd.isna(row["difference_mean"]) else interval,
-        "p": DASH if pd.isna(row["p_value"]) else f"{row['p_value']:.3f}" if row["p_value"] >= 0.001 else "< 0.001",
-    }
-
-
-def _nothing(experiment: Experiment, runs: Runs) -> dict[str, int]:
-    """Repeats in which a method found nothing, by method."""
-    empty = {method: sum(run.chosen is None for run in runs[method]) for method in experiment.methods}
-    return {method: many for method, many in empty.items() if many}
-
-
-def _budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:
-    if not experiment.budget.at:
-        return None
-    table = at_budgets(experiment, runs)
-    rows = []
-    for method in experiment.methods:
-        own = table[table["method"] == method]
-        cells = []
-        for mean, sd in zip(own["best_performance_mean"], own["best_performance_sd"], strict=True):
-            text = DASH if pd.isna(mean) else format_performance(mean, experiment.objective)
-            cells.append(
-                text
-                if pd.isna(sd)
-                else text.replace(f"{prose.NARROW}%", "") + f" ± {format_performance(sd, experiment.objective)}"
-            )
-        rows.append({"method": method, "cells": cells})
-    limits = [short(value) for value in dict.fromkeys((*experiment.budget.at, experiment.budget.limit))]
-    return {"kind": experiment.budget.kind, "limits": limits, "rows": rows}
-
-
-def _figures(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    for figure in TITLES:
+    Args:
+        name: the experiment's.
+        folder: its figures.
+    """
+    for figure, title in TITLES.items():
         path = folder / f"{figure}.svg"
         if path.exists():
-            data = base64.b64encode(path.read_bytes()).decode()
-            yield {"name": figure, "title": TITLES[figure], "data": data, "caption": caption("figure", name, figure)}
+            said = caption("figure", name, figure)
+            yield {"name": figure, "title": title, "source": image(path), "alt": _alt(title, said), "caption": said}
 
 
-def _variables(experiment: Experiment) -> list[str]:
-    """All names that some method varies."""
-    spaces = [experiment.setting("", method).space for method in experiment.methods]
-    return list(dict.fromkeys(name for space in spaces for name in space.variables))
+def image(svg: Path) -> str:
+    """A figure as a URI that holds it: the SVG file, or the PNG file beside it where the SVG is very large."""
+    png = svg.with_suffix(".png")
+    large = svg.stat().st_size > LARGEST_SVG and png.exists() and png.stat().st_size < svg.stat().st_size
+    path, kind = (png, "png") if large else (svg, "svg+xml")
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _chosen(experiment: Experiment, runs: Runs) -> list[dict[str, Any]]:
-    objective = experiment.objective
-    baseline = {run.repeat: run for run in runs[experiment.reference]}
-    rows = []
-    for method in experiment.methods:
-        for run in runs[method][:MOST]:
-            trial = run.chosen
-            performance, test = run.performance(objective.key), run.test.get(f"test_{objective.metric}")
-            other = baseline.get(run.repeat)
-            rows.append(
-                {
-                    "method": method,
-                    "repeat": run.repeat,
-                    "trial": DASH if trial is None else trial.number,
-                    "values": [
-                        DASH
-                        if trial is None or name not in trial.configuration
-                        else short(trial.configuration[name], 4)
-                        for name in _variables(experiment)
-                    ],
-                    "best": DASH if performance is None else format_performance(performance, objective),
-                    "test": DASH if test is None else format_performance(test, objective),
-                    "same": method != experiment.reference and other is not None and same_configuration(run, other),
-                }
-            )
-    return rows
-
-
-def _failures(runs: Runs) -> list[dict[str, Any]]:
-    """Why trials failed, the most frequent reasons first."""
-    counts = Counter(
-        (method, trial.reason or "")
-        for method, own in runs.items()
-        for run in own
-        for trial in run.trials.values()
-        if trial.status == "failed"
-    )
-    return [{"method": method, "reason": reason, "count": many} for (method, reason), many in counts.most_common(MOST)]
+def _alt(title: str, said: Markup) -> str:
+    """What a figure shows, in a line for those who do not see it: the first sentence of its caption."""
+    text = said.striptags()
+    return f"{title}. {text.split('. ')[0].rstrip('.')}." if text else title

@@ -1,0 +1,199 @@
+"""The cells of the report's tables, and its sentences about them, as a reader wants them: rounded, with units."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..config import Experiment
+from . import prose, replays
+from .figures.style import format_performance, short
+from .sections import DASH
+from .tables import Runs, at_budgets, same_configuration
+
+MOST = 20
+"""Most repeats of a method whose chosen configurations are listed, and most reasons of failures."""
+
+
+def summary(experiment: Experiment, table: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """What came out, a line per method other than the baseline."""
+    for row in table.to_dict("records"):
+        if row["method"] == experiment.reference:
+            continue
+        repeats = int(row["repeats"])
+        parts = []
+        if pd.notna(row["speedup"]) and row["speedup"] > 0:
+            parts.append(_computing(1 / row["speedup"]))
+        if pd.notna(row["difference_mean"]):
+            mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
+            interval = f"95{prose.NARROW}% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
+            parts.append(f"best {experiment.objective.metric} {mean} ({interval})")
+        if pd.notna(row["best_performance_mean"]):
+            parts.append(
+                f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
+            )
+        else:
+            parts.append("no trial completed")
+        yield {"method": str(row["method"]), "text": "; ".join(parts)}
+
+
+def _computing(ratio: float) -> str:
+    """How much computing a method took, as a ratio to the baseline's."""
+    if abs(ratio - 1) < 0.005:
+        return "as much computing"
+    if ratio < 1:
+        return f"{100 * (1 - ratio):.0f}{prose.NARROW}% less computing ({1 / ratio:.2f}{prose.NARROW}× the speed)"
+    return f"{100 * (ratio - 1):.0f}{prose.NARROW}% more computing" if ratio < 2 else f"{ratio:.3g} times the computing"
+
+
+def _signed(experiment: Experiment, value: float) -> str:
+    """A difference of performances; of accuracies in percentage points."""
+    text = f"{100 * value:+.2f} points" if experiment.objective.metric == "accuracy" else f"{value:+.3g}"
+    if not text.strip("+-.0 points"):
+        text = text[1:]  # nothing has no sign
+    return text.replace("-", "−")
+
+
+def row(experiment: Experiment, row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A line of the comparison for readers."""
+    objective = experiment.objective
+    baseline = row["method"] == experiment.reference
+
+    def number(key: str, write: Callable[[float], str]) -> dict[str, str]:
+        mean, sd = row[f"{key}_mean"], row[f"{key}_sd"]
+        return {"mean": DASH if pd.isna(mean) else write(mean), "sd": "" if pd.isna(sd) else f"± {write(sd)}"}
+
+    def performance(value: float) -> str:
+        return format_performance(value, objective)
+
+    low, high = (_signed(experiment, row[f"difference_{end}"]).removesuffix(" points") for end in ("low", "high"))
+    interval = f"{low} to {high}"
+    return {
+        "method": row["method"],
+        "baseline": baseline,
+        "trials": prose.count(row["trials"]),
+        "ends": {end: prose.count(row[end]) for end in ("completed", "stopped", "failed") if row[end] > 0},
+        "computing": number("computing_seconds", prose.seconds),
+        "wall": number("wall_seconds", prose.seconds),
+        "best": number("best_performance", performance),
+        "test": number("test_performance", performance),
+        "same": DASH if baseline else f"{int(row['same_best'])} of {int(row['repeats'])}",
+        "speedup": DASH if pd.isna(row["speedup"]) else f"{row['speedup']:.2f}{prose.NARROW}×",
+        "difference": DASH if pd.isna(row["difference_mean"]) else _signed(experiment, row["difference_mean"]),
+        "interval": "" if pd.isna(row["difference_mean"]) else interval,
+        "p": DASH if pd.isna(row["p_value"]) else f"{row['p_value']:.3f}" if row["p_value"] >= 0.001 else "< 0.001",
+    }
+
+
+def nothing(experiment: Experiment, runs: Runs) -> dict[str, int]:
+    """Repeats in which a method found nothing, by method."""
+    empty = {method: sum(run.chosen is None for run in runs[method]) for method in experiment.methods}
+    return {method: many for method, many in empty.items() if many}
+
+
+def budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:
+    if not experiment.budget.at:
+        return None
+    table = at_budgets(experiment, runs)
+    rows = []
+    for method in experiment.methods:
+        own = table[table["method"] == method]
+        cells = []
+        for mean, sd in zip(own["best_performance_mean"], own["best_performance_sd"], strict=True):
+            text = DASH if pd.isna(mean) else format_performance(mean, experiment.objective)
+            cells.append(
+                text
+                if pd.isna(sd)
+                else text.replace(f"{prose.NARROW}%", "") + f" ± {format_performance(sd, experiment.objective)}"
+            )
+        rows.append({"method": method, "cells": cells})
+    limits = [short(value) for value in dict.fromkeys((*experiment.budget.at, experiment.budget.limit))]
+    return {"kind": experiment.budget.kind, "limits": limits, "rows": rows}
+
+
+def variables(experiment: Experiment) -> list[str]:
+    """All names that some method varies."""
+    spaces = [experiment.setting("", method).space for method in experiment.methods]
+    return list(dict.fromkeys(name for space in spaces for name in space.variables))
+
+
+def chosen(experiment: Experiment, runs: Runs) -> list[dict[str, Any]]:
+    objective = experiment.objective
+    baseline = {run.repeat: run for run in runs[experiment.reference]}
+    rows = []
+    for method in experiment.methods:
+        for run in runs[method][:MOST]:
+            trial = run.chosen
+            performance, test = run.performance(objective.key), run.test.get(f"test_{objective.metric}")
+            other = baseline.get(run.repeat)
+            rows.append(
+                {
+                    "method": method,
+                    "repeat": run.repeat,
+                    "trial": DASH if trial is None else trial.number,
+                    "values": [
+                        DASH
+                        if trial is None or name not in trial.configuration
+                        else short(trial.configuration[name], 4)
+                        for name in variables(experiment)
+                    ],
+                    "best": DASH if performance is None else format_performance(performance, objective),
+                    "test": DASH if test is None else format_performance(test, objective),
+                    "same": method != experiment.reference and other is not None and same_configuration(run, other),
+                }
+            )
+    return rows
+
+
+def failures(runs: Runs) -> list[dict[str, Any]]:
+    """Why trials failed, the most frequent reasons first."""
+    counts = Counter(
+        (method, trial.reason or "")
+        for method, own in runs.items()
+        for run in own
+        for trial in run.trials.values()
+        if trial.status == "failed"
+    )
+    return [{"method": method, "reason": reason, "count": many} for (method, reason), many in counts.most_common(MOST)]
+
+
+def replayed(results: Path) -> dict[str, Any]:
+    """Cost and regret of every method of a replay, and its regret at smaller costs.
+
+    Raises:
+        UserError: `replay.csv` or `costs.csv` cannot be read.
+    """
+    table, costs = replays.read(results / "replay.csv"), replays.read(results / "costs.csv")
+    at = sorted(set(costs["at"]))
+    rows = []
+    for row in table.to_dict("records"):
+        own = {line["at"]: line for line in costs[costs["method"] == row["method"]].to_dict("records")}
+        rows.append(
+            {
+                "method": row["method"],
+                "cost": prose.shares([round(row["cost"], 3)]),
+                "cost_interval": _between(row, "cost", lambda value: f"{100 * value:.1f}"),
+                "regret": _regret(row["regret"]),
+                "regret_interval": _between(row, "regret", _regret),
+                "same": prose.shares([round(row["same_best"], 3)]),
+                "at": [
+                    {"mean": _regret(own[cost]["regret"]), "interval": _between(own[cost], "regret", _regret)}
+                    if cost in own
+                    else {"mean": DASH, "interval": ""}
+                    for cost in at
+                ],
+            }
+        )
+    return {"at": [prose.shares([cost]) for cost in at], "rows": rows}
+
+
+def _regret(value: float) -> str:
+    return DASH if pd.isna(value) else f"{value:.3f}"
+
+
+def _between(row: Mapping[Any, Any], key: str, write: Callable[[float], str]) -> str:
+    """An interval; empty where there is none."""
+    low, high = row[f"{key}_low"], row[f"{key}_high"]
+    return "" if pd.isna(low) else f"{write(low)} to {write(high)}"

@@ -1,0 +1,48 @@
+"""One page over several experiments: the question of each, what came out in short, and the way to its report.
+
+It holds its pictures and needs no network; its links lead to the reports that lie beside it.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..files import write_text
+from ..reading import read_resolved
+from . import cells, prose, report
+from .figures.style import short
+
+
+def write(folders: Sequence[Path], output: Path) -> None:
+    """Write the page.
+
+    Args:
+        folders: results of experiments, in the order of the page; `experiment.json`, `comparison.csv` and one figure of each
+            are read.
+        output: the file.
+
+    Raises:
+        UserError: a table or an experiment cannot be read.
+    """
+    text = report.template("overview.html.j2").render(experiments=[_entry(folder, output) for folder in folders])
+    write_text(output, text)
+
+
+def _entry(folder: Path, output: Path) -> dict[str, Any]:
+    experiment = read_resolved(folder / "experiment.json")
+    name = folder.resolve().name
+    figure = next(report.drawn(name, folder / "figures"), None)
+    page = folder / "report.html"
+    data = f"curves of {experiment.data.curves}" if experiment.data.curves else experiment.data.label
+    repeats = f"{short(experiment.repeats)} repeat{'s' * (experiment.repeats > 1)}"
+    return {
+        "name": name,
+        "link": quote(Path(os.path.relpath(page, output.parent)).as_posix()) if page.exists() else "",
+        "experiment": experiment,
+        "colours": report.colours(experiment),
+        "facts": " · ".join([data, experiment.model, prose.budget(experiment.budget), repeats]),
+        "summary": list(cells.summary(experiment, report.comparison(folder))),
+        "figure": figure,
+    }
