@@ -72,7 +72,8 @@ def measure(page: Path, folder: Path, width: int, *options: str) -> dict[str, An
     around.write_text(_FRAME.format(width=width, page=html.escape(page.read_text())))
     found = run(folder, "--window-size=1600,2200", *options, "--dump-dom", around.as_uri())
     text = re.search(r'<pre id="measured">(.*?)</pre>', found, re.S)
-    assert text and text[1], f"the page did not load: {found[:500]}"
+    assert text is not None, f"the page did not load: {found[:500]}"
+    assert text[1], "the script did not come to its end"
     measured: dict[str, Any] = json.loads(html.unescape(text[1]))
     return measured
 

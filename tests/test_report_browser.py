@@ -85,6 +85,7 @@ def test_parts_are_there_and_in_order(seen: dict[str, Any]) -> None:
         "Figures",
         "Methods",
         "Chosen configurations",
+        "Failed trials",
         "What made it",
     ]
     levels = [level for level, _, _ in seen["headings"]]

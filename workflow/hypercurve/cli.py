@@ -359,8 +359,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hypercurve",
         description="Hyperparameter optimisation of neural networks on clusters.",
-        epilog="The workflow calls these commands: `snakemake results/demo/report.html` runs them all, in order. "
-        "`hypercurve COMMAND --help` explains one.",
+        epilog="The workflow calls these commands: `snakemake results/demo/report.html` runs them, in order.\n\n"
+        "examples:\n"
+        "  hypercurve check config/experiments/*.yaml    # all mistakes at once\n"
+        "  hypercurve watch results --once               # where runs stand\n"
+        "  hypercurve figure --help                      # one command, with an example",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hypercurve {__version__}")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
@@ -398,7 +402,7 @@ def _parser() -> argparse.ArgumentParser:
         "resolve",
         _resolve,
         "write an experiment, or one method's setting, with all defaults filled in",
-        "config/experiments/demo.yaml --method lcm -o setting.json",
+        "config/experiments/demo.yaml --method random -o setting.json",
     )
     sub.add_argument("experiment", type=Path, help="an experiment file")
     sub.add_argument("--method", help="the method; without it, the whole experiment is resolved")
@@ -408,7 +412,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         _data,
         "prepare a data set: check, split, store as arrays that processes share",
-        "mnist --validation 10000 -o results/data/mnist",
+        "digits --validation 0.25 -o digits",
     )
     sub.add_argument("source", help="digits, mnist, fashion_mnist, cifar10, or an .npz file")
     sub.add_argument(
@@ -427,7 +431,7 @@ def _parser() -> argparse.ArgumentParser:
         "batch",
         _batch,
         "train one batch of a trial table",
-        "setting.json --table table.jsonl --batch 0 --of 4 --data DIR -o batch-0.jsonl",
+        "setting.json --table table.jsonl --batch 0 --of 2 --data digits -o batches/0.jsonl",
     )
     run(sub)
     data(sub)
@@ -440,7 +444,7 @@ def _parser() -> argparse.ArgumentParser:
         "search",
         _search,
         "carry out a run; goes on where a killed one stopped",
-        "setting.json --data DIR -o journal.jsonl",
+        "setting.json --data digits -o journal.jsonl",
     )
     run(sub)
     data(sub)
@@ -450,7 +454,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")
 
-    sub = add("record", _record, "prepare the record that a method's runs start from", "setting.json -o record.json")
+    sub = add(
+        "record",
+        _record,
+        "prepare the record that a method's runs start from",
+        "results/mine/runs/informed/setting.json -o record.json",
+    )
     sub.add_argument("setting", type=Path, help="the method's setting")
     output(sub, "JSON file to write")
 
@@ -458,7 +467,7 @@ def _parser() -> argparse.ArgumentParser:
         "preflight",
         _preflight,
         "check that a launcher and the MPI library fit together, with a small MPI job",
-        "--launcher 'srun --mpi=pmix' --tasks 4 -o preflight.json",
+        "--launcher mpiexec --tasks 2 -o preflight.json",
     )
     sub.add_argument("--launcher", default="mpiexec", help="command that starts MPI processes (default: mpiexec)")
     sub.add_argument("--tasks", type=count, required=True, help="number of MPI processes to start")
@@ -473,7 +482,7 @@ def _parser() -> argparse.ArgumentParser:
         "members",
         _members,
         "write a population's tables: members, and beside it schedule.csv and lineage.csv",
-        "setting.json journal.jsonl -o members.csv",
+        "results/demo/runs/pbt/setting.json results/demo/runs/pbt/0/journal.jsonl -o members.csv",
     )
     sub.add_argument("setting", type=Path, help="the method's setting")
     sub.add_argument("journal", type=Path, help="the run's journal")

@@ -13,7 +13,12 @@ def add_commands(add: Add) -> None:
     Args:
         add: adds a subcommand: name, function, one line of help, example.
     """
-    sub = add("curves", _curves, "check recorded learning curves and store them as one table", "results/demo -o curves")
+    sub = add(
+        "curves",
+        _curves,
+        "check recorded learning curves and store them as one table",
+        "results/demo/runs/random -o curves",
+    )
     sub.add_argument("curves", type=Path, help="a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
     sub.add_argument("--metric", help="of a CSV file, the learning curve (default: the first that begins with val)")
     sub.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
@@ -22,7 +27,7 @@ def add_commands(add: Add) -> None:
         "replay",
         _replay,
         "compare methods on recorded learning curves; nothing is trained",
-        "curves.csv.gz results/demo --method random --method lcm --repeats 200 -o replays",
+        "curves --method random --method lcm --repeats 20 -o replays",
     )
     sub.add_argument("curves", type=Path, nargs="+", metavar="CURVES", help="as for `curves`, or what it wrote")
     sub.add_argument("--experiment", type=Path, help="an experiment file with `model: recorded`, which says all else")

@@ -94,6 +94,7 @@ def nothing(experiment: Experiment, runs: Runs) -> dict[str, int]:
 
 
 def budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:
+    """The best performances at smaller budgets; None where the experiment has none."""
     if not experiment.budget.at:
         return None
     table = at_budgets(experiment, runs)
@@ -120,6 +121,7 @@ def variables(experiment: Experiment) -> list[str]:
 
 
 def chosen(experiment: Experiment, runs: Runs) -> list[dict[str, Any]]:
+    """The configurations that runs have chosen, for each method of the first :data:`MOST` repeats."""
     objective = experiment.objective
     baseline = {run.repeat: run for run in runs[experiment.reference]}
     rows = []

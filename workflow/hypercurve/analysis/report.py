@@ -31,7 +31,7 @@ from .tables import Runs
 _CAPTIONS = (Path(__file__).parent / "captions", PACKAGE.parents[1] / "rules" / "captions")
 
 LARGEST_SVG = 1_500_000
-"""Bytes above which a report shows a figure's PNG file: browsers take seconds for larger ones, and pages grow by a third more."""
+"""Bytes above which a report shows a figure's PNG file, for browsers take seconds for larger ones."""
 
 TITLES = {
     "pareto": "Cost against regret",
@@ -55,8 +55,8 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         experiment: the experiment.
         name: its name.
         runs: all its runs by method.
-        results: its results, of which these are read: `comparison.csv`; of replays, `replay.csv` and `costs.csv`; the figures
-            that are there, shown in the order of :data:`TITLES`; and the journals' first lines.
+        results: its results. Of these are read `comparison.csv`, of replays also `replay.csv` and `costs.csv`, the first
+            lines of journals, and the figures that are there, which are shown in the order of :data:`TITLES`.
         output: the file.
 
     Raises:
