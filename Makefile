@@ -7,10 +7,10 @@ BIN := $(ENV)/bin
 ORACLES := .venv-oracles
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test test-oracles test-slurm crate lint format schema clean
+.PHONY: help env run test test-browser chromium test-oracles test-slurm crate lint format schema clean
 
 help: ## say what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 env: $(ENV)/.done ## set up the environment in .venv
 
@@ -30,6 +30,14 @@ run: env ## run the main job: config/experiments/demo.yaml to tables, figures an
 
 test: env ## run the tests
 	pytest -n 2 --dist loadfile
+
+test-browser: env chromium ## look at reports in a real browser, at the width of a desk and of a phone
+	pytest tests/test_report_browser.py
+
+chromium:
+	@for name in chromium chromium-browser google-chrome chrome; do command -v $$name >/dev/null && exit 0; done; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		{ echo "no chromium here, and Debian's cannot be installed: reports are not looked at in a browser" >&2; exit 1; }
 
 test-oracles: $(ORACLES)/.done ## compare decisions with those of other libraries, in an environment of their own
 	PYTHONPATH=workflow $(ORACLES)/bin/python -m pytest tests/oracles

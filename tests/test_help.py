@@ -1,20 +1,18 @@
 """`--help` of every command: what it says is true, and its examples run, one after the other, as they stand there."""
 
 import argparse
-import glob
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from results_data import SMALL, make_results
 
 from hypercurve.cli import _parser, main
+from results_data import SMALL, make_results
 
 INFORMED = """\
 data: {name: digits, validation: 0.25}
@@ -67,7 +65,7 @@ def test_the_programs_own_examples_are_of_commands_that_there_are() -> None:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def checkout(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as the README's commands leave it: experiments, the demo's results, and another experiment's."""
     experiments = tmp_path / "config" / "experiments"
     experiments.mkdir(parents=True)
@@ -80,7 +78,7 @@ def checkout(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     informed.write_text(INFORMED)
     setting = "results/mine/runs/informed/setting.json"
     assert main(["resolve", str(informed), "--method", "informed", "-o", setting]) == 0
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.slow
@@ -90,7 +88,7 @@ def test_examples_run(checkout: Path) -> None:
     for line in (line for parser in commands().values() for line in examples(parser)):
         if line in NOT_RUN:
             continue
-        words = [name for word in shlex.split(line)[1:] for name in (sorted(glob.glob(word)) or [word])]
+        words = [name for word in shlex.split(line)[1:] for name in (sorted(map(str, Path().glob(word))) or [word])]
         if words[0] in ("batch", "search", "preflight", "verify"):  # MPI is initialised once in a process
             command = [sys.executable, "-m", "hypercurve", *words]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
