@@ -1,0 +1,185 @@
+"""What reports say: what made the runs, where rules come from, cost and regret of replays; and the page over several."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis_data import experiment, run_all
+from hypercurve.analysis import cells, figures, origins, overview, report, sources, tables
+from hypercurve.analysis.plan import applicable
+from hypercurve.cli import main
+from hypercurve.config import Experiment
+from hypercurve.errors import UserError
+from hypercurve.files import write_text
+from hypercurve.methods import Method, Stop
+from hypercurve.search_options import Search
+
+ORIGIN = {
+    "source": "0011223344556677",
+    "versions": {"python": "3.12.1", "keras": "3.15.1"},
+    "machine": "Linux x86_64",
+    "processor": "Some Processor",
+    "cores": 8,
+}
+
+
+def write_results(folder: Path, chosen: Experiment) -> tables.Runs:
+    """The results of an experiment with everything that a report shows."""
+    runs = run_all(chosen, folder)
+    write_text(folder / "experiment.json", chosen.model_dump_json())
+    tables.write(tables.comparison(chosen, runs), folder / "comparison.csv")
+    for name in applicable(chosen):
+        svg = folder / "figures" / f"{name}.svg"
+        figures.save(figures.FIGURES[name](chosen, runs), svg, svg.with_suffix(".png"))
+    return runs
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment, tables.Runs]:
+    folder = tmp_path_factory.mktemp("results") / "example"
+    chosen = experiment(repeats=2, budget={"trials": 8})
+    return folder, chosen, write_results(folder, chosen)
+
+
+def first_line(journal: Path, **wall: object) -> None:
+    """Change what a journal's first line says under `wall`."""
+    first, rest = journal.read_text().split("\n", 1)
+    journal.write_text(json.dumps(json.loads(first) | {"wall": wall}) + "\n" + rest)
+
+
+class TestWhatMadeTheRuns:
+    def test_times_machine_packages_and_code_are_those_of_the_journals(self, tmp_path: Path) -> None:
+        chosen = experiment(repeats=2, budget={"trials": 4})
+        runs = run_all(chosen, tmp_path)
+        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
+            first_line(journal, at=1.7e9 - 3600, origin=ORIGIN)
+        said = dict(origins.ran(runs, tmp_path))
+        assert said["Runs"].startswith("2023-11-14 21:13 to 2023-11-14 22:")
+        assert said["Machine"] == "Some Processor, 8 cores, Linux x86_64"
+        assert said["Code of runs"] == "0011223344556677"
+        assert said["Packages of runs"] == "python 3.12.1, keras 3.15.1"
+
+    def test_runs_of_several_machines_are_counted(self, tmp_path: Path) -> None:
+        chosen = experiment(repeats=2, budget={"trials": 4})
+        runs = run_all(chosen, tmp_path)
+        journals = sorted(tmp_path.glob("runs/*/*/journal.jsonl"))
+        for journal, cores in zip(journals, (8, 8, 8, 64), strict=True):
+            first_line(journal, origin=ORIGIN | {"cores": cores})
+        said = dict(origins.ran(runs, tmp_path))["Machine"]
+        assert said == (
+            "Some Processor, 8 cores, Linux x86_64 (3 runs); Some Processor, 64 cores, Linux x86_64 (1 run)"
+        )
+
+    def test_journals_that_do_not_say_are_no_error(self, tmp_path: Path) -> None:
+        chosen = experiment(repeats=1, budget={"trials": 4})
+        runs = run_all(chosen, tmp_path)
+        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
+            first_line(journal)
+        assert dict(origins.ran(runs, tmp_path)) == {"Machine": "the journals do not say"}
+        assert list(origins.ran(runs, tmp_path / "elsewhere")) == [("Machine", "the journals do not say")]
+
+
+class TestSources:
+    def test_every_rule_has_one_but_those_that_need_none(self) -> None:
+        assert set(Search.model_fields) - set(sources.SEARCHES) == {"grid"}
+        assert set(Stop.model_fields) - set(sources.STOPS) == {"fixed"}
+
+    def test_a_method_names_those_of_all_its_parts(self) -> None:
+        said = sources.source(Method.model_validate({"search": "tpe", "stop": "asha"}))
+        assert "Bergstra" in said
+        assert "massively parallel" in said
+        assert "Jaderberg" in sources.source(Method.model_validate({"population": {"every": 10, "members": 4}}))
+        assert sources.source(Method.model_validate({"search": "grid"})) == ""
+
+
+class TestFigures:
+    def test_a_very_large_drawing_is_shown_as_its_picture(
+        self, results: tuple[Path, Experiment, tables.Runs], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder, *_ = results
+        svg = folder / "figures" / "best.svg"
+        assert report.image(svg).startswith("data:image/svg+xml;base64,")
+        monkeypatch.setattr(report, "LARGEST_SVG", 100)
+        expected = "data:image/png" if svg.with_suffix(".png").stat().st_size < svg.stat().st_size else "data:image/svg"
+        assert report.image(svg).startswith(expected)
+        large = folder / "figures" / "large.svg"
+        large.write_text("<svg>" + 10**6 * " " + "</svg>")
+        assert report.image(large).startswith("data:image/svg"), "there is no picture of it"
+        large.with_suffix(".png").write_bytes(svg.with_suffix(".png").read_bytes())
+        assert report.image(large).startswith("data:image/png")
+
+    def test_every_figure_says_what_to_look_for(self) -> None:
+        assert set(report.TITLES) >= set(figures.FIGURES) | set(figures.TABLE_FIGURES)
+        for figure in report.TITLES:
+            assert "<strong>What to look for:</strong>" in report.caption("figure", "example", figure), figure
+
+
+def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None:
+    pd.DataFrame(
+        {
+            "task": "t",
+            "method": ["random", "lcm"],
+            "repeats": 1,
+            **{"cost": [1.0, 0.25], "cost_low": [None, 0.2], "cost_high": [None, 0.3]},
+            **{"regret": [0.0, 0.125], "regret_low": [None, 0.1], "regret_high": [None, 0.15], "same_best": [1.0, 0.5]},
+        }
+    ).to_csv(tmp_path / "replay.csv", index=False)
+    pd.DataFrame(
+        {
+            "task": "t",
+            "method": "lcm",
+            "at": [0.1, 0.15],
+            "regret": [0.5, 0.25],
+            "regret_low": None,
+            "regret_high": None,
+        }
+    ).to_csv(tmp_path / "costs.csv", index=False)
+    found = cells.replayed(tmp_path)
+    assert found["at"] == ["10\u202f%", "15\u202f%"]
+    random, lcm = found["rows"]
+    assert (random["cost"], random["regret"], random["cost_interval"]) == ("100\u202f%", "0.000", "")
+    assert [cell["mean"] for cell in random["at"]] == ["–", "–"]
+    assert (lcm["cost"], lcm["cost_interval"]) == ("25\u202f%", "20.0 to 30.0")
+    assert (lcm["regret_interval"], lcm["same"]) == ("0.100 to 0.150", "50\u202f%")
+    assert [cell["mean"] for cell in lcm["at"]] == ["0.500", "0.250"]
+    (tmp_path / "costs.csv").unlink()
+    with pytest.raises(UserError, match=r"costs\.csv: cannot be read"):
+        cells.replayed(tmp_path)
+
+
+class TestOverview:
+    def test_holds_every_experiment_and_leads_to_its_report(
+        self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
+    ) -> None:
+        folder, chosen, runs = results
+        report.write(chosen, "example", runs, folder, folder / "report.html")
+        other = tmp_path / "other one"
+        write_results(other, experiment(description="", repeats=1, budget={"trials": 4}))
+        output = folder.parent / "all.html"
+        overview.write([folder, other], output)
+        text = output.read_text()
+        for part in (
+            "Does LCM find what random search finds",
+            'href="example/report.html"',
+            "mnist · dense · 8 trials · 2 repeats",
+            "In short",
+            "2 experiments",
+            "The experiment file states no question.",
+            "Its report has not been written yet.",
+        ):
+            assert part in text, part
+        assert text.count("data:image/") == 2
+        assert "http" not in text
+
+    def test_what_is_missing_is_told(
+        self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        output = tmp_path / "all.html"
+        assert main(["overview", str(tmp_path), "-o", str(output)]) == 2
+        assert "experiment.json: cannot be read" in capsys.readouterr().err
+        write_text(tmp_path / "experiment.json", results[1].model_dump_json())
+        assert main(["overview", str(tmp_path), "-o", str(output)]) == 2
+        assert "comparison.csv: cannot be read" in capsys.readouterr().err
+        assert not output.exists()
