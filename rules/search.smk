@@ -9,6 +9,8 @@ rule record:
         f"{RESULTS}/{{experiment}}/runs/{{method}}/record.json",
     log:
         f"{RESULTS}/{{experiment}}/logs/{{method}}/record.log",
+    benchmark:
+        f"{RESULTS}/{{experiment}}/logs/{{method}}/record.tsv"
     wildcard_constraints:
         experiment=only(lambda method: method.record),
     localrule: True

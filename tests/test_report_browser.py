@@ -137,6 +137,7 @@ def test_the_overview_leads_to_the_reports(small: Path, failing: Path, folder: P
     assert leading == ["small/report.html"] * 2
     assert (output.parent / leading[0]).is_file()
     assert found["fetched"] == []
+    assert len(found["ids"]) == len(set(found["ids"])), "two of one name have places of their own"
 
 
 def test_a_picture_of_the_page_has_the_colours_of_the_methods(small: Path, folder: Path) -> None:
