@@ -163,7 +163,7 @@ class TestOverview:
         for part in (
             "Does LCM find what random search finds",
             'href="example/report.html"',
-            "mnist · dense · 8 trials · 2 repeats",
+            "kept for validation · dense · 8 trials · 2 repeats",
             "In short",
             "2 experiments",
             "The experiment file states no question.",

@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from ..files import write_text
 from ..reading import read_resolved
-from . import cells, prose, report
-from .figures.style import short
+from . import cells, report
 
 
 def write(folders: Sequence[Path], output: Path) -> None:
@@ -35,14 +34,12 @@ def _entry(folder: Path, output: Path) -> dict[str, Any]:
     name = folder.resolve().name
     figure = next(report.drawn(name, folder / "figures"), None)
     page = folder / "report.html"
-    data = f"curves of {experiment.data.curves}" if experiment.data.curves else experiment.data.label
-    repeats = f"{short(experiment.repeats)} repeat{'s' * (experiment.repeats > 1)}"
     return {
         "name": name,
         "link": quote(Path(os.path.relpath(page, output.parent)).as_posix()) if page.exists() else "",
         "experiment": experiment,
         "colours": report.colours(experiment),
-        "facts": " · ".join([data, experiment.model, prose.budget(experiment.budget), repeats]),
+        "facts": report.about(experiment),
         "summary": list(cells.summary(experiment, report.comparison(folder))),
         "figure": figure,
     }

@@ -167,6 +167,15 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
     }
 
 
+def about(experiment: Experiment) -> str:
+    """What is trained, on what, for how long and how often, in a line."""
+    facts = _facts(experiment, {})
+    what = [
+        facts[term] for term in facts if term in ("Data", "Recorded curves", "Network", "Trained", "Budget of a run")
+    ]
+    return " · ".join([*what, f"{short(experiment.repeats)} repeat{'s' * (experiment.repeats > 1)}"])
+
+
 def _space(experiment: Experiment) -> Iterator[dict[str, str]]:
     for name in experiment.space.names:
         known = HYPERPARAMETERS.get(name)
