@@ -26,6 +26,8 @@ PATIENCE = 60.0
 FIGURES = (
     "best",
     "curves",
+    "parallel",
+    "importance",
     "budgets",
     "grid",
     "schedules",
