@@ -100,9 +100,7 @@ def importances(experiment: Experiment, runs: Runs) -> list[Importance]:
         table = np.array([row for row in rows if row is not None], dtype=float).reshape(-1, len(space.variables) + 2)
         shares, idle, explained = table[:, :-2], table[:, -2], table[:, -1]
         rest = np.maximum(0.0, 1 - shares.sum(axis=1) - idle)
-        found.append(
-            Importance(tuple(methods), space.variables, tuple(sizes), pooled, shares, rest, idle, explained)
-        )
+        found.append(Importance(tuple(methods), space.variables, tuple(sizes), pooled, shares, rest, idle, explained))
     return found
 
 

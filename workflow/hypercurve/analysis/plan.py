@@ -13,8 +13,8 @@ FEWEST = 20
 def applicable(experiment: Experiment) -> list[str]:
     """The figures that fit an experiment, in the order of its report.
 
-    ``best`` and ``curves`` always fit; ``parallel`` and ``importance`` where a search varies two hyperparameters or more, the
-    latter if its trials can be enough; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
+    ``best`` and ``curves`` always fit; ``parallel`` and ``importance`` where a search varies two hyperparameters or more,
+    the latter if its trials can be enough; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
     grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way;
     ``population`` and ``fitness`` where a method is a population; ``timeline`` where trials go on at once. ``traits`` is
     drawn only for experiments that ask for it. Replays have ``pareto``, and ``heatmaps`` where settings are varied.

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ...config import Experiment

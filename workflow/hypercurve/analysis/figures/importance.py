@@ -32,7 +32,7 @@ def importance(experiment: Experiment, runs: Runs) -> Figure:
         figure = new_figure(1.5)
         nothing(figure.subplots(), "no search varies a hyperparameter")
         return figure
-    rows = [min(len(one.names), MOST) + 1 if one.known else 3 for one in found]
+    rows = [min(len(one.names), MOST) + 1 if one.known else 2 for one in found]
     figure = new_figure(0.75 + sum(ROW * count + 0.55 for count in rows))
     panels = figure.subplots(len(found), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
     for axes, one in zip(panels, found, strict=True):
@@ -44,11 +44,13 @@ def importance(experiment: Experiment, runs: Runs) -> Figure:
             _bars(axes, one)
         else:
             axes.set_yticks([])
+            axes.spines[:].set_visible(False)
+            axes.tick_params(axis="x", length=0, labelbottom=any(other.known for other in found))
             nothing(axes, _silence(one))
     panels[-1].set_xlim(0, 1)
     share_axis(panels[-1].xaxis)
-    panels[-1].set_xlabel(f"share of the variance of final {experiment.objective.metric}")
     if any(one.known for one in found):
+        panels[-1].set_xlabel(f"share of the variance of final {experiment.objective.metric}")
         figure.legend(handles=_legend(found), loc="outside upper left", ncols=4, handlelength=1.6)
     return figure
 
@@ -67,30 +69,16 @@ def _bars(axes: Axes, one: Importance) -> None:
         shift = np.linspace(-0.2, 0.2, samples) if samples <= 20 else np.zeros(samples)
         for row, offset in zip(one.shares, shift, strict=True):
             axes.plot(row[order], places + offset, "o", color=INK, markersize=2, alpha=0.55, mew=0, zorder=4)
-    ends = np.maximum(mean, interval[1] if interval else mean)
-    tops = np.maximum(ends, one.shares.max(axis=0))[order]
-    for place, value, top in zip(places, mean[order], tops, strict=True):
-        _value(axes, place, value, top)
-    _value(axes, len(order), one.rest.mean(), one.rest.mean())
+    for place, value in enumerate([*mean[order], one.rest.mean()]):
+        axes.annotate(
+            f"{100 * value:.0f}\u202f%", (1.06, place), xycoords=("axes fraction", "data"), ha="right", va="center",
+            fontsize=8, color=MUTED if place == len(order) else INK,
+        )  # fmt: skip
     axes.axvline(one.idle.mean(), color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=2)
     axes.set_yticks([*places, len(order)], [*(words(one.names[i]) for i in order), "interactions, noise"])
     axes.get_yticklabels()[-1].set_color(MUTED)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) + 0.6, -0.6)
-
-
-def _value(axes: Axes, place: float, value: float, right: float) -> None:
-    inside = right > 0.9
-    axes.annotate(
-        f"{100 * value:.0f}\u202f%",
-        (right, place),
-        xytext=(-5 if inside else 5, 0),
-        textcoords="offset points",
-        ha="right" if inside else "left",
-        va="center",
-        fontsize=8,
-        color="white" if inside else MUTED,
-    )
 
 
 def _summary(one: Importance) -> str:

@@ -117,7 +117,7 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
         nothing(axes, "no trials" if names else "nothing is varied")
         return
     shown = [_Axis(name, space[name]) for name in names]
-    lines = _places(shown, trials)
+    lines = _places(shown, trials, run.best)
     last = len(shown)  # the place of the performance axis
     ends = np.array([np.nan if (v := t.performance(objective.key)) is None else v for t in trials])
     up = norm(ends) if objective.mode == "max" else 1 - norm(ends)
@@ -161,8 +161,8 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
         )  # fmt: skip
 
 
-def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord]) -> Floats:
-    """Where lines cross the axes, shape (trials, axes)."""
+def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | None) -> Floats:
+    """Where lines cross the axes, shape (trials, axes); that of the best trial at its very values."""
     found = np.full((len(trials), len(shown)), ABSENT)
     for place, axis in enumerate(shown):
         for i, trial in enumerate(trials):
@@ -172,11 +172,16 @@ def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord]) -> Floats:
             # Lines through one of few values would all lie on each other.
             reach = 0.7 / axis.domain.count
             moved = reach * (generator(0, 0, "parallel", place).random(len(trials)) - 0.5)
-            found[:, place] += np.where(found[:, place] == ABSENT, 0, moved)
+            still = [
+                value == ABSENT or trial.number == best for value, trial in zip(found[:, place], trials, strict=True)
+            ]
+            found[:, place] += np.where(still, 0, moved)
     return found
 
 
-def _lines(axes: Axes, x: Floats, rows: Floats, colours: object, width: float, alpha: float, layer: int, dense: bool) -> None:  # type: ignore[type-arg]
+def _lines(
+    axes: Axes, x: Floats, rows: Floats, colours: object, width: float, alpha: float, layer: int, dense: bool
+) -> None:  # type: ignore[type-arg]
     if len(rows):
         segments = np.stack([np.broadcast_to(x, rows.shape), rows], axis=-1)
         axes.add_collection(
@@ -203,8 +208,8 @@ def _scale(axes: Axes, place: int, axis: _Axis, *, absent: bool, crowded: bool) 
         )  # fmt: skip
     name = words(axis.name)
     axes.annotate(
-        name.replace(" ", "\n", 1) if crowded else name, (place, 1), xytext=(0, 5), textcoords="offset points",
-        ha="center", va="bottom", fontsize=8, linespacing=0.95,
+        name.replace(" ", "\n", 1) if crowded else name, (place, 1), xytext=(0, 6), textcoords="offset points",
+        ha="center", va="baseline", fontsize=8, linespacing=0.95,
     )  # fmt: skip
 
 
@@ -222,8 +227,8 @@ def _strip(axes: Axes, place: int, objective: Objective, palette, norm: Normaliz
             label, (place + 0.05, at), xytext=(3, 0), textcoords="offset points", va="center", fontsize=8, zorder=7
         )
     axes.annotate(
-        objective_label(objective, "final"), (place, 1), xytext=(0, 5), textcoords="offset points", ha="center",
-        va="bottom", fontsize=8,
+        objective_label(objective, "final"), (place, 1), xytext=(0, 6), textcoords="offset points", ha="center",
+        va="baseline", fontsize=8,
     )  # fmt: skip
 
 
@@ -236,7 +241,9 @@ def _shown(space: Space, trials: Sequence[TrialRecord], objective: Objective) ->
 
     done = [(t.configuration, v) for t in trials if (v := t.performance(objective.key)) is not None]
     strength: Mapping[str, float] = {
-        name: abs(float(stats.spearmanr(*np.array(pairs).T).statistic)) if len(pairs) > 2 and np.ptp(pairs, axis=0).all() else 0.0
+        name: abs(float(stats.spearmanr(*np.array(pairs).T).statistic))
+        if len(pairs) > 2 and np.ptp(pairs, axis=0).all()
+        else 0.0
         for name in names
         for pairs in [[(space[name].encode(c[name]), v) for c, v in done if name in c]]
     }

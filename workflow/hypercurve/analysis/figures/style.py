@@ -143,7 +143,9 @@ def performance_axis(axis: Any, objective: Objective) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}\u202f%"))
 
 
-def good_and_bad(values: Sequence[float], objective: Objective) -> tuple[Any, Normalize, Literal["neither", "min", "max"]]:
+def good_and_bad(
+    values: Sequence[float], objective: Objective
+) -> tuple[Any, Normalize, Literal["neither", "min", "max"]]:
     """The colours of performances: a palette, darkest for the best, its scale, and at which end the scale is cut.
 
     The worst tenth would take up most of the scale; they all have the lightest colour.
