@@ -5,8 +5,9 @@ forest is fitted to configurations and performances. Each of its trees is a func
 cube, so its variance over the whole space, and that of its mean along one axis (the *main effect*), are sums over boxes,
 exact and without sampling. A hyperparameter's importance is the share of the variance that its main effect makes.
 
-What the numbers are worth is told beside them: how well the forest foretells trials that it was not fitted to, and what a
-hyperparameter gets that does nothing.
+What the numbers are worth is told beside them: how well the forest foretells trials that it was not fitted to, and what
+hyperparameters get that do nothing, which are copies of the real ones with their values shuffled among the trials (the
+shadow attributes of Kursa and Rudnicki, "Feature Selection with the Boruta Package", 2010).
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Importance:
         pooled: whether all repeats are one sample, each having too few trials for itself.
         shares: shape (samples, names), main effects as shares of the variance; no samples where trials are too few.
         rest: shape (samples,): what main effects leave of the variance, interactions of several hyperparameters.
-        idle: shape (samples,): the share of a column of random numbers that was there beside the hyperparameters.
+        idle: shape (samples,): the greatest share of a shuffled copy, in a forest of hyperparameters and their copies.
         explained: shape (samples,): R² on trials that trees were not fitted to; 0 is no better than the mean.
     """
 
@@ -99,7 +100,7 @@ def importances(experiment: Experiment, runs: Runs) -> list[Importance]:
         ]
         table = np.array([row for row in rows if row is not None], dtype=float).reshape(-1, len(space.variables) + 2)
         shares, idle, explained = table[:, :-2], table[:, -2], table[:, -1]
-        rest = np.maximum(0.0, 1 - shares.sum(axis=1) - idle)
+        rest = np.maximum(0.0, 1 - shares.sum(axis=1))
         found.append(Importance(tuple(methods), space.variables, tuple(sizes), pooled, shares, rest, idle, explained))
     return found
 
@@ -124,7 +125,7 @@ def table(found: Sequence[Importance]) -> pd.DataFrame:
 def _sample(
     space: Space, runs: Sequence[RunRecord], objective: Objective, seed: int, repeat: int
 ) -> list[float] | None:
-    """Shares of the hyperparameters and of the idle column, and R²; None where all trials did equally well."""
+    """Shares of the hyperparameters, the greatest of shuffled copies, and R²; None where all trials did equally well."""
     trials = completed(runs, objective.key)
     points = np.array([space.encode(configuration) for configuration, _ in trials])
     values = np.array([value for _, value in trials])
@@ -136,9 +137,11 @@ def _sample(
         return None
     # Where a conditional hyperparameter is not there, it counts as the middle of its axis (as in the authors' program).
     points = np.nan_to_num(points, nan=0.5)
-    idle = generator(seed, repeat, "importance").random((len(points), 1))
-    forest = fit(np.hstack([points, idle]), values, integer_seed(seed, repeat, "importance forest"))
-    return [*main_effects(forest), float(forest.oob_score_)]
+    forest_seed = integer_seed(seed, repeat, "importance forest")
+    forest = fit(points, values, forest_seed)
+    shuffled = points[generator(seed, repeat, "importance").permutation(len(points))]
+    both = main_effects(fit(np.hstack([points, shuffled]), values, forest_seed))
+    return [*main_effects(forest), float(both[points.shape[1] :].max()), float(forest.oob_score_)]
 
 
 def fit(points: Floats, values: Floats, seed: int) -> Any:

@@ -24,8 +24,8 @@ ROW = 0.24
 def importance(experiment: Experiment, runs: Runs) -> Figure:
     """Main effects of hyperparameters as shares of the variance of performance, a panel per space.
 
-    Bars are means over repeats, dots single repeats, whiskers 95 % intervals of the means. The dashed line is what a column
-    of random numbers gets: what does not reach beyond it may well do nothing.
+    Bars are means over repeats, dots single repeats, whiskers 95 % intervals of the means. The dashed line is the most that
+    shuffled copies of the hyperparameters get: what does not reach beyond it may well do nothing.
     """
     found = importances(experiment, runs)
     if not found:
@@ -110,5 +110,7 @@ def _legend(found: Sequence[Importance]) -> list[Line2D | Patch]:
         handles.append(
             Line2D([], [], color=INK, linewidth=1.1, marker="o", markersize=2.5, label="95\u202f% interval, repeats")
         )
-    handles.append(Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), label="random numbers"))
+    handles.append(
+        Line2D([], [], color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), label="most that shuffled values get")
+    )
     return handles

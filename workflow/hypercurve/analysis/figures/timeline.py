@@ -19,9 +19,10 @@ from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing,
 GAP = 0.001
 """Gaps within a trial below this share of the whole span would not be seen, and are closed."""
 VISIBLE = 0.006
-"""Bars below this share of the whole span have no edge, which would hide them."""
-PAUSE = 0.05
-"""Times in which nobody trains are cut out if they are longer than this share of the time in which somebody does."""
+"""Bars below this share of the whole span have no white edge, which would hide them."""
+PAUSE, SHORT = 0.05, 1.0
+"""Times in which nobody trains are cut out if they are longer than this share of the time in which somebody does, and
+than so many seconds."""
 KEPT = 0.012
 """What is left of such a time in the figure, as the same share."""
 LABELLED = 16
@@ -71,7 +72,7 @@ def without_pauses(found: Sequence[Bar]) -> tuple[list[Bar], list[tuple[float, f
             gaps.append((reach, bar.start))
         busy += max(0.0, bar.end - max(bar.start, reach))
         reach = max(reach, bar.end)
-    long = [(start, end) for start, end in gaps if end - start > PAUSE * busy]
+    long = [(start, end) for start, end in gaps if end - start > max(PAUSE * busy, SHORT)]
     cuts = [(start, end - start - KEPT * busy) for start, end in long]
     moved = [
         bar._replace(start=bar.start - gone, end=bar.end - gone)
@@ -140,13 +141,13 @@ def _panel(axes: Axes, run: RunRecord, look: Look, method: Method) -> None:
             [(bar.start, bar.end - bar.start) for bar in own],
             (row - 0.4, 0.8),
             facecolors=[colours[bar.trial] for bar in own],
-            edgecolors="white",
-            linewidth=[0.4 if bar.end - bar.start > VISIBLE * span else 0.0 for bar in own],
+            edgecolors=["white" if bar.end - bar.start > VISIBLE * span else colours[bar.trial] for bar in own],
+            linewidth=0.4,
             rasterized=dense,
         )
     for place, _ in pauses:
-        axes.axvline(place, color="white", linewidth=2.5, zorder=3)
-        axes.axvline(place, color=MUTED, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=3)
+        axes.axvline(place, color="white", linewidth=2.5, zorder=2.3)
+        axes.axvline(place, color=MUTED, linewidth=0.9, linestyle=(0, (1, 1.5)), zorder=2.4)
     axes.set_ylim(len(who) - 0.4, -0.6)
     axes.set_ylabel("job" if jobs else "worker")
     axes.yaxis.set_major_locator(
