@@ -31,6 +31,7 @@ from .style import (
     nothing,
     objective_label,
     performance_ticks,
+    pick,
     short,
     styled,
     words,
@@ -44,8 +45,10 @@ CROWD = 30
 """Trials above which lines through the same value lie side by side within its bin."""
 DENSE = 300
 """Trials above which lines are pixels, and all but the best ones pale."""
-FIRST = 0.02
-"""Share of the trials that count as the best ones, where trials are many."""
+FIRST, FEW = 0.02, (10, 50)
+"""Share of the trials that count as the best ones, where trials are many, and their least and greatest number."""
+PALE = 300
+"""Most lines of each kind besides the best ones, evenly picked: more of them would only be a grey area."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -126,24 +129,30 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
     dense = len(trials) > DENSE
     width = 0.9 if len(trials) <= 100 else 0.6 if not dense else 0.35
     x = np.arange(last + 1)
-    for which, colour, layer in (("stopped", FAINT, 1), ("failed", FAILED, 2)):
-        rows = lines[status == which]
+    # All that becomes pixels lies below everything else, so that it becomes one image, on white to keep it small.
+    axes.axhspan(-1, 2, facecolor="white", linewidth=0, zorder=0.1, rasterized=dense)
+    drawn = 0
+    for which, colour, layer in (("stopped", FAINT, 0.2), ("failed", FAILED, 0.3)):
+        rows = lines[pick(np.flatnonzero(status == which).tolist(), PALE)]
         if len(rows):
-            alpha = min(0.8, max(0.06, 30 / len(rows)))
+            alpha = min(0.8, max(0.1, 30 / len(rows)))
             cut = x[:last] if last > 1 else np.array([0, 0.25])
             rows = rows if last > 1 else np.repeat(rows, 2, axis=1)
             _lines(axes, cut, rows, colour, width, alpha, layer, dense)
             axes.plot(
                 np.full(len(rows), cut[-1]), rows[:, -1], "x" if which == "stopped" else "v", color=colour,
-                markersize=3.5, markeredgewidth=0.8, zorder=layer, rasterized=dense, alpha=max(alpha, 0.3),
+                markersize=2 if dense else 3.5, markeredgewidth=0.6, zorder=layer, rasterized=dense, alpha=alpha,
             )  # fmt: skip
+            drawn += len(rows)
     done = np.flatnonzero(status == "completed")
     done = done[np.argsort(whole[done, -1], kind="stable")]  # the best are drawn last
-    best = max(10, round(FIRST * len(done))) if dense else len(done)
-    pale = done[: len(done) - best]
+    best = min(max(FEW[0], round(FIRST * len(done))), FEW[1], len(done)) if dense else len(done)
+    pale, first = np.split(done, [len(done) - best])
+    pale = np.array(pick(pale.tolist(), PALE), dtype=int)
     colours = palette(norm(ends))
-    _lines(axes, x, whole[pale], colours[pale], width, max(0.05, min(0.5, 60 / (len(pale) + 1))), 3, dense)
-    _lines(axes, x, whole[done[len(done) - best :]], colours[done[len(done) - best :]], 0.9, 0.85, 4, dense)
+    _lines(axes, x, whole[pale], colours[pale], width, max(0.1, min(0.5, 60 / (len(pale) + 1))), 0.4, dense)
+    _lines(axes, x, whole[first], colours[first], 0.8, 0.85, 0.5, dense)
+    drawn += len(pale) + len(first)
     chosen = [i for i, trial in enumerate(trials) if trial.number == run.best]
     for i in chosen:
         axes.plot(x, whole[i], color="white", linewidth=3.0, zorder=5)
@@ -154,11 +163,12 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
     axes.set_xlim(-0.35, last + 0.45)
     axes.set_ylim(ABSENT - 0.05 if np.any(lines == ABSENT) else -0.05, 1.03)
     hidden = len(space.variables) - len(shown)
-    if hidden:
-        axes.annotate(
-            f"{hidden} more hyperparameter{'s' * (hidden > 1)} not drawn", (1, 1), xytext=(0, 22), ha="right",
-            xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED,
-        )  # fmt: skip
+    remarks = [f"{hidden} more hyperparameter{'s' * (hidden > 1)} not drawn"] if hidden else []
+    remarks += [f"{short(drawn)} of {short(len(trials))} drawn"] if drawn < len(trials) else []
+    axes.annotate(
+        ", ".join(remarks), (1, 1), xytext=(0, 22), ha="right", xycoords="axes fraction",
+        textcoords="offset points", fontsize=8, color=MUTED,
+    )  # fmt: skip
 
 
 def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | None) -> Floats:
@@ -180,7 +190,7 @@ def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | N
 
 
 def _lines(
-    axes: Axes, x: Floats, rows: Floats, colours: object, width: float, alpha: float, layer: int, dense: bool
+    axes: Axes, x: Floats, rows: Floats, colours: object, width: float, alpha: float, layer: float, dense: bool
 ) -> None:  # type: ignore[type-arg]
     if len(rows):
         segments = np.stack([np.broadcast_to(x, rows.shape), rows], axis=-1)

@@ -99,7 +99,7 @@ def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write a figure as SVG and PNG; equal figures give equal bytes."""
     with mpl.rc_context(_RC):  # type: ignore[arg-type]
         with appearing(svg) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=300)
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=200)
         with appearing(png) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": "hypercurve"}, dpi=200)
 
@@ -151,7 +151,7 @@ def good_and_bad(
     The worst tenth would take up most of the scale; they all have the lightest colour.
     """
     known = [value for value in values if math.isfinite(value)]
-    low, high = limits(known, margin=0)
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
     full = low, high
     if known and objective.mode == "max":
         low = max(low, float(np.quantile(known, 0.1)))
