@@ -47,8 +47,8 @@ DENSE = 300
 """Trials above which lines are pixels, and all but the best ones pale."""
 FIRST, FEW = 0.02, (10, 50)
 """Share of the trials that count as the best ones, where trials are many, and their least and greatest number."""
-PALE = 300
-"""Most lines of each kind besides the best ones, evenly picked: more of them would only be a grey area."""
+PALE = 500
+"""Most lines besides the best ones, evenly picked from all: more of them would only be a grey area."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,28 +131,28 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
     x = np.arange(last + 1)
     # All that becomes pixels lies below everything else, so that it becomes one image, on white to keep it small.
     axes.axhspan(-1, 2, facecolor="white", linewidth=0, zorder=0.1, rasterized=dense)
-    drawn = 0
-    for which, colour, layer in (("stopped", FAINT, 0.2), ("failed", FAILED, 0.3)):
-        rows = lines[pick(np.flatnonzero(status == which).tolist(), PALE)]
-        if len(rows):
-            alpha = min(0.8, max(0.1, 30 / len(rows)))
-            cut = x[:last] if last > 1 else np.array([0, 0.25])
-            rows = rows if last > 1 else np.repeat(rows, 2, axis=1)
-            _lines(axes, cut, rows, colour, width, alpha, layer, dense)
-            axes.plot(
-                np.full(len(rows), cut[-1]), rows[:, -1], "x" if which == "stopped" else "v", color=colour,
-                markersize=2 if dense else 3.5, markeredgewidth=0.6, zorder=layer, rasterized=dense, alpha=alpha,
-            )  # fmt: skip
-            drawn += len(rows)
     done = np.flatnonzero(status == "completed")
     done = done[np.argsort(whole[done, -1], kind="stable")]  # the best are drawn last
     best = min(max(FEW[0], round(FIRST * len(done))), FEW[1], len(done)) if dense else len(done)
-    pale, first = np.split(done, [len(done) - best])
-    pale = np.array(pick(pale.tolist(), PALE), dtype=int)
+    first = done[len(done) - best :]
+    others = np.array(pick(np.setdiff1d(np.arange(len(trials)), first).tolist(), PALE), dtype=int)
+    alpha = max(0.12, min(0.8, 60 / (len(others) + 1)))
+    for which, colour, layer in (("stopped", FAINT, 0.2), ("failed", FAILED, 0.3)):
+        rows = lines[others[status[others] == which]]
+        if len(rows):
+            cut = x[:last] if last > 1 else np.array([0, 0.25])
+            rows = rows if last > 1 else np.repeat(rows, 2, axis=1)
+            _lines(axes, cut, rows, colour, width, max(alpha, 0.25), layer, dense)
+            axes.plot(
+                np.full(len(rows), cut[-1]), rows[:, -1], "x" if which == "stopped" else "v", color=colour,
+                markersize=2 if dense else 3.5, markeredgewidth=0.6, zorder=layer, rasterized=dense,
+                alpha=max(alpha, 0.25),
+            )  # fmt: skip
+    pale = done[np.isin(done, others)]
     colours = palette(norm(ends))
-    _lines(axes, x, whole[pale], colours[pale], width, max(0.1, min(0.5, 60 / (len(pale) + 1))), 0.4, dense)
-    _lines(axes, x, whole[first], colours[first], 0.8, 0.85, 0.5, dense)
-    drawn += len(pale) + len(first)
+    _lines(axes, x, whole[pale], colours[pale], width, alpha, 0.4, dense)
+    _lines(axes, x, whole[first], colours[first], 0.8 if dense else width, 0.85, 0.5, dense)
+    drawn = len(first) + len(others)
     chosen = [i for i, trial in enumerate(trials) if trial.number == run.best]
     for i in chosen:
         axes.plot(x, whole[i], color="white", linewidth=3.0, zorder=5)
