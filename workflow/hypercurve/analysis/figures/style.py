@@ -5,6 +5,7 @@ Ito's, which hold for colour-blind readers), dense layers rasterised so that a f
 """
 
 import functools
+import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -104,9 +105,18 @@ def save(figure: Figure, svg: Path, png: Path) -> None:
             figure.savefig(temporary, format="png", metadata={"Software": "hypercurve"}, dpi=200)
 
 
+class Shown(Figure):
+    """A figure that notebooks show when it is the last value of a cell, whatever plotting backend is set."""
+
+    def _repr_png_(self) -> bytes:
+        with mpl.rc_context(_RC), io.BytesIO() as file:  # type: ignore[arg-type]
+            self.savefig(file, format="png", dpi=130)
+            return file.getvalue()
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure whose parts make room for each other; sizes in inches."""
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
+    return Shown(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
 
 
 @dataclass(frozen=True)
