@@ -63,6 +63,6 @@ def _domain(values: Sequence[Value]) -> Domain:
     different = list(dict.fromkeys(values))
     if len(numbers) < len(values) or len(different) <= LISTED:
         ordered = len(numbers) == len(values)
-        return Choice(choice=tuple(sorted(different) if ordered else different), ordered=ordered)  # type: ignore[type-var]
+        return Choice(choice=tuple(sorted(different) if ordered else different), ordered=ordered)
     low, high = float(min(numbers)), float(max(numbers))
     return LogUniform(log_uniform=(low, high)) if low > 0 and high / low >= WIDE else Uniform(uniform=(low, high))

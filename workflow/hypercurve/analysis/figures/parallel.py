@@ -128,7 +128,7 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
     status = np.array([trial.status for trial in trials])
     dense = len(trials) > DENSE
     width = 0.9 if len(trials) <= 100 else 0.6 if not dense else 0.35
-    x = np.arange(last + 1)
+    x = np.arange(last + 1, dtype=float)
     # All that becomes pixels lies below everything else, so that it becomes one image, on white to keep it small.
     axes.axhspan(-1, 2, facecolor="white", linewidth=0, zorder=0.1, rasterized=dense)
     done = np.flatnonzero(status == "completed")
@@ -140,7 +140,7 @@ def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palet
     for which, colour, layer in (("stopped", FAINT, 0.2), ("failed", FAILED, 0.3)):
         rows = lines[others[status[others] == which]]
         if len(rows):
-            cut = x[:last] if last > 1 else np.array([0, 0.25])
+            cut = x[:last] if last > 1 else np.array([0.0, 0.25])
             rows = rows if last > 1 else np.repeat(rows, 2, axis=1)
             _lines(axes, cut, rows, colour, width, max(alpha, 0.25), layer, dense)
             axes.plot(
@@ -191,7 +191,7 @@ def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | N
 
 def _lines(
     axes: Axes, x: Floats, rows: Floats, colours: object, width: float, alpha: float, layer: float, dense: bool
-) -> None:  # type: ignore[type-arg]
+) -> None:
     if len(rows):
         segments = np.stack([np.broadcast_to(x, rows.shape), rows], axis=-1)
         axes.add_collection(
@@ -275,5 +275,5 @@ def _legend(runs: Sequence[RunRecord]) -> list[Line2D]:
         Line2D([], [], color=FAILED, linewidth=1, marker="v", markersize=4, label="failed"),
     ]
     present = [any(run.chosen for run in runs)]
-    present += [any(run.count(end) for run in runs) for end in ("completed", "stopped", "failed")]  # type: ignore[arg-type]
+    present += [any(run.count(end) for run in runs) for end in ("completed", "stopped", "failed")]
     return [handle for handle, there in zip(handles, present, strict=True) if there]
