@@ -17,8 +17,8 @@ from ..records import RunRecord
 from ..tables import Runs
 from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, styled, words
 
-LABELS = 7
-"""Most labels on an axis."""
+LABELS = {"x": 5, "y": 7}
+"""Most labels on an axis of a map."""
 CELLS = 7
 """Most rows and columns of a heat map whose cells also say their value."""
 
@@ -177,7 +177,7 @@ def _marginal(
 
 
 def _label(panel, which: str, axis: _Axis) -> None:  # type: ignore[no-untyped-def]
-    chosen = _few(len(axis.values), LABELS)
+    chosen = _few(len(axis.values), LABELS[which])
     labels = [short(axis.values[k], 2) for k in chosen]
     getattr(panel, f"set_{which}ticks")([k + 0.5 for k in chosen], labels, rotation=0)
     getattr(panel, f"set_{which}label")(words(axis.name))

@@ -162,7 +162,6 @@ def _fitness(axes: Axes, one: Population, colour: str) -> list[float]:
         edgecolors="white",
         linewidths=0.4,
         zorder=5,
-        clip_on=False,
     )
     _bold(axes, one.fit_way() if one.path else None)
     return [value for member in one.run.trials for _, value in one.reports(member)]

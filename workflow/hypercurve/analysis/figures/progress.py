@@ -68,7 +68,7 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     counts virtual ones.
     """
     objective = experiment.objective
-    virtual = any(run.seconds <= 0 for own in runs.values() for run in own)
+    virtual = any(not _measured(run) for own in runs.values() for run in own)
     figure = new_figure(3.1)
     axes = figure.subplots()
     tracks = {
@@ -144,6 +144,11 @@ def _track(
     grid = np.geomspace(start, end, 100) if logarithmic and start > 0 else np.linspace(start, end, 100)
     where = np.searchsorted(x, grid, side="right") - 1
     return [float(value) for value in np.concatenate([mean[where], values[:, -1]])]
+
+
+def _measured(run: RunRecord) -> bool:
+    """Whether training took seconds; the moment in which a trial raised is none."""
+    return any(event.seconds > 0 for event in run.events if event.kind != "failed")
 
 
 def _close_up(axes: Axes, shown: Sequence[float], ends: Sequence[float], objective: Objective) -> None:
