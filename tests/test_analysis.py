@@ -271,13 +271,21 @@ class TestFigures:
     @pytest.mark.parametrize(
         ("chosen", "expected"),
         [
-            (experiment(), ["best", "curves"]),
-            (analysis_data.time_experiment(), ["best", "curves", "budgets"]),
-            (analysis_data.grid_experiment(), ["best", "curves", "grid"]),
+            (experiment(), ["best", "curves", "parallel", "importance"]),
+            (experiment(budget={"trials": 3}, repeats=2), ["best", "curves", "parallel"]),
+            (experiment(space={"learning_rate": {"uniform": [0.0, 1.0]}}), ["best", "curves"]),
+            (analysis_data.time_experiment(), ["best", "curves", "parallel", "importance", "budgets"]),
+            (analysis_data.grid_experiment(), ["best", "curves", "parallel", "importance", "grid"]),
             (analysis_data.schedules_experiment(), ["best", "curves", "schedules"]),
             (analysis_data.population_experiment(), ["best", "curves", "population", "fitness", "timeline"]),
-            (experiment(methods={"random": {"search": "random", "slots": 2}}), ["best", "curves", "timeline"]),
-            (experiment(methods={"random": {"search": "random", "tasks": 4}}), ["best", "curves", "timeline"]),
+            (
+                experiment(methods={"random": {"search": "random", "slots": 2}}),
+                ["best", "curves", "parallel", "importance", "timeline"],
+            ),
+            (
+                experiment(methods={"random": {"search": "random", "tasks": 4}}),
+                ["best", "curves", "parallel", "importance", "timeline"],
+            ),
         ],
     )
     def test_that_fit(self, chosen: Experiment, expected: list[str]) -> None:
@@ -369,7 +377,7 @@ class TestReport:
             "tensorflow",
         ):
             assert part in text, part
-        assert text.count("data:image/svg+xml;base64,") == 3
+        assert text.count("data:image/svg+xml;base64,") == 5
         assert "<script" not in text
         assert "http" not in text.replace("http-equiv", "")  # nothing to load
 

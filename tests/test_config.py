@@ -357,7 +357,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("execution", "progress"),
     ("analysis",),
     ("archive", "watching", "export", "recordings"),
-    ("preparing",),
+    ("preparing", "results"),
     ("replaying",),
     ("cli_results", "cli_replay"),
     ("cli",),

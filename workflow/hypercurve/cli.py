@@ -26,6 +26,8 @@ PATIENCE = 60.0
 FIGURES = (
     "best",
     "curves",
+    "parallel",
+    "importance",
     "budgets",
     "grid",
     "schedules",
@@ -342,17 +344,10 @@ def _report(given: Arguments) -> None:
 
 def _runs(given: Arguments) -> tuple[Any, Any]:
     """The experiment in a results folder, and all its runs by method."""
-    from .analysis.records import read_run
-    from .reading import read_resolved
+    from .results import load
 
-    experiment = read_resolved(given.results / "experiment.json")
-    return experiment, {
-        method: [
-            read_run(given.results / "runs" / method / str(repeat) / "journal.jsonl")
-            for repeat in range(experiment.repeats)
-        ]
-        for method in experiment.methods
-    }
+    found = load(given.results, whole=True)
+    return found.experiment, found.runs
 
 
 def _parser() -> argparse.ArgumentParser:

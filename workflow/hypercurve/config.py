@@ -170,6 +170,8 @@ class Workflow(Model):
 Figure = Literal[
     "best",
     "curves",
+    "parallel",
+    "importance",
     "budgets",
     "grid",
     "schedules",

@@ -30,6 +30,8 @@ OUTER = (
         "launching.py",
         "provenance.py",
         "execution/preflight.py",
+        "__init__.py",
+        "results.py",
     ),
     *("__main__.py", "archive/", "watching/", "export/"),
 )

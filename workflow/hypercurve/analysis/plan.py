@@ -6,12 +6,15 @@ from ..hyperparameters import RECORDED
 
 AXES = 3
 """Axes of the `grid` figure."""
+FEWEST = 20
+"""Completed trials below which the importance of hyperparameters is not looked for."""
 
 
 def applicable(experiment: Experiment) -> list[str]:
     """The figures that fit an experiment, in the order of its report.
 
-    ``best`` and ``curves`` always fit; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
+    ``best`` and ``curves`` always fit; ``parallel`` and ``importance`` where a search varies two hyperparameters or more,
+    the latter if its trials can be enough; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
     grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way;
     ``population`` and ``fitness`` where a method is a population; ``timeline`` where trials go on at once. ``traits`` is
     drawn only for experiments that ask for it. Replays have ``pareto``, and ``heatmaps`` where settings are varied.
@@ -19,12 +22,17 @@ def applicable(experiment: Experiment) -> list[str]:
     figures = ["best", "curves"]
     if experiment.model == RECORDED:
         figures = ["pareto", *(["heatmaps"] if experiment.vary else []), *figures]
+    varied = [name for name in searches(experiment) if len(experiment.space_of(name).variables) > 1]
+    if varied:
+        figures.append("parallel")
+        trials = [experiment.setting("", name).trials for name in varied]
+        if any(count is None or count * experiment.repeats >= FEWEST for count in trials):
+            figures.append("importance")
     if experiment.budget.at:
         figures.append("budgets")
     if grid_method(experiment) is not None:
         figures.append("grid")
-    searches = [name for name, method in experiment.methods.items() if method.population is None]
-    if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in searches):
+    if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in searches(experiment)):
         figures.append("schedules")
     if populations(experiment):
         figures += ["population", "fitness"]
@@ -34,6 +42,11 @@ def applicable(experiment: Experiment) -> list[str]:
     ):
         figures.append("timeline")
     return figures
+
+
+def searches(experiment: Experiment) -> list[str]:
+    """The methods that are searches."""
+    return [name for name, method in experiment.methods.items() if method.population is None]
 
 
 def populations(experiment: Experiment) -> list[str]:

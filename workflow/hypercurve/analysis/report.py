@@ -38,6 +38,8 @@ TITLES = {
     "heatmaps": "What settings cost and lose",
     "best": "Best so far",
     "curves": "Learning curves",
+    "parallel": "All trials over all hyperparameters",
+    "importance": "Importance of hyperparameters",
     "budgets": "At smaller budgets",
     "grid": "The grid",
     "schedules": "Learning rate schedules",

@@ -9,6 +9,8 @@ from ...config import Experiment
 from ..tables import Runs
 from .curves import curves
 from .grid import grid
+from .importance import importance
+from .parallel import parallel
 from .population import fitness, population
 from .progress import best, budgets
 from .replays import heatmaps, pareto
@@ -20,6 +22,8 @@ from .traits import traits
 FIGURES: dict[str, Callable[[Experiment, Runs], Figure]] = {
     "best": best,
     "curves": curves,
+    "parallel": parallel,
+    "importance": importance,
     "budgets": budgets,
     "grid": grid,
     "schedules": schedules,

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ...config import Experiment
@@ -16,10 +15,10 @@ from ...domains import Domain, Integer, LogUniform
 from ..plan import AXES, grid_method
 from ..records import RunRecord
 from ..tables import Runs
-from .style import MUTED, limits, new_figure, nothing, objective_label, performance_axis, short, styled, words
+from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, styled, words
 
-LABELS = 7
-"""Most labels on an axis."""
+LABELS = {"x": 5, "y": 7}
+"""Most labels on an axis of a map."""
 CELLS = 7
 """Most rows and columns of a heat map whose cells also say their value."""
 
@@ -60,20 +59,7 @@ def grid(experiment: Experiment, runs: Runs) -> Figure:
         nothing(figure.subplots())
         return figure
 
-    palette = sns.color_palette("viridis" if objective.mode == "max" else "viridis_r", as_cmap=True)
-    # The worst tenth would take up most of the scale; it is drawn in the darkest colour.
-    values = np.array(list(known.values()))
-    low, high = limits(values, margin=0)
-    full = low, high
-    if objective.mode == "max":
-        low = max(low, float(np.quantile(values, 0.1)))
-    else:
-        high = min(high, float(np.quantile(values, 0.9)))
-    if low >= high:
-        low, high = full = limits(values)
-    extend = "min" if low > full[0] else "max" if high < full[1] else "neither"
-    norm = Normalize(low, high, clip=True)
-
+    palette, norm, extend = good_and_bad(list(known.values()), objective)
     spots = figure.add_gridspec(2, 2, height_ratios=(1.15, 1))
     _scatter(figure, spots[0, 0], axes, known, norm, palette, objective.mode == "min")
     for spot, (i, j) in zip((spots[0, 1], spots[1, 0], spots[1, 1]), combinations(range(AXES), 2), strict=True):
@@ -191,7 +177,7 @@ def _marginal(
 
 
 def _label(panel, which: str, axis: _Axis) -> None:  # type: ignore[no-untyped-def]
-    chosen = _few(len(axis.values), LABELS)
+    chosen = _few(len(axis.values), LABELS[which])
     labels = [short(axis.values[k], 2) for k in chosen]
     getattr(panel, f"set_{which}ticks")([k + 0.5 for k in chosen], labels, rotation=0)
     getattr(panel, f"set_{which}label")(words(axis.name))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import seaborn as sns
 
 from ...config import Experiment
 from ...cost import step_at
@@ -15,7 +14,7 @@ from ...hyperparameters import resolve
 from ...schedules import learning_rates
 from ..lineage import Line, ancestry, differing, lines, parent, total_steps
 from ..records import RunRecord
-from .style import FAILED, short
+from .style import FAILED, GOOD, short
 
 POINTS = 400
 """Most points drawn of a member's schedule, evolution steps not counted."""
@@ -23,7 +22,6 @@ FEW = 20
 """Members up to which single copies are marked."""
 MANY = 40
 """Members above which lines are drawn as pixels."""
-PALETTE = sns.color_palette("flare", as_cmap=True)
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[int, int]
@@ -69,7 +67,7 @@ class Population:
             for start, end in pairwise(cuts):
                 piece = points[(points[:, 0] >= start) & (points[:, 0] <= end)]
                 rank = self.ranks.get((line.member, end))
-                yield piece, FAILED if rank is None else PALETTE(0.1 + 0.9 * rank)
+                yield piece, FAILED if rank is None else GOOD(0.1 + 0.9 * rank)
 
     def values(self, line: Line, name: str) -> Floats:
         """A hyperparameter along a stretch, as rows of (step, value), its last row on arriving at the stretch's end."""

@@ -18,9 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from ...config import Experiment
 from ..plan import populations
 from ..tables import Runs
-from .members import FEW, PALETTE, Floats, Population
+from .members import FEW, Floats, Population
 from .style import (
     FAINT,
+    GOOD,
     INK,
     MUTED,
     iteration_axis,
@@ -161,7 +162,6 @@ def _fitness(axes: Axes, one: Population, colour: str) -> list[float]:
         edgecolors="white",
         linewidths=0.4,
         zorder=5,
-        clip_on=False,
     )
     _bold(axes, one.fit_way() if one.path else None)
     return [value for member in one.run.trials for _, value in one.reports(member)]
@@ -217,7 +217,7 @@ def _legend(figure: Figure, found: Sequence[Population], *, copies: bool, repeat
         handles.append(Line2D([], [], color=INK, linewidth=1.5, marker="o", markersize=4.5, label="way to the winner"))
     if copies:
         handles += [
-            Line2D([], [], color=PALETTE(0.1 + 0.45 * k), linewidth=1.4, label=label)
+            Line2D([], [], color=GOOD(0.1 + 0.45 * k), linewidth=1.4, label=label)
             for k, label in enumerate(("least", "medium", "most fit by the next step"))
         ]
         handles.append(Line2D([], [], color=FAINT, linewidth=0.7, marker="o", mfc=MUTED, mew=0, ms=2.5, label="copy"))

@@ -30,6 +30,8 @@ WIDE = 30.0
 """Ratio of the last to the first time above which the time axis is logarithmic."""
 HIDDEN = 0.25
 """Share of the time axis during which means may lie below the performance axis."""
+TALLEST = 10.0
+"""Height of the performance axis, at most, in differences between the methods' ends."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,7 +68,7 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     counts virtual ones.
     """
     objective = experiment.objective
-    virtual = any(run.seconds <= 0 for own in runs.values() for run in own)
+    virtual = any(not _measured(run) for own in runs.values() for run in own)
     figure = new_figure(3.1)
     axes = figure.subplots()
     tracks = {
@@ -98,6 +100,7 @@ def best(experiment: Experiment, runs: Runs) -> Figure:
     # The legend lies beside where the worst of them ends.
     finals = [float(np.mean([found[-1] for _, found, _ in own])) for own in tracks.values() if own]
     zoom(axes, shown, objective, HIDDEN, keep=min(finals) if objective.mode == "max" else max(finals))
+    _close_up(axes, shown, [found[-1] for own in tracks.values() for _, found, _ in own], objective)
     if logarithmic:
         axes.set_xlim(left=0.9 * max(_enters(axes, objective), first))
         log_axis(axes.xaxis)
@@ -141,6 +144,25 @@ def _track(
     grid = np.geomspace(start, end, 100) if logarithmic and start > 0 else np.linspace(start, end, 100)
     where = np.searchsorted(x, grid, side="right") - 1
     return [float(value) for value in np.concatenate([mean[where], values[:, -1]])]
+
+
+def _measured(run: RunRecord) -> bool:
+    """Whether training took seconds; the moment in which a trial raised is none."""
+    return any(event.seconds > 0 for event in run.events if event.kind != "failed")
+
+
+def _close_up(axes: Axes, shown: Sequence[float], ends: Sequence[float], objective: Objective) -> None:
+    """Leave out more of the beginning, if the ends of all runs would otherwise lie on each other."""
+    low, high = axes.get_ylim()
+    room = TALLEST * (max(ends) - min(ends))
+    if not 0 < room < high - low:
+        return
+    if objective.mode == "max":
+        high = min(high, max(*shown, *ends) + 0.06 * room)
+        axes.set_ylim(max(low, high - room), high)
+    else:
+        low = max(low, min(*shown, *ends) - 0.06 * room)
+        axes.set_ylim(low, min(high, low + room))
 
 
 def _enters(axes: Axes, objective: Objective) -> float:

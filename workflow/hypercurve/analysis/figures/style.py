@@ -5,17 +5,19 @@ Ito's, which hold for colour-blind readers), dense layers rasterised so that a f
 """
 
 import functools
+import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
@@ -26,8 +28,10 @@ from ...files import appearing
 WIDTH = 6.3  # inches: 16 cm
 DENSE = 400
 """Curves in a panel above which only this many are drawn, evenly picked, and the panel says so."""
-INK, MUTED, FAINT = "#222222", "#666666", "#b8b8b8"
+INK, MUTED, FAINT, NEUTRAL = "#222222", "#666666", "#b8b8b8", "#8796a5"
 FAILED = "#b2182b"
+GOOD = sns.color_palette("crest", as_cmap=True)
+"""How well a trial does, from light (worst) to dark (best): unlike any method's colour, FAILED or the greys."""
 
 # Okabe and Ito 2008, without yellow, which vanishes on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -96,14 +100,23 @@ def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write a figure as SVG and PNG; equal figures give equal bytes."""
     with mpl.rc_context(_RC):  # type: ignore[arg-type]
         with appearing(svg) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=300)
+            figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": "hypercurve"}, dpi=200)
         with appearing(png) as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": "hypercurve"}, dpi=200)
 
 
+class Shown(Figure):
+    """A figure that notebooks show when it is the last value of a cell, whatever plotting backend is set."""
+
+    def _repr_png_(self) -> bytes:
+        with mpl.rc_context(_RC), io.BytesIO() as file:  # type: ignore[arg-type]
+            self.savefig(file, format="png", dpi=130)
+            return file.getvalue()
+
+
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure whose parts make room for each other; sizes in inches."""
-    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
+    return Shown(figsize=(width, height), layout=ConstrainedLayoutEngine(wspace=0.06, hspace=0.04))
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,34 @@ def performance_axis(axis: Any, objective: Objective) -> None:
     axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
     if objective.metric == "accuracy":
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 6):g}\u202f%"))
+
+
+def good_and_bad(
+    values: Sequence[float], objective: Objective
+) -> tuple[Any, Normalize, Literal["neither", "min", "max"]]:
+    """The colours of performances: a palette, darkest for the best, its scale, and at which end the scale is cut.
+
+    The worst tenth would take up most of the scale; they all have the lightest colour.
+    """
+    known = [value for value in values if math.isfinite(value)]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    full = low, high
+    if known and objective.mode == "max":
+        low = max(low, float(np.quantile(known, 0.1)))
+    elif known:
+        high = min(high, float(np.quantile(known, 0.9)))
+    if low >= high:
+        low, high = full = limits(known)
+    extend: Literal["neither", "min", "max"] = "min" if low > full[0] else "max" if high < full[1] else "neither"
+    return GOOD if objective.mode == "max" else GOOD.reversed(), Normalize(low, high, clip=True), extend
+
+
+def performance_ticks(low: float, high: float, objective: Objective) -> list[tuple[float, str]]:
+    """Round performances between two bounds, as a reader wants them written."""
+    axis = Figure().subplots().yaxis
+    performance_axis(axis, objective)
+    places = [float(place) for place in axis.get_major_locator().tick_values(low, high) if low <= place <= high]
+    return list(zip(places, axis.get_major_formatter().format_ticks(places), strict=True))
 
 
 def share_axis(axis: Any) -> None:
@@ -196,10 +237,10 @@ def zoom(axes: Axes, values: Sequence[float], objective: Objective, cut: float, 
     axes.set_ylim(low - room, top)
 
 
-def note(axes: Axes, text: str) -> None:
-    """A line under a panel's title, which needs a pad of 19."""
+def note(axes: Axes, text: str, above: float = 5) -> None:
+    """A line under a panel's title, which needs a pad of 14 points more than this line has above the panel."""
     axes.annotate(
-        text, (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED
+        text, (0, 1), xytext=(0, above), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED
     )
 
 
