@@ -17,26 +17,46 @@ MOST = 20
 """Most repeats of a method whose chosen configurations are listed, and most reasons of failures."""
 
 
-def summary(experiment: Experiment, table: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """What came out, a line per method other than the baseline."""
+def summary(
+    experiment: Experiment, table: pd.DataFrame, played: Mapping[str, Any] | None = None
+) -> Iterator[dict[str, str]]:
+    """What came out, a line per method other than the baseline.
+
+    Args:
+        experiment: the experiment.
+        table: its comparison.
+        played: of a replay, what :func:`replayed` gives; then every method has a line.
+    """
+    regrets = {row["method"]: row for row in played["rows"]} if played else {}
     for row in table.to_dict("records"):
-        if row["method"] == experiment.reference:
-            continue
-        repeats = int(row["repeats"])
-        parts = []
-        if pd.notna(row["speedup"]) and row["speedup"] > 0:
+        method, parts = str(row["method"]), []
+        if method in regrets:
+            own = regrets[method]
+            parts.append(f"{own['cost']} of full training with a regret of {own['regret']}")
+        elif pd.notna(row["speedup"]) and row["speedup"] > 0 and method != experiment.reference:
             parts.append(_computing(1 / row["speedup"]))
-        if pd.notna(row["difference_mean"]):
-            mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
-            interval = f"95{prose.NARROW}% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
-            parts.append(f"best {experiment.objective.metric} {mean} ({interval})")
-        if pd.notna(row["best_performance_mean"]):
-            parts.append(
-                f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
-            )
-        else:
-            parts.append("no trial completed")
-        yield {"method": str(row["method"]), "text": "; ".join(parts)}
+        if method != experiment.reference:
+            parts += _against(experiment, row)
+        if parts:
+            yield {"method": method, "text": "; ".join(parts)}
+
+
+def _against(experiment: Experiment, row: Mapping[Any, Any]) -> Iterator[str]:
+    """What a method found, against the baseline."""
+    metric, repeats = experiment.objective.metric, int(row["repeats"])
+    if pd.notna(row["difference_mean"]):
+        mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
+        interval = f"95{prose.NARROW}% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
+        word = {"+": " higher", "−": " lower"}.get(mean[0])
+        yield (
+            f"best {metric} {mean[1:]}{word} ({interval})"
+            if word
+            else f"best {metric} the same on average ({interval})"
+        )
+    if pd.notna(row["best_performance_mean"]):
+        yield f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
+    else:
+        yield "no trial completed"
 
 
 def _computing(ratio: float) -> str:

@@ -40,6 +40,6 @@ def _entry(folder: Path, output: Path) -> dict[str, Any]:
         "experiment": experiment,
         "colours": report.colours(experiment),
         "facts": report.about(experiment),
-        "summary": list(cells.summary(experiment, report.comparison(folder))),
+        "summary": list(cells.summary(experiment, report.comparison(folder), report.replayed(experiment, folder))),
         "figure": figure,
     }

@@ -64,12 +64,12 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
     Raises:
         UserError: a table cannot be read.
     """
-    table = comparison(results)
+    table, played = comparison(results), replayed(experiment, results)
     text = template("report.html.j2").render(
         name=name,
         experiment=experiment,
         colours=colours(experiment),
-        summary=list(cells.summary(experiment, table)),
+        summary=list(cells.summary(experiment, table, played)),
         facts=_facts(experiment, runs),
         space=list(_space(experiment)),
         methods={
@@ -80,10 +80,10 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         nothing=cells.nothing(experiment, runs),
         metric=experiment.objective.metric,
         budgets=cells.budgets(experiment, runs),
-        replayed=cells.replayed(results) if experiment.model == RECORDED else None,
+        replayed=played,
         replayed_caption=caption("replay", name),
         figures=list(drawn(name, results / "figures")),
-        traits=traits_section(experiment, runs),
+        traits=[] if played else traits_section(experiment, runs),
         traits_caption=caption("traits", name),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
@@ -106,6 +106,11 @@ def comparison(results: Path) -> pd.DataFrame:
         return pd.read_csv(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def replayed(experiment: Experiment, results: Path) -> dict[str, Any] | None:
+    """Cost and regret, if the experiment is a replay."""
+    return cells.replayed(results) if experiment.model == RECORDED else None
 
 
 def template(name: str) -> Template:
