@@ -21,6 +21,7 @@ include: "rules/trials.smk"
 include: "rules/search.smk"
 include: "rules/parallel.smk"
 include: "rules/replay.smk"
+include: "rules/schedule.smk"
 include: "rules/compare.smk"
 include: "rules/figures.smk"
 include: "rules/archive.smk"
@@ -35,7 +36,7 @@ localrules:
 onstart:
     end_left_behind(Path(".snakemake/slurm_logs"))
     for job in workflow.dag.needrun_jobs():
-        if job.rule.name in ("batch", "search", "supervised", "population"):
+        if job.rule.name in ("batch", "search", "supervised", "population", "retrain"):
             for output in workflow.async_run(workflow.persistence.incomplete(job)):
                 take_back(Path(output))
 

@@ -18,6 +18,7 @@ rule archive:
         comparison=rules.compare.output,
         budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
         traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
+        schedule=lambda w: rules.gain.output if experiment_of(w).retrain else [],
         figures=lambda w: expand(
             rules.figure.output,
             figure=figures_of(w.experiment),

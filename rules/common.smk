@@ -89,13 +89,13 @@ def data_folder(wildcards):
     return f"{RESULTS}/data/{experiment_of(wildcards).data.key}"
 
 
-def runs_of(name, file="journal.jsonl"):
+def runs_of(name, file="journal.jsonl", folder="runs"):
     """A file of every run of an experiment; of replays, which are all made by one job, the table that appears last."""
     experiment = EXPERIMENTS[name]
     if experiment.model == "recorded":
         return [f"{RESULTS}/{name}/replay.csv"]
     return expand(
-        f"{RESULTS}/{name}/runs/{{method}}/{{repeat}}/{file}",
+        f"{RESULTS}/{name}/{folder}/{{method}}/{{repeat}}/{file}",
         method=experiment.methods,
         repeat=range(experiment.repeats),
     )

@@ -5,6 +5,7 @@ rule figure:
     input:
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
+        retrained=lambda w: retrained_of(w.experiment) if w.figure == "retrained" else [],
     output:
         svg=report(
             f"{RESULTS}/{{experiment}}/figures/{{figure}}.svg",
@@ -31,7 +32,7 @@ rule report:
     input:
         captions=expand(
             f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "traits", "replay", "report"],
+            name=["figure", "comparison", "budgets", "traits", "replay", "schedule", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
@@ -40,6 +41,7 @@ rule report:
         comparison=rules.compare.output,
         budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
         traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
+        schedule=lambda w: rules.gain.output if experiment_of(w).retrain else [],
         figures=lambda w: expand(
             rules.figure.output.svg,
             figure=figures_of(w.experiment),

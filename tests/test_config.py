@@ -345,7 +345,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("stop_options", "search_options"),
     ("matching_options",),
     ("methods",),
-    ("variation",),
+    ("variation", "segments"),
     ("config",),
     ("problems",),
     ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
@@ -359,7 +359,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("archive", "watching", "export", "recordings"),
     ("preparing", "results"),
     ("replaying",),
-    ("cli_results", "cli_replay"),
+    ("cli_results", "cli_replay", "cli_schedule"),
     ("cli",),
     ("__main__",),
 ]

@@ -11,10 +11,11 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import __version__, cli_replay, cli_results
+from . import __version__, cli_replay, cli_results, cli_schedule
 from .cli_arguments import Arguments, count, number
 from .errors import UserError
 from .files import write_text
@@ -37,6 +38,7 @@ FIGURES = (
     "traits",
     "pareto",
     "heatmaps",
+    "retrained",
 )
 
 
@@ -314,11 +316,12 @@ def _members(given: Arguments) -> None:
 
 
 def _compare(given: Arguments) -> None:
-    from .analysis import tables
+    from .analysis import schedules_gain, tables
     from .analysis.traits import traits
 
     experiment, runs = _runs(given)
     kinds = {"comparison": tables.comparison, "budgets": tables.at_budgets, "traits": traits}
+    kinds["schedule"] = partial(schedules_gain.of_experiment, folder=given.results)
     tables.write(kinds[given.table](experiment, runs), given.output)
 
 
@@ -331,7 +334,11 @@ def _figure(given: Arguments) -> None:
         figures.save(figure, given.output, given.output.with_suffix(".png"))
         return
     experiment, runs = _runs(given)
-    figures.save(figures.FIGURES[given.figure](experiment, runs), given.output, given.output.with_suffix(".png"))
+    if given.figure in figures.FOLDER_FIGURES:
+        figure = figures.FOLDER_FIGURES[given.figure](experiment, runs, given.results)
+    else:
+        figure = figures.FIGURES[given.figure](experiment, runs)
+    figures.save(figure, given.output, given.output.with_suffix(".png"))
 
 
 def _report(given: Arguments) -> None:
@@ -487,9 +494,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     sub.add_argument(
         "--table",
-        choices=("comparison", "budgets", "traits"),
+        choices=("comparison", "budgets", "traits", "schedule"),
         default="comparison",
-        help="methods compared; best results at the smaller budgets; or what the methods are like (default: comparison)",
+        help="methods compared; best results at the smaller budgets; what the methods are like; what is owed to schedules, "
+        "and what to the selection of weights (default: comparison)",
     )
     output(sub, "CSV file to write")
 
@@ -504,4 +512,5 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_replay.add_commands(add)
     cli_results.add_commands(add)
+    cli_schedule.add_commands(add)
     return parser

@@ -23,6 +23,7 @@ from .data_spec import DataSpec
 from .hyperparameters import MODELS, RECORDED, known
 from .methods import PRESELECT, Method, Population, Stop
 from .search_options import Search
+from .segments import Segments
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole
 from .variation import POINTS, Vary, varied
@@ -181,6 +182,7 @@ Figure = Literal[
     "traits",
     "pareto",
     "heatmaps",
+    "retrained",
 ]
 
 
@@ -204,6 +206,8 @@ class Setting(Model):
     population: Population | None
     order: Literal["virtual", "arrival"]
     slots: int
+    schedule: Annotated[Segments, Field(exclude_if=lambda given: not given)] = ()
+    """What every trial is trained under, from its start; it is then tested at its end. Without it, its configuration."""
 
     @property
     def digest(self) -> str:
@@ -269,6 +273,9 @@ class Experiment(Model):
     vary: dict[Name, Vary] = Field(default_factory=dict)
     """For recorded curves: settings of a method's stopper that are replayed in all combinations, for heat maps of what they
     cost and lose."""
+    retrain: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
+    schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
     figures: tuple[Figure, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
@@ -372,6 +379,8 @@ class Experiment(Model):
             )
         if len(self.space):
             yield Problem(("space",), "must be left out: recorded curves bring their own")
+        if self.retrain:
+            yield Problem(("retrain",), "must be left out: recorded curves cannot be trained again")
         if self.budget.at and self.budget.kind == "samples":
             yield Problem(("budget", "at"), "cannot be in samples: how many a recorded training took is not told")
         if self.baseline is not None and self.baseline not in self.methods:

@@ -24,6 +24,7 @@ OUTER = (
         "cli_arguments.py",
         "cli_replay.py",
         "cli_results.py",
+        "cli_schedule.py",
         "progress.py",
         "reading.py",
         "problems.py",

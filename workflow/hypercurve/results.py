@@ -127,6 +127,10 @@ class Results:
 
         if name in figures.FIGURES:
             return figures.FIGURES[name](self.experiment, self.runs)
+        if name in figures.FOLDER_FIGURES:
+            if self.folder is None:
+                raise UserError(f"the figure {name} is drawn from the folder of a whole experiment")
+            return figures.FOLDER_FIGURES[name](self.experiment, self.runs, self.folder)
         return _of_table(self.folder, name)
 
     def _all(self) -> list[RunRecord]:
@@ -202,7 +206,7 @@ def _of_table(folder: Path | None, name: str) -> "Figure":
     from .analysis import figures, replays
 
     if name not in figures.TABLE_FIGURES:
-        known = (*figures.FIGURES, *figures.TABLE_FIGURES)
+        known = (*figures.FIGURES, *figures.FOLDER_FIGURES, *figures.TABLE_FIGURES)
         raise UserError(f"there is no figure {name!r}{hint(name, known)}")
     if folder is None or not (folder / figures.TABLES[name]).is_file():
         raise UserError(

@@ -37,15 +37,15 @@ class Line(NamedTuple):
 
 
 def total_steps(run: RunRecord, setting: Setting) -> int:
-    """Optimizer steps of a member's whole training, which all members share.
+    """Optimizer steps of the chosen trial's whole training; members of a population share it.
 
     Raises:
         JournalError: the journal does not say how many samples are trained on.
     """
     if run.samples is None:
         raise JournalError(f"{run.method}/{run.repeat}: the journal does not say how many samples are trained on")
-    first = next(iter(run.trials.values()))
-    return CostModel(setting.model, setting.cost, run.samples).of(first.configuration).steps
+    trial = run.chosen or next(iter(run.trials.values()))
+    return CostModel(setting.model, setting.cost, run.samples).of(trial.configuration).steps
 
 
 def lines(run: RunRecord, total: int) -> Iterator[Line]:

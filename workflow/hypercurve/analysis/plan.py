@@ -17,7 +17,8 @@ def applicable(experiment: Experiment) -> list[str]:
     the latter if its trials can be enough; ``budgets`` where the budget has smaller ones; ``grid`` where a method searches a
     grid of at least three axes; ``schedules`` where some learning rate decays and validation is recorded on the way;
     ``population`` and ``fitness`` where a method is a population; ``timeline`` where trials go on at once. ``traits`` is
-    drawn only for experiments that ask for it. Replays have ``pareto``, and ``heatmaps`` where settings are varied.
+    drawn only for experiments that ask for it, ``retrained`` where what was chosen is trained again. Replays have
+    ``pareto``, and ``heatmaps`` where settings are varied.
     """
     figures = ["best", "curves"]
     if experiment.model == RECORDED:
@@ -34,6 +35,8 @@ def applicable(experiment: Experiment) -> list[str]:
         figures.append("grid")
     if experiment.training.evaluate == "points" and any(decays(experiment, method) for method in searches(experiment)):
         figures.append("schedules")
+    if experiment.retrain:
+        figures.append("retrained")
     if populations(experiment):
         figures += ["population", "fitness"]
     if any(

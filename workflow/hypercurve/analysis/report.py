@@ -23,6 +23,7 @@ from ..provenance import PACKAGE
 from . import cells, prose
 from .figures.style import looks, short
 from .origins import digests, ran
+from .schedules_section import schedule_section
 from .sections import population_sections, traits_section
 from .sources import source
 from .tables import Runs
@@ -43,6 +44,7 @@ TITLES = {
     "budgets": "At smaller budgets",
     "grid": "The grid",
     "schedules": "Learning rate schedules",
+    "retrained": "What was found, from fresh seeds",
     "population": "The population's schedules",
     "fitness": "The population's fitness",
     "timeline": "Workers over time",
@@ -85,6 +87,8 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         figures=list(drawn(name, results / "figures")),
         traits=[] if played else traits_section(experiment, runs),
         traits_caption=caption("traits", name),
+        schedule=schedule_section(experiment, results / "schedule.csv"),
+        schedule_caption=caption("schedule", name),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
         variables=cells.variables(experiment),

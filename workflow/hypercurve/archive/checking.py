@@ -9,7 +9,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..analysis import lineage, tables
+from ..analysis import lineage, schedules_export, schedules_gain, tables
 from ..analysis.records import RunRecord, read_run, write_trials
 from ..analysis.traits import traits
 from ..config import Experiment, Setting
@@ -97,8 +97,28 @@ def check(folder: Path, name: str) -> Results:
         (results.data,) = data
     if len(results.runs) == len(experiment.methods) * experiment.repeats:
         results.payload = payload_digest(experiment, results.journals)
+        results.problems += check_retrainings(folder, experiment, name, results.runs)
         results.problems += check_tables(folder, experiment, name, results.runs)
     return results
+
+
+def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunRecord]) -> Iterator[str]:
+    """Hold the retrainings of an experiment with `retrain` to what the runs found."""
+    for (method, repeat), run in runs.items() if experiment.retrain else ():
+        if run.best is None:
+            continue
+        own = f"schedules/{method}/{repeat}"
+        try:
+            setting = schedules_export.retraining(run, experiment.setting(name, method), experiment.retrain)
+            if read_setting(folder / own / "retraining.json").digest != setting.digest:
+                yield f"{own}/retraining.json: differs from what follows from the run's journal"
+            check_journal(folder / own / "retrained.jsonl", setting, 0)
+            if read_run(folder / own / "retrained.jsonl").data != run.data:
+                yield f"{own}/retrained.jsonl: was trained on other data than the run"
+        except UserError as error:
+            yield _below(folder, error)
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            yield f"{own}/retrained.jsonl: is not what a run writes ({error!r})"
 
 
 def check_journal(path: Path, setting: Setting, repeat: int, record: Record | None = None) -> list[Line]:
@@ -142,6 +162,8 @@ def table_files(experiment: Experiment) -> Iterator[str]:
         yield "budgets.csv"
     if "traits" in (experiment.figures or ()):
         yield "traits.csv"
+    if experiment.retrain:
+        yield "schedule.csv"
     for method, options in experiment.methods.items():
         for repeat in range(experiment.repeats):
             names = ["trials"] if options.population is None else ["trials", "members", "schedule", "lineage"]
@@ -155,6 +177,7 @@ def check_tables(folder: Path, experiment: Experiment, name: str, runs: dict[Run
         "comparison": lambda path: tables.write(tables.comparison(experiment, ordered), path),
         "budgets": lambda path: tables.write(tables.at_budgets(experiment, ordered), path),
         "traits": lambda path: tables.write(traits(experiment, ordered), path),
+        "schedule": lambda path: tables.write(schedules_gain.of_experiment(experiment, ordered, folder), path),
     }
     with TemporaryDirectory() as temporary:
         again = Path(temporary) / "again.csv"

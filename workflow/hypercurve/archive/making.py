@@ -87,6 +87,8 @@ def _own_files(folder: Path, experiment: Experiment) -> list[str]:
             names.append(f"runs/{method}/{PREPARED}")
         names += [f"runs/{method}/{repeat}/journal.jsonl" for repeat in range(experiment.repeats)]
     names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("figures/[!.]*.*")) if path.is_file()]
+    if experiment.retrain:
+        names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("schedules/*/*/[!.]*.*"))]
     return [*names, "report.html"] if (folder / "report.html").is_file() else names
 
 

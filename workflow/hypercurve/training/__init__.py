@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from ..config import Setting
-from ..cost import report_points
+from ..cost import CostModel, report_points
 from ..hyperparameters import RECORDED
 from .base import Trainer
 from .data import load
 from .recorded import CurvesTrainer
+from .scheduled import ScheduledTrainer
 from .tables import load_curves
 
 
@@ -19,6 +20,14 @@ def make_trainer(setting: Setting, data: Path) -> Trainer:
     """
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))
+    trainer = _make(setting, data)
+    if not setting.schedule:
+        return trainer
+    cost = CostModel(setting.model, setting.cost, load(data).samples)
+    return ScheduledTrainer(trainer, setting.schedule, cost.of(setting.schedule[0].configuration).steps)
+
+
+def _make(setting: Setting, data: Path) -> Trainer:
     training = setting.training
     # A population's fitness is measured at every evolution step, on part of the validation samples.
     evaluate = training.evaluate if setting.population is None else "points"
