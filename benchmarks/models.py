@@ -2,15 +2,17 @@
 
     python benchmarks/models.py --data data/cifar10-10k.npz
 
-- fit_cnn: seconds of an epoch of `model.fit` over ours, for the built-in `cnn` with the same batches, optimizer and threads. Both
-  train in processes of their own, in turn, and medians are compared. `model.fit` has Keras's own dropout, and float32 images that
-  are scaled beforehand.
+- fit_cnn: seconds of an epoch of `model.fit` over ours, for the built-in `cnn` with the same batches, optimizer and threads.
+  Both train in processes of their own, in turn, and medians are compared. `model.fit` has Keras's own dropout, and float32
+  images that are scaled beforehand.
 - arithmetic_share: floating-point operations per second in training over those of this machine's matrix product
-  (1024 × 1024, float32) with the same threads, measured in turn in one process. A step counts three times the operations of a
-  forward pass, by the layers' shapes: itself, and two products of the same size for the gradients.
+  (1024 x 1024, float32) with the same threads, measured in turn in one process. A step counts three times the operations of
+  a forward pass, by the layers' shapes: itself, and two products of the same size for the gradients.
 - first_trial_s: from the start of a process to the first trial's first report, with all imports and compilations.
-- compilations, memory_growth: of 60 trials of the space of config/experiments/cifar10-trials.yaml, with 60 structures, in one
-  process: how often something was compiled, and the MiB by which the process grew from the tenth trial to the last.
+- compilations, memory_growth: of 60 trials of the space of config/experiments/cifar10-trials.yaml, with 60 structures, in
+  one process: how often something was compiled, and the MiB by which it grew from the tenth trial to the last.
+
+Processor time is compared beside wall time in the table, since a loaded machine changes it less.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +35,7 @@ from hypercurve.reading import read_experiment
 from hypercurve.seeding import generator
 from hypercurve.training.base import Trial
 from hypercurve.training.data import DataError, load, prepare
-from hypercurve.training.keras_trainer import KerasSession, KerasTrainer
+from hypercurve.training.keras_trainer import KerasTrainer
 
 EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-trials.yaml"
 BATCH = 64
@@ -68,15 +70,15 @@ def matrix_rate(repeats: int) -> float:
     return float(2 * SIDE**3 / min(times))
 
 
-def train_epoch(session: KerasSession, epoch: int, epochs: int) -> float:
-    """Seconds of an epoch; the last stops short of its end, where validation would be evaluated as well."""
-    start = time.perf_counter()
-    session.advance(min((epoch + 1) / epochs, 0.9999))
-    return time.perf_counter() - start
+def timed(call: Callable[[], object]) -> list[float]:
+    """Seconds by the wall clock, and of the processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return [time.perf_counter() - wall, time.process_time() - processor]
 
 
 def serve_ours(folder: Path, threads: int) -> None:
-    """For each line of the input, train an epoch and answer with seconds, operations per second, and the matrix product's."""
+    """For each line of the input, train an epoch and answer with seconds and arithmetic rates, ours and the product's."""
     trainer, epochs = KerasTrainer("cnn", folder, threads=threads), 1000
     session = trainer.open(Trial(0, {**SETTINGS, "epochs": epochs}))
     session.advance(20 / session.total)
@@ -84,8 +86,8 @@ def serve_ours(folder: Path, threads: int) -> None:
     for epoch, _ in enumerate(sys.stdin, 1):
         rate = matrix_rate(3)
         session.advance(epoch / epochs)  # what is left of the epoch before
-        seconds = train_epoch(session, epoch, epochs)
-        print(json.dumps([seconds, operations / seconds, max(rate, matrix_rate(3))]), flush=True)
+        seconds = timed(lambda: session.advance((epoch + 1) / epochs))  # noqa: B023 - called at once
+        print(json.dumps([*seconds, operations / seconds[0], max(rate, matrix_rate(3))]), flush=True)
 
 
 def serve_fit(folder: Path, threads: int) -> None:
@@ -112,9 +114,8 @@ def serve_fit(folder: Path, threads: int) -> None:
     part = slice(20 * BATCH)
     model.fit(x[part], data.y_train[part], batch_size=BATCH, epochs=1, verbose=0)  # compiles
     for _ in sys.stdin:
-        start = time.perf_counter()
-        model.fit(x, data.y_train, batch_size=BATCH, epochs=1, verbose=0)
-        print(json.dumps([time.perf_counter() - start]), flush=True)
+        seconds = timed(lambda: model.fit(x, data.y_train, batch_size=BATCH, epochs=1, verbose=0))
+        print(json.dumps(seconds), flush=True)
 
 
 def serve_structures(folder: Path, structures: int) -> None:
@@ -194,8 +195,10 @@ def compare(folder: Path, threads: int, repeats: int) -> dict[str, float]:
             answers[name].append(server.ask())
     for server in servers.values():
         server.close()
-    ours, rate, product = (median(part) for part in zip(*answers["ours"], strict=True))
-    return {"ours": ours, "fit": median(seconds for (seconds,) in answers["fit"]), "rate": rate, "product": product}
+    ours, ours_processor, rate, product = (median(part) for part in zip(*answers["ours"], strict=True))
+    fit, fit_processor = (median(part) for part in zip(*answers["fit"], strict=True))
+    processor = {"ours_processor": ours_processor, "fit_processor": fit_processor}
+    return {"ours": ours, "fit": fit, **processor, "rate": rate, "product": product}
 
 
 def main() -> None:
@@ -238,10 +241,13 @@ def measure(program: str, source: str | None, quick: bool) -> None:
         command = this_script("--serve", "structures", "--folder", str(folder), "--structures", str(structures))
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment())
         many = json.loads(done.stdout.splitlines()[-1])
-    print(f"{'threads':>7}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'GFLOP/s':>9}{'product':>9}{'share':>7}")
+    print(
+        f"{'threads':>7}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'processor':>11}{'GFLOP/s':>9}{'product':>9}{'share':>7}"
+    )
     for threads, times in epochs.items():
         ratio, share = times["fit"] / times["ours"], times["rate"] / times["product"]
         print(f"{threads:7}{times['ours']:10.3f}{times['fit']:9.3f}{ratio:7.2f}", end="")
+        print(f"{times['fit_processor'] / times['ours_processor']:11.2f}", end="")
         print(f"{times['rate'] / 1e9:9.1f}{times['product'] / 1e9:9.1f}{share:7.2f}")
     resident, first = many["resident"], latencies
     print(f"\nfirst trial: {min(first):.2f} to {max(first):.2f} s; a structure: {median(many['seconds']):.2f} s")

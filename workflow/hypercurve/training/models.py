@@ -24,8 +24,8 @@ class Dropout(keras.layers.Layer):  # type: ignore[misc]
     Args:
         hyperparameter: the hyperparameter that holds the rate, at least 0 and below 1.
 
-    Random bits cost more than all else in dropout, so each input gets eight: a share of all in 1/256ths is kept, one of the two
-    next to the rate, drawn such that the rate is kept to in the mean.
+    Random bits cost more than all else in dropout, so each input gets eight. Rates are thus multiples of 1/256: in each step one
+    of the two next to the rate asked for, drawn so that their mean is that rate.
     """
 
     def __init__(self, hyperparameter: str, **options: Any) -> None:

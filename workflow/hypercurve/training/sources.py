@@ -62,8 +62,8 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
         path = Path(spec.path).expanduser()
         if not path.is_file():
             raise DataError(
-                f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. Such a file is cut "
-                f"from data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
+                f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
+                f"data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
             )
         source, digest = read_npz(path), sha256(path)
         origin = str(path)
