@@ -38,7 +38,7 @@ from hypercurve.training.data import DataError, load, prepare
 from hypercurve.training.keras_trainer import KerasTrainer
 
 EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-trials.yaml"
-BATCH = 64
+BATCH = 32
 SETTINGS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.002, "batch_size": BATCH}
 STRUCTURES, SETTLED = 60, 10
 SIDE = 1024
