@@ -53,7 +53,7 @@ def test_the_space_is_that_of_the_slides(root, name):
 def test_the_small_experiment_differs_from_the_large_in_data_and_length_alone(root):
     large, small = experiment(root, "cifar10-trials"), experiment(root, "cifar10-small")
     differing = {key for key in type(large).model_fields if getattr(large, key) != getattr(small, key)}
-    assert differing <= {"description", "data", "space", "budget", "repeats", "training", "methods"}
+    assert differing <= {"description", "data", "space", "budget", "repeats", "cost", "methods"}
     assert {n for n in large.space.names if large.space[n] != small.space[n]} == {"epochs"}
 
 
