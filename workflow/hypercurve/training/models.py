@@ -82,8 +82,8 @@ def cnn(hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classe
     channels are taken as grey.
 
     Convolutions are padded with zeros ("same"): strides s turn a side of n into ceil(n / s), whatever the kernel, so no
-    combination of kernels and strides makes a feature map vanish, on images of any size. Without padding, 7 % of those of the
-    slides would, on 32 x 32 images. A kernel may be larger than the map.
+    combination of kernels and strides makes a feature map vanish, on images of any size. Without padding, 7 % of the slides'
+    would, on 32 x 32 images. A kernel may be larger than the map.
     """
     layers, h = keras.layers, hyperparameters
     image_shape = input_shape if len(input_shape) == 3 else (*input_shape, 1)
