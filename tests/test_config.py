@@ -359,7 +359,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("archive", "watching", "export", "recordings"),
     ("preparing", "results"),
     ("replaying",),
-    ("cli_results", "cli_replay", "cli_schedule"),
+    ("cli_results", "cli_replay", "cli_schedule", "cli_cut"),
     ("cli",),
     ("__main__",),
 ]

@@ -24,7 +24,7 @@ SAMPLES = 50_000
 """What a training part is taken to hold where only a file knows."""
 DRAWS = 64
 """Draws from the space that stand for its trials."""
-PROGRAMS = 64
+PROGRAMS = 32
 """A space with more different programs than this compiles for almost each trial, whatever the job it is in."""
 
 

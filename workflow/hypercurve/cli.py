@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import __version__, cli_replay, cli_results, cli_schedule
+from . import __version__, cli_cut, cli_replay, cli_results, cli_schedule
 from .cli_arguments import Arguments, count, number
 from .errors import UserError
 from .files import write_text
@@ -510,6 +510,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     output(sub, "HTML file to write")
 
+    cli_cut.add_commands(add)
     cli_replay.add_commands(add)
     cli_results.add_commands(add)
     cli_schedule.add_commands(add)

@@ -22,6 +22,7 @@ OUTER = (
         "batching.py",
         "cli.py",
         "cli_arguments.py",
+        "cli_cut.py",
         "cli_replay.py",
         "cli_results.py",
         "cli_schedule.py",

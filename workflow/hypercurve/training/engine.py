@@ -8,6 +8,7 @@ TensorFlow, which is what makes small networks fast: `model.fit` spends nearly a
 Which steps a trial takes, and when it is evaluated, is left to :mod:`hypercurve.training.keras_trainer`.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -196,7 +197,7 @@ class Engine:
         compilations: how often something was compiled so far.
     """
 
-    def __init__(self, compiler: Compiler = "auto", size: int = 64) -> None:
+    def __init__(self, compiler: Compiler = "auto", size: int = 16) -> None:
         self.compiler: Compiler = compiler
         self.size = size
         self.compilations = 0
@@ -242,6 +243,7 @@ class Engine:
             shelf[key] = build()
             if len(shelf) > self.size:
                 shelf.popitem(last=False)
+                gc.collect()  # networks and programs are full of cycles, and hold some 10 MiB each
         shelf.move_to_end(key)
         return shelf[key]
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..data_spec import DataSpec
 from ..errors import UserError
+from ..files import appearing
 from ..seeding import generator
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -60,7 +61,10 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
     if spec.path is not None:
         path = Path(spec.path).expanduser()
         if not path.is_file():
-            raise DataError(f"data file {path} does not exist; `path` under `data` counts from where the workflow runs")
+            raise DataError(
+                f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
+                f"data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
+            )
         source, digest = read_npz(path), sha256(path)
         origin = str(path)
     elif spec.name == "digits":
@@ -113,6 +117,37 @@ def read_npz(path: Path) -> Arrays:
         vague = "pickle" in str(error) or "not a zip file" in str(error) or not str(error)
         reason = "not a NumPy .npz archive, or cut short" if vague else str(error)
         raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
+
+
+def cut(source: str, output: Path, train: int, test: int) -> None:
+    """Write the first examples of each part of a data set to an .npz file: the same bytes every time.
+
+    Args:
+        source: data that Keras knows by name, or an .npz file.
+        output: the file to write; what is there already is replaced.
+        train: how many examples of the training part.
+        test: how many of the test part.
+
+    Raises:
+        DataError: the data cannot be had or used, or have fewer examples.
+    """
+    if source not in _CACHED and not source.endswith(".npz"):
+        raise DataError(f"no data {source!r} to cut: give one of {', '.join(_CACHED)}, or an .npz file")
+    if output.suffix != ".npz":
+        raise DataError(f"{output}: the file to write must end with .npz")
+    spec = DataSpec(path=source) if source.endswith(".npz") else DataSpec.model_validate({"name": source})
+    arrays, _, origin, _ = read(spec)
+    check(arrays, origin)
+    counts = {"train": train, "test": test}
+    for part, count in counts.items():
+        if count > (there := len(arrays[f"x_{part}"])):
+            raise DataError(
+                f"data from {origin}: the {part} part has {there} examples, fewer than the {count} asked for"
+            )
+    parts = {name: arrays[name][: counts[name.split("_")[1]]] for name in SOURCE_ARRAYS}
+    check(dict(parts), f"{origin}, cut")
+    with appearing(output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **parts)
 
 
 def _digits() -> Arrays:

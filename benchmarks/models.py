@@ -1,0 +1,269 @@
+"""How fast and how lean convolutional networks train here, on CIFAR-10; ends with one line of JSON.
+
+    python benchmarks/models.py --data data/cifar10-10k.npz
+
+- fit_cnn: seconds of an epoch of `model.fit` over ours, for the built-in `cnn` with the same batches, optimizer and threads.
+  Both train in processes of their own, in turn, and medians are compared. `model.fit` has Keras's own dropout, and float32
+  images that are scaled beforehand.
+- arithmetic_share: floating-point operations per second in training over those of this machine's matrix product
+  (1024 x 1024, float32) with the same threads, measured in turn in one process. A step counts three times the operations of
+  a forward pass, by the layers' shapes: itself, and two products of the same size for the gradients.
+- first_trial_s: from the start of a process to the first trial's first report, with all imports and compilations.
+- compilations, memory_growth: of 60 trials of the space of config/experiments/cifar10-trials.yaml, with 60 structures, in
+  one process: how often something was compiled, and the MiB by which it grew from the tenth trial to the last.
+
+Processor time is compared beside wall time in the table, since a loaded machine changes it less.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from hypercurve.data_spec import DataSpec
+from hypercurve.hyperparameters import resolve
+from hypercurve.reading import read_experiment
+from hypercurve.seeding import generator
+from hypercurve.training.base import Trial
+from hypercurve.training.data import DataError, load, prepare
+from hypercurve.training.keras_trainer import KerasTrainer
+
+EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-trials.yaml"
+BATCH = 32
+SETTINGS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.002, "batch_size": BATCH}
+STRUCTURES, SETTLED = 60, 10
+SIDE = 1024
+
+
+def forward_operations(model: Any) -> int:
+    """Floating-point operations of the matrix products of a forward pass, for one example."""
+    total = 0
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            places = np.prod(layer.output.shape[1:-1], dtype=int)  # of a convolution's output; one for a dense layer
+            total += 2 * int(places) * int(np.prod(layer.kernel.shape))
+    return total
+
+
+def matrix_rate(repeats: int) -> float:
+    """Floating-point operations per second of a matrix product in TensorFlow: the best of some."""
+    from hypercurve.training.runtime import tf
+
+    a, b = (tf.random.stateless_normal((SIDE, SIDE), (0, seed)) for seed in (1, 2))
+    tf.matmul(a, b).numpy()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(10):
+            product = tf.matmul(a, b)
+        product.numpy()
+        times.append((time.perf_counter() - start) / 10)
+    return float(2 * SIDE**3 / min(times))
+
+
+def timed(call: Callable[[], object]) -> list[float]:
+    """Seconds by the wall clock, and of the processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    call()
+    return [time.perf_counter() - wall, time.process_time() - processor]
+
+
+def serve_ours(folder: Path, threads: int) -> None:
+    """For each line of the input, train an epoch and answer with seconds and arithmetic rates, ours and the product's."""
+    trainer, epochs = KerasTrainer("cnn", folder, threads=threads), 1000
+    session = trainer.open(Trial(0, {**SETTINGS, "epochs": epochs}))
+    session.advance(20 / session.total)
+    operations = 3 * forward_operations(session.network.model) * trainer.data.samples
+    for epoch, _ in enumerate(sys.stdin, 1):
+        rate = matrix_rate(3)
+        session.advance(epoch / epochs)  # what is left of the epoch before
+        seconds = timed(lambda: session.advance((epoch + 1) / epochs))  # noqa: B023 - called at once
+        print(json.dumps([*seconds, operations / seconds[0], max(rate, matrix_rate(3))]), flush=True)
+
+
+def serve_fit(folder: Path, threads: int) -> None:
+    """For each line of the input, fit an epoch with Keras and answer with the seconds."""
+    import keras  # not by way of hypercurve, whose settings are not to act here
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    data, h = load(folder), resolve("cnn", SETTINGS)
+    x = data.x_train.astype(np.float32) * np.float32(data.scale)
+    layers, width = keras.layers, h["filters"]
+    stack: list[Any] = [keras.Input(x.shape[1:])]
+    for number, filters in enumerate([width, width, 2 * width, 2 * width], 1):
+        kernel, strides = h[f"kernel_{number}"], h[f"strides_{number}"]
+        stack.append(layers.Conv2D(filters, kernel, strides, padding="same", activation=h["activation"]))
+        if number < 3:
+            stack.append(layers.Dropout(h[f"dropout_{number}"]))
+    stack.append(layers.Flatten())
+    stack.extend(layers.Dense(h["units"], activation=h["activation"]) for _ in range(h["dense_layers"]))
+    model = keras.Sequential([*stack, layers.Dropout(h["dropout_dense"]), layers.Dense(data.classes)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=keras.optimizers.Adam(h["learning_rate"]), loss=loss)
+    part = slice(20 * BATCH)
+    model.fit(x[part], data.y_train[part], batch_size=BATCH, epochs=1, verbose=0)  # compiles
+    for _ in sys.stdin:
+        seconds = timed(lambda: model.fit(x, data.y_train, batch_size=BATCH, epochs=1, verbose=0))
+        print(json.dumps(seconds), flush=True)
+
+
+def serve_structures(folder: Path, structures: int) -> None:
+    """Open trials of the slides' space and train a little of each; print what it took as JSON."""
+    trainer = KerasTrainer("cnn", folder)
+    page, resident, seconds = os.sysconf("SC_PAGE_SIZE"), [], []
+    for number, configuration in enumerate(distinct(structures)):
+        start = time.perf_counter()
+        session = trainer.open(Trial(number, configuration))
+        session.advance(2 / session.total)
+        session.evaluate(trainer.data.x_validation[:100], trainer.data.y_validation[:100])
+        seconds.append(time.perf_counter() - start)
+        resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
+    print(json.dumps({"compilations": trainer.engine.compilations, "resident": resident, "seconds": seconds}))
+
+
+def distinct(structures: int) -> list[Mapping[str, Any]]:
+    """The first so many configurations of the space that differ in structure from those before."""
+    space = read_experiment(EXPERIMENT).space
+    numeric = {"learning_rate", "beta_1", "beta_2", "epsilon", "epochs", "dropout_1", "dropout_2", "dropout_dense"}
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    trial = 0
+    while len(found) < structures:
+        configuration = space.sample(generator(0, 0, "configuration", trial))
+        found.setdefault(tuple(v for n, v in configuration.items() if n not in numeric), configuration)
+        trial += 1
+    return list(found.values())
+
+
+def first_trial(folder: Path) -> None:
+    """Train the first trial of a process up to its first report."""
+    session = KerasTrainer("cnn", folder).open(Trial(0, SETTINGS))
+    session.advance(1 / session.total)
+
+
+class Server:
+    """A process that measures when asked to."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            this_script(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(),
+        )
+
+    def ask(self) -> list[float]:
+        """The next measurement."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        answer: list[float] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def this_script(*arguments: str) -> list[str]:
+    return [sys.executable, __file__, *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def compare(folder: Path, threads: int, repeats: int) -> dict[str, float]:
+    """Medians of what epochs take, ours and Keras's, and of the arithmetic rates."""
+    common = ("--folder", str(folder), "--threads", str(threads))
+    servers = {name: Server("--serve", name, *common) for name in ("ours", "fit")}
+    answers: dict[str, list[list[float]]] = {name: [] for name in servers}
+    for _ in range(repeats):
+        for name, server in servers.items():
+            answers[name].append(server.ask())
+    for server in servers.values():
+        server.close()
+    ours, ours_processor, rate, product = (median(part) for part in zip(*answers["ours"], strict=True))
+    fit, fit_processor = (median(part) for part in zip(*answers["fit"], strict=True))
+    processor = {"ours_processor": ours_processor, "fit_processor": fit_processor}
+    return {"ours": ours, "fit": fit, **processor, "rate": rate, "product": product}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", metavar="FILE.npz", help="CIFAR-10 or a part of it; default: the cache of Keras")
+    parser.add_argument("--quick", action="store_true", help="fewer measurements and structures")
+    parser.add_argument("--serve", choices=("ours", "fit", "structures", "first"), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--structures", type=int, default=STRUCTURES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve == "ours":
+        serve_ours(given.folder, given.threads)
+    elif given.serve == "fit":
+        serve_fit(given.folder, given.threads)
+    elif given.serve == "structures":
+        serve_structures(given.folder, given.structures)
+    elif given.serve == "first":
+        first_trial(given.folder)
+    else:
+        measure(parser.prog, given.data, given.quick)
+
+
+def measure(program: str, source: str | None, quick: bool) -> None:
+    """Make all measurements and print them."""
+    repeats, structures = (2, 20) if quick else (5, STRUCTURES)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "cifar10"
+        spec = DataSpec(path=source, validation=0.2) if source else DataSpec(name="cifar10", validation=0.2)
+        try:
+            prepare(spec, folder)
+        except DataError as error:
+            sys.exit(f"{program}: {error}")
+        epochs = {threads: compare(folder, threads, repeats) for threads in (1, 2)}
+        latencies = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            subprocess.run(this_script("--serve", "first", "--folder", str(folder)), check=True, env=environment())
+            latencies.append(time.perf_counter() - start)
+        command = this_script("--serve", "structures", "--folder", str(folder), "--structures", str(structures))
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment())
+        many = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"{'threads':>7}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'processor':>11}{'GFLOP/s':>9}{'product':>9}{'share':>7}"
+    )
+    for threads, times in epochs.items():
+        ratio, share = times["fit"] / times["ours"], times["rate"] / times["product"]
+        print(f"{threads:7}{times['ours']:10.3f}{times['fit']:9.3f}{ratio:7.2f}", end="")
+        print(f"{times['fit_processor'] / times['ours_processor']:11.2f}", end="")
+        print(f"{times['rate'] / 1e9:9.1f}{times['product'] / 1e9:9.1f}{share:7.2f}")
+    resident, first = many["resident"], latencies
+    print(f"\nfirst trial: {min(first):.2f} to {max(first):.2f} s; a structure: {median(many['seconds']):.2f} s")
+    shown = ", ".join(f"{resident[n - 1]:.0f} after {n}" for n in range(SETTLED, structures + 1, SETTLED))
+    print(f"{structures} structures: {many['compilations']} compilations; MiB: {shown}")
+    result = {
+        "fit_cnn": epochs[1]["fit"] / epochs[1]["ours"],
+        "arithmetic_share": epochs[1]["rate"] / epochs[1]["product"],
+        "first_trial_s": median(latencies),
+        "compilations": many["compilations"],
+        "memory_growth": resident[-1] - resident[SETTLED - 1],
+        "fit_cnn_two_threads": epochs[2]["fit"] / epochs[2]["ours"],
+        "arithmetic_share_two_threads": epochs[2]["rate"] / epochs[2]["product"],
+    }
+    print(json.dumps({name: round(value, 4) for name, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()
