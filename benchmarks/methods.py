@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods_play import TRIALS, Options, Records, played, setting_of, uneven
 
 from hypercurve.curves import Curves
 from hypercurve.recordings import read_curves
+from methods_play import TRIALS, Options, Records, played, setting_of, uneven
 
 TUNING = 10_000  # repeats for tuning are others than those that are measured
 SLACK = 1.05  # rivals may spend so many times the cost: it comes in steps, and who is cut off at the last finds little
@@ -93,7 +93,7 @@ ABLATION: dict[str, Options] = {
     "last": {"matching": {"views": ["last"]}},
     "lowest": {"matching": {"views": ["lowest"]}},
     "gain": {"matching": {"views": ["gain"]}},
-    "lowest, gain": "matching",  # type: ignore[dict-item]
+    "lowest, gain": {"matching": {}},
 }
 
 
@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument("--tuning-repeats", type=int, default=40)
     parser.add_argument("--kinds", nargs="+", default=["only", "siblings", "shuffled", "foreign"], help="of records")
     parser.add_argument("--parts", nargs="+", default=["rivals", "own", "record", "ablation", "natural"])
-    parser.add_argument("--every-slot", action="store_true", help="measure with each number of slots, for elapsed times")
+    parser.add_argument(
+        "--every-slot", action="store_true", help="measure with each number of slots, for elapsed times"
+    )
     parser.add_argument("--tuned", type=Path, help="file with the chosen settings; written if it is not there")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
@@ -166,7 +168,7 @@ def main() -> None:
 
 def key_of_line(line: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two measurements the same."""
-    return tuple(line[key] for key in ("set", "method", "budget", "slots", "points")) + (line.get("spread", 0.0),)
+    return (*(line[key] for key in ("set", "method", "budget", "slots", "points")), line.get("spread", 0.0))
 
 
 Plan = tuple[str, Options | str | None, float | None, int, str | None, Mapping[str, Any]]

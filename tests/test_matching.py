@@ -344,7 +344,7 @@ def record_of(*tables: Curves) -> Record:
     return Record(SPACE.variables, tuple(task_of(table, SPACE, "val_loss", "min", table.name) for table in tables))
 
 
-def replayed(known: Record | None, repeat: int = 0, **method: Any) -> Any:
+def replayed(known: Record | None, repeat: int = 0, few: dict[str, Any] | None = None, **method: Any) -> Any:
     experiment = Experiment.model_validate(
         {
             "model": "recorded",
@@ -353,6 +353,7 @@ def replayed(known: Record | None, repeat: int = 0, **method: Any) -> Any:
             "budget": {"trials": 100, "cost": 0.1},
             "training": {"accumulation_points": 20},
             "methods": {"method": {"search": "random", **method}},
+            **(few or {}),
         }
     )
     return replay(experiment.setting("e", "method"), curves(100, 200), repeat, record=known)
@@ -373,6 +374,19 @@ def test_a_right_record_keeps_most_trials_from_starting_and_a_wrong_one_is_dropp
         assert dropped.trials == plain.trials
         assert (dropped.cost, dropped.regret) == pytest.approx((plain.cost, plain.regret), abs=0.01)
         assert believed.regret <= plain.regret + 0.01
+
+
+def test_a_record_that_nothing_can_guard_is_not_even_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError("a forecast was made")
+
+    monkeypatch.setattr("hypercurve.search.preselection.forecast", asked)
+    record, few = record_of(curves(1)), {"budget": {"trials": 12, "cost": 0.5}}
+    unguarded = replayed(record, stop="matching", record=["x"], few=few)
+    plain = replayed(None, stop="matching", few=few)
+    assert (unguarded.cost, unguarded.found) == (plain.cost, plain.found)
+    with pytest.raises(AssertionError, match="a forecast was made"):
+        replayed(record, stop="matching", record=["x"])
 
 
 def test_with_other_stoppers_the_record_alone_chooses_who_starts() -> None:

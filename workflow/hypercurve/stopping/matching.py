@@ -59,8 +59,15 @@ class Prior(Protocol):
     chosen: int
     probed: int
 
-    final: Floats
-    first: Floats
+    @property
+    def final(self) -> Floats:
+        """Their predicted order at the end."""
+        ...
+
+    @property
+    def first(self) -> Floats:
+        """Their predicted order at the first rung."""
+        ...
 
 
 class TrialCost(Protocol):
