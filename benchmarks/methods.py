@@ -22,7 +22,7 @@ import numpy as np
 
 from hypercurve.curves import Curves
 from hypercurve.recordings import read_curves
-from methods_play import TRIALS, Options, Records, played, setting_of, uneven
+from methods_play import TRIALS, Options, Records, forecasting_once, played, setting_of, uneven
 
 TUNING = 10_000  # repeats for tuning are others than those that are measured
 SLACK = 1.05  # rivals may spend so many times the cost: it comes in steps, and who is cut off at the last finds little
@@ -131,6 +131,7 @@ def main() -> None:
     parser.add_argument(
         "--every-slot", action="store_true", help="measure with each number of slots, for elapsed times"
     )
+    parser.add_argument("--methods", nargs="*", help="of the parts, only these, as the output names them")
     parser.add_argument("--tuned", type=Path, help="file with the chosen settings; written if it is not there")
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
@@ -147,7 +148,7 @@ def main() -> None:
             given.tuned.write_text(json.dumps(chosen, indent=1) + "\n")
     lines = [json.loads(text) for text in given.output.read_text().splitlines()] if given.output.exists() else []
     known = {key_of_line(line) for line in lines}
-    with given.output.open("a") as out:
+    with given.output.open("a") as out, forecasting_once():
         for name in given.sets or found:
             for label, stop, cost, slots, kind, more in planned(name, len(found[name].points), chosen, given):
                 start = {
@@ -158,7 +159,7 @@ def main() -> None:
                     "points": points_of(found[name], given.points),
                     "spread": given.spread,
                 }
-                if key_of_line(start) in known:
+                if key_of_line(start) in known or (given.methods and label not in given.methods):
                     continue
                 line = start | measured(found, name, stop, cost, slots, kind, label, more, given)
                 out.write(json.dumps(line) + "\n")

@@ -5,7 +5,8 @@ siblings, 100 trainings of each, whose configurations are not among the repeat's
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from hypercurve.preparing import task_of
 from hypercurve.record import Record, Task
 from hypercurve.replaying import moved
 from hypercurve.run import Run
+from hypercurve.search import preselection
 from hypercurve.seeding import generator
 from hypercurve.training.recorded import CurvesTrainer
 
@@ -105,6 +107,26 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     return Found(
         missed, run.spent / drawn.full_cost, run.time * len(drawn) / drawn.full_cost, 1 - run.spent / (slots * run.time)
     )
+
+
+@contextmanager
+def forecasting_once() -> Iterator[None]:
+    """Until the end, forecasts are kept: methods that differ only in what follows share them, and a forest takes longer than
+    a replay."""
+    kept: dict[tuple[str, float, bytes], tuple[preselection.Floats, preselection.Floats]] = {}
+    real = preselection.forecast
+
+    def forecast(record: Record, coded: preselection.Floats, share: float) -> Any:
+        key = record.digest, share, coded.tobytes()
+        if key not in kept:
+            kept[key] = real(record, coded, share)
+        return kept[key]
+
+    preselection.forecast = forecast
+    try:
+        yield
+    finally:
+        preselection.forecast = real
 
 
 class Records:

@@ -16,8 +16,6 @@ SOFTENED = 0.02
 """Forests learn the logarithm of a standing plus this, so that telling the best from the good counts as much as
 telling the good from the bad."""
 TREES = 100
-SPREAD = 10
-"""Trials from outside the choice that show whether a record is right."""
 
 
 def forecast(record: Record, coded: Floats, share: float) -> tuple[Floats, Floats]:
@@ -63,7 +61,7 @@ def _filled(coded: Floats) -> Floats:
 class Preselection(IndependentSearch):
     """Draws a pool of configurations with another searcher and gives those first that a record thinks well of.
 
-    Trial numbers count in the new order: first the chosen ones, the best first; then :data:`SPREAD` of the others, spread
+    Trial numbers count in the new order: first the chosen ones, the best first; then some of the others, spread
     evenly over their order, by whom one can see whether the record is right; then the rest, as they were drawn.
 
     Args:
@@ -73,6 +71,7 @@ class Preselection(IndependentSearch):
         record: earlier experiments.
         share: share of training at which the first rung lies.
         chosen: how many are chosen.
+        probed: how many follow, spread over the others.
         only: whether no others are given.
 
     Attributes:
@@ -81,12 +80,21 @@ class Preselection(IndependentSearch):
     """
 
     def __init__(
-        self, inner: Searcher, size: int, space: Space, record: Record, *, share: float, chosen: int, only: bool = False
+        self,
+        inner: Searcher,
+        size: int,
+        space: Space,
+        record: Record,
+        *,
+        share: float,
+        chosen: int,
+        probed: int,
+        only: bool = False,
     ):
         self._pool = [found for trial in range(size) if (found := inner.suggest(trial)) is not None]
         self._space, self._record, self._share, self._only = space, record, share, only
         self.chosen = min(chosen, len(self._pool))
-        self.probed = 0 if only else min(SPREAD, len(self._pool) - self.chosen)
+        self.probed = 0 if only else min(probed, len(self._pool) - self.chosen)
 
     @cached_property
     def _forecast(self) -> tuple[Floats, Floats, list[int]]:

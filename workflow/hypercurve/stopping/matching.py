@@ -30,7 +30,7 @@ import numpy as np
 from ..record import Record
 from ..space import Configuration, Space
 from .base import Decision
-from .quotas import LEAST, counts_of, finalists_of, rungs_of, starters
+from .quotas import FEWEST, LEAST, counts_of, finalists_of, rungs_of, starters
 from .ranking import Floats, Library, Matcher, correlation, gain, lowest, normalised, ranks
 
 
@@ -47,10 +47,8 @@ def library_of(record: Record, points: Sequence[float], cost: float) -> Library:
 
 GUARD = 0.5
 """Least rank correlation between the first rung that a record predicts and the one that is seen."""
-RECORD_WEIGHT = 0.5
+RECORD_WEIGHT = 1.0
 """Weight of a record's view of configurations against all other views together."""
-FEWEST = 10
-"""Fewest trials from which the guard may conclude that a record is right."""
 
 
 class Prior(Protocol):
