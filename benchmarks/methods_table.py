@@ -38,6 +38,7 @@ KEYS = (
     "elapsed",
     "idle",
 )
+OURS = {"matching": "black", "matching, record: siblings": "crimson", "record: hyperparameters only": "grey"}
 TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.003, 0.01, 0.03, 0.1, 0.3]}
 
 
@@ -140,7 +141,7 @@ def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str], methods: Sequenc
         points = []
         for key in dict.fromkeys((line["method"], line["budget"]) for line in own):
             some = [line for line in own if (line["method"], line["budget"]) == key and line["set"] in sets]
-            if len(some) == len(sets):
+            if some and len(some) == len(sets):
                 half = math.sqrt(sum(line["interval"] ** 2 for line in some)) / len(some)
                 mean = float(np.mean([line["regret"] for line in some]))
                 points.append((float(np.mean([line["cost"] for line in some])), mean, half))
@@ -152,7 +153,7 @@ def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str], methods: Sequenc
                 np.maximum(means, 0.001),
                 yerr=np.minimum(halves, np.maximum(means, 0.001) * 0.9),
                 marker="osD^vP*Xh<>dp8H"[number % 15],
-                color=plt.get_cmap("tab20")(number % 20),
+                color=OURS.get(name, plt.get_cmap("tab20")(number % 20)),
                 markersize=4,
                 linewidth=2.2 if name.startswith("matching") else 0.9,
                 linestyle=":" if name.endswith("settings") else "-",
@@ -179,7 +180,7 @@ def figures(lines: Sequence[Line], folder: Path) -> None:
         and not line["method"].startswith("alone")
     ]
     methods = list(curves_of(chosen))
-    family = sorted({line["set"] for line in chosen if "record" in line["method"]})
+    family = sorted({line["set"] for line in chosen if "record" in line["method"]} or {line["set"] for line in chosen})
     drawn, axes = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
     draw(axes, chosen, family, methods)
     axes.set(xlabel="cost (share of full training)", ylabel="mean regret")
@@ -212,7 +213,9 @@ def main() -> None:
         groups.setdefault(kind, []).append(line)
     for (few, spread, budget, slots), some in sorted(groups.items(), key=lambda group: group[0]):
         note = (", few points" if few else "") + (f", speeds spread by {spread:g}" if spread else "")
-        print(f"\n### cost {budget:g}, {slots} slots{note}\n\n{table(some)}\n\n{differences(some)}\n\n{elapsed(some)}")
+        print(f"\n### cost {budget:g}, {slots} slots{note}\n\n{table(some)}\n\n{differences(some)}")
+        if slots > 1:
+            print(f"\n{elapsed(some)}")
     if given.figures is not None:
         figures(lines, given.figures)
     if given.csv is not None:
