@@ -56,7 +56,8 @@ def rivals(points: int) -> dict[str, list[Options]]:
 def natural(points: int) -> dict[str, Options]:
     """Rules that have no cost to keep to, with several settings: they cost what they cost."""
     found: dict[str, Options] = {}
-    for s, r in ((0.5, 0.2), (0.7, 0.2), (0.8, 0.2), (0.9, 0.1), (0.95, 0.05)):
+    rates = [(s, 0.2) for s in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)] + [(0.9, 0.1), (0.95, 0.05)]
+    for s, r in rates:
         found[f"lcm s={s} r={r}"] = {"lcm": {"stopping_rate": s, "split": r, "check_points": [0.1, 0.2, 0.4]}}
     for k in (1, 2, 3, 5, 10, 20):
         if k < points:

@@ -10,7 +10,7 @@ The rule:
   the rung is better, then the lower number. Trials that cost more than others count for more: the budget is in means of
   the started trials' full cost, and after the last rung no more go on than it pays for, but one at least.
 - ``split``: the first so many trials never pause, as in LCM's accumulation stage; others are matched with them.
-- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and a few others, go to the
+- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and others, go to the
   first rung; the *guard* then compares the order that the record predicts for this rung with what is seen, by rank
   correlation. If it is at least ``guard``, no others start; as many as were chosen go on, the best of those trained; the
   next rungs are laid anew, further on, for so few; and the ranks by what the record says about configurations are
