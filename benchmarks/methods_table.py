@@ -1,9 +1,14 @@
-"""The tables and the figure of docs/methods.md from what benchmarks/methods.py has written.
+"""The tables and figures of docs/methods.md from what benchmarks/methods.py has written.
 
-python benchmarks/methods_table.py methods.jsonl --figure docs/figures/matching.svg
+    python benchmarks/methods_table.py methods.jsonl --figures docs/figures --csv docs/methods.csv
+
+It prints the mean regret of each method on each set, differences from the best rival, and elapsed times. Differences are
+paired by repeat, since all methods search the same trials; their intervals are 95 % bootstrap percentile intervals. The
+best rival is the one with the least mean regret on these very repeats, which is in its favour.
 """
 
 import argparse
+import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +17,29 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.stats import bootstrap
 
 from hypercurve.analysis.figures import save
+from methods import key_of_line
 
 Line = Mapping[str, Any]
+RIVALS = ("halving", "asha, stopping", "asha, promotion", "hyperband", "median", "fixed")
+KEYS = (
+    "set",
+    "method",
+    "budget",
+    "slots",
+    "points",
+    "spread",
+    "repeats",
+    "cost",
+    "regret",
+    "interval",
+    "elapsed",
+    "idle",
+)
+OURS = {"matching": "black", "matching, record: siblings": "crimson", "record: hyperparameters only": "grey"}
+TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.003, 0.01, 0.03, 0.1, 0.3]}
 
 
 def read(paths: Sequence[Path]) -> list[Line]:
@@ -24,19 +48,20 @@ def read(paths: Sequence[Path]) -> list[Line]:
     for path in paths:
         for text in path.read_text().splitlines():
             line = json.loads(text)
-            found[line["set"], line["method"], line["budget"], line["slots"], line["points"]] = line
+            found[key_of_line(line)] = line
     return list(found.values())
 
 
-def table(lines: Sequence[Line], budget: float | None, slots: int) -> str:
+def short(name: str) -> str:
+    return name.removeprefix("rnn-imdb-")
+
+
+def table(lines: Sequence[Line]) -> str:
     """Mean regret of each method on each set, with half the width of its 95 % interval."""
-    chosen = [line for line in lines if line["budget"] == budget and line["slots"] == slots]
-    sets = sorted({line["set"] for line in chosen})
-    methods = list(dict.fromkeys(line["method"] for line in chosen))
-    short = [name.removeprefix("rnn-imdb-") for name in sets]
-    rows = [f"| method | cost | {' | '.join(short)} | mean |", "| --- " * (len(sets) + 3) + "|"]
-    for method in methods:
-        own = {line["set"]: line for line in chosen if line["method"] == method}
+    sets = sorted({line["set"] for line in lines})
+    rows = [f"| method | cost | {' | '.join(map(short, sets))} | mean |", "| --- " * (len(sets) + 3) + "|"]
+    for method in dict.fromkeys(line["method"] for line in lines):
+        own = {line["set"]: line for line in lines if line["method"] == method}
         cells = [f"{own[name]['regret']:.3f} ± {own[name]['interval']:.3f}" if name in own else "" for name in sets]
         mean = np.mean([line["regret"] for line in own.values()])
         cost = np.mean([line["cost"] for line in own.values()])
@@ -45,53 +70,159 @@ def table(lines: Sequence[Line], budget: float | None, slots: int) -> str:
     return "\n".join(rows)
 
 
-def figure(lines: Sequence[Line], sets: Sequence[str]) -> Any:
+def differences(lines: Sequence[Line]) -> str:
+    """Each of our methods less the best rival of each set, and less the best rival on the mean of the sets."""
+    rows = ["| method | set | best rival | its regret | own regret | own less 1.05 of it |", "| --- " * 6 + "|"]
+    own = [method for method in dict.fromkeys(line["method"] for line in lines) if method.startswith("matching")]
+    for method in own:
+        mine = {line["set"]: np.array(line["regrets"]) for line in lines if line["method"] == method}
+        rivals = {
+            rival: {line["set"]: np.array(line["regrets"]) for line in lines if line["method"] == rival}
+            for rival in RIVALS
+        }
+        rivals = {rival: regrets for rival, regrets in rivals.items() if set(regrets) >= set(mine)}
+        if not rivals:
+            continue
+        for name in [*sorted(mine), "mean"]:
+            some = sorted(mine) if name == "mean" else [name]
+            best = min(rivals, key=lambda rival: np.mean([rivals[rival][one].mean() for one in some]))
+            pairs = [(mine[one][: len(rivals[best][one])], rivals[best][one][: len(mine[one])]) for one in some]
+            of_rival = np.mean([their.mean() for _, their in pairs])
+            of_mine = np.mean([regrets.mean() for regrets, _ in pairs])
+            apart = tuple(regrets - 1.05 * their for regrets, their in pairs)
+            low, high = interval(apart)
+            middle = np.mean([values.mean() for values in apart])
+            rows.append(
+                f"| {method} | {short(name)} | {best} | {of_rival:.3f} | {of_mine:.3f} | "
+                f"{middle:+.3f} [{low:+.3f}, {high:+.3f}] |"
+            )
+    return "\n".join(rows)
+
+
+def interval(samples: Sequence[np.ndarray[Any, Any]]) -> tuple[float, float]:
+    """95 % bootstrap percentile interval of the mean of the samples' means, each resampled by itself."""
+    if all(np.ptp(sample) == 0 for sample in samples):
+        return float(np.mean(samples)), float(np.mean(samples))
+    found = bootstrap(
+        samples,
+        lambda *some, axis: np.mean([sample.mean(axis=axis) for sample in some], axis=0),
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def elapsed(lines: Sequence[Line]) -> str:
+    """Means over sets: cost, regret, time to the end, and the share of it in which slots were idle."""
+    rows = ["| method | cost | regret | elapsed | idle |", "| --- " * 5 + "|"]
+    for method in dict.fromkeys(line["method"] for line in lines):
+        own = [line for line in lines if line["method"] == method and "elapsed" in line]
+        if own:
+            means = (float(np.mean([line[key] for line in own])) for key in ("cost", "regret", "elapsed", "idle"))
+            rows.append("| {} | {:.3f} | {:.3f} | {:.2f} | {:.0%} |".format(method, *means))
+    return "\n".join(rows)
+
+
+def curves_of(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Lines that are one curve of a figure: a method at all its costs, or a rule at all its settings."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        method = line["method"]
+        if line["budget"] is None:
+            method = f"{method.split()[0]}, settings"
+        found.setdefault(method, []).append(line)
+    return found
+
+
+def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str], methods: Sequence[str]) -> None:
     """Mean regret over sets against mean cost, one line a method; intervals are of the mean over all replays."""
+    for name, own in curves_of(lines).items():
+        points = []
+        for key in dict.fromkeys((line["method"], line["budget"]) for line in own):
+            some = [line for line in own if (line["method"], line["budget"]) == key and line["set"] in sets]
+            if some and len(some) == len(sets):
+                half = math.sqrt(sum(line["interval"] ** 2 for line in some)) / len(some)
+                mean = float(np.mean([line["regret"] for line in some]))
+                points.append((float(np.mean([line["cost"] for line in some])), mean, half))
+        if points:
+            number = methods.index(name)
+            costs, means, halves = zip(*sorted(points), strict=True)
+            axes.errorbar(
+                costs,
+                np.maximum(means, 0.001),
+                yerr=np.minimum(halves, np.maximum(means, 0.001) * 0.9),
+                marker="osD^vP*Xh<>dp8H"[number % 15],
+                color=OURS.get(name, plt.get_cmap("tab20")(number % 20)),
+                markersize=4,
+                linewidth=2.2 if name.startswith("matching") else 0.9,
+                linestyle=":" if name.endswith("settings") else "-",
+                capsize=2,
+                label=name,
+            )
+    axes.set(xscale="log", yscale="log", xlim=(0.06, 1.0), ylim=(0.0008, 1.0))
+    axes.set_xticks(TICKS["x"], [f"{tick:g}".lstrip("0") for tick in TICKS["x"]])
+    axes.set_xticks([], minor=True)
+    axes.set_yticks(TICKS["y"], [f"{tick:g}".lstrip("0") for tick in TICKS["y"]])
+    axes.set_yticks([], minor=True)
+
+
+def figures(lines: Sequence[Line], folder: Path) -> None:
+    """`matching`: the mean over the sets with a record; `methods`: every set by itself."""
     # The guard drops shuffled and foreign records: they lie where `matching` does.
-    left_out = ("shuffled", "foreign")
     chosen = [
         line
         for line in lines
-        if line["slots"] == 1 and line["set"] in sets and not line["method"].endswith(left_out) and line["budget"]
+        if line["slots"] == 1
+        and not line.get("spread")
+        and line["points"] >= 20
+        and not line["method"].endswith(("shuffled", "foreign"))
+        and not line["method"].startswith("alone")
     ]
-    chosen = [line for line in chosen if not line["method"].startswith("alone")]
-    methods = list(dict.fromkeys(line["method"] for line in chosen))
-    drawn, axes = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
-    for number, method in enumerate(methods):
-        points = []
-        for budget in sorted({line["budget"] or 1.0 for line in chosen if line["method"] == method}):
-            own = [line for line in chosen if line["method"] == method and (line["budget"] or 1.0) == budget]
-            if len(own) == len(sets):
-                regrets = np.array([line["regrets"] for line in own])
-                half = 1.96 * float(regrets.std(axis=1, ddof=1).mean()) / math.sqrt(regrets.size)
-                points.append((float(np.mean([line["cost"] for line in own])), float(regrets.mean()), half))
-        if points:
-            costs, means, halves = zip(*sorted(points), strict=True)
-            marker, width = "osD^vP*Xh<>d"[number % 12], 2.4 if method.startswith("matching") else 1.0
-            axes.errorbar(
-                costs, means, yerr=halves, marker=marker, markersize=5, linewidth=width, capsize=2, label=method
-            )
-    axes.set(xlabel="cost (share of full training)", ylabel="mean regret", xscale="log", yscale="log")
-    axes.set_xticks([0.1, 0.15, 0.2, 0.3], [".10", ".15", ".20", ".30"])
-    axes.set_xticks([], minor=True)
-    axes.set_yticks([0.003, 0.01, 0.03, 0.1, 0.3], [".003", ".01", ".03", ".1", ".3"])
-    axes.set_yticks([], minor=True)
+    methods = list(curves_of(chosen))
+    family = sorted({line["set"] for line in chosen if "record" in line["method"]} or {line["set"] for line in chosen})
+    drawn, axes = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
+    draw(axes, chosen, family, methods)
+    axes.set(xlabel="cost (share of full training)", ylabel="mean regret")
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return drawn
+    save(drawn, folder / "matching.svg", folder / "matching.png")
+    sets = sorted({line["set"] for line in chosen})
+    drawn, grid = plt.subplots(2, 3, figsize=(10.0, 6.0), sharex=True, sharey=True, layout="constrained")
+    for axes, name in zip(grid.flat, sets, strict=False):
+        draw(axes, chosen, [name], methods)
+        axes.set_title(short(name), fontsize=9)
+    drawn.supxlabel("cost (share of full training)")
+    drawn.supylabel("mean regret (below .001: .001)")
+    handles = {
+        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    drawn.legend(handles.values(), handles.keys(), fontsize=7, loc="outside right upper")
+    save(drawn, folder / "methods.svg", folder / "methods.png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
-    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--figures", type=Path, help="folder for matching.png and methods.png")
+    parser.add_argument("--csv", type=Path, help="all means, one row a method, set, cost and number of slots")
     given = parser.parse_args()
     lines = read(given.files)
-    for budget, slots in sorted({(line["budget"] or 1.0, line["slots"]) for line in lines}):
-        print(f"\ncost {budget:g}, {slots} slots\n")
-        print(table(lines, None if budget == 1.0 else budget, slots))
-    if given.figure is not None:
-        family = sorted({line["set"] for line in lines if "record" in line["method"]})
-        save(figure(lines, family), given.figure, given.figure.with_suffix(".png"))
+    groups: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        kind = line["points"] < 20, line.get("spread", 0.0), line["budget"] or 1.0, line["slots"]
+        groups.setdefault(kind, []).append(line)
+    for (few, spread, budget, slots), some in sorted(groups.items(), key=lambda group: group[0]):
+        note = (", few points" if few else "") + (f", speeds spread by {spread:g}" if spread else "")
+        print(f"\n### cost {budget:g}, {slots} slots{note}\n\n{table(some)}\n\n{differences(some)}")
+        if slots > 1:
+            print(f"\n{elapsed(some)}")
+    if given.figures is not None:
+        figures(lines, given.figures)
+    if given.csv is not None:
+        with given.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, KEYS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(sorted(lines, key=lambda line: [str(line.get(key)) for key in KEYS[:6]]))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,19 @@ from hypercurve.search.preselection import forecast
 from hypercurve.space import Space
 from hypercurve.stopping import Decision, Matching
 from hypercurve.stopping.lcm import LearningCurveMatching
-from hypercurve.stopping.quotas import FINALISTS, FIRST, LEAST, STEEPEST, counts_of, finalists_of, rungs_of, starters
+from hypercurve.stopping.quotas import (
+    FEWEST,
+    FINALISTS,
+    FIRST,
+    LEAST,
+    STEEPEST,
+    chosen_of,
+    counts_of,
+    finalists_of,
+    probed_of,
+    rungs_of,
+    starters,
+)
 from hypercurve.stopping.ranking import Library, Matcher, correlation, gain, normalised, ranks
 from hypercurve.training.synthetic import SyntheticTrainer
 
@@ -86,6 +98,17 @@ def test_numbers_on_each_leg_fall_and_stay_within_the_budget(count: int, cost: f
     if many == trials and len(legs) > 1 and counts[1] < trials:
         finer = [max(min(finalists, many), round(many / factor ** np.arange(len(legs))[1])) for factor in (1, STEEPEST)]
         assert finer[1] <= counts[1] <= finer[0]
+
+
+@given(count=SIZES, cost=COSTS, trials=st.integers(1, 300))
+def test_what_a_record_chooses_and_what_tests_it_fit_into_the_first_rung(count: int, cost: float, trials: int) -> None:
+    chosen = chosen_of(trials, evenly(count), cost)
+    probed = probed_of(trials, chosen)
+    assert 1 <= chosen <= chosen + probed <= trials
+    assert probed <= max(chosen, FEWEST)
+    rungs = rungs_of(evenly(count), cost)
+    if rungs and chosen > 1:
+        assert (chosen + probed) * rungs[0] <= FIRST * cost * trials + 1e-6
 
 
 # --- ranks and matching ----------------------------------------------------------------------------------------------
@@ -344,7 +367,7 @@ def record_of(*tables: Curves) -> Record:
     return Record(SPACE.variables, tuple(task_of(table, SPACE, "val_loss", "min", table.name) for table in tables))
 
 
-def replayed(known: Record | None, repeat: int = 0, **method: Any) -> Any:
+def replayed(known: Record | None, repeat: int = 0, few: dict[str, Any] | None = None, **method: Any) -> Any:
     experiment = Experiment.model_validate(
         {
             "model": "recorded",
@@ -353,12 +376,13 @@ def replayed(known: Record | None, repeat: int = 0, **method: Any) -> Any:
             "budget": {"trials": 100, "cost": 0.1},
             "training": {"accumulation_points": 20},
             "methods": {"method": {"search": "random", **method}},
+            **(few or {}),
         }
     )
     return replay(experiment.setting("e", "method"), curves(100, 200), repeat, record=known)
 
 
-def test_a_right_record_keeps_most_trials_from_starting_and_a_wrong_one_is_dropped() -> None:
+def test_a_right_record_keeps_trials_from_starting_and_a_wrong_one_is_dropped() -> None:
     right = record_of(curves(1), curves(2))
     rng = np.random.default_rng(0)
     wrong = Record(
@@ -369,10 +393,23 @@ def test_a_right_record_keeps_most_trials_from_starting_and_a_wrong_one_is_dropp
         believed = replayed(right, repeat, stop="matching", record=["x"])
         dropped = replayed(wrong, repeat, stop="matching", record=["x"])
         plain = replayed(None, repeat, stop="matching")
-        assert believed.trials < 50
+        assert believed.trials == 2 * chosen_of(100, evenly(20), 0.1) < plain.trials
         assert dropped.trials == plain.trials
         assert (dropped.cost, dropped.regret) == pytest.approx((plain.cost, plain.regret), abs=0.01)
         assert believed.regret <= plain.regret + 0.01
+
+
+def test_a_record_that_nothing_can_guard_is_not_even_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError("a forecast was made")
+
+    monkeypatch.setattr("hypercurve.search.preselection.forecast", asked)
+    record, few = record_of(curves(1)), {"budget": {"trials": 10, "cost": 0.5}}
+    unguarded = replayed(record, stop="matching", record=["x"], few=few)
+    plain = replayed(None, stop="matching", few=few)
+    assert (unguarded.cost, unguarded.found) == (plain.cost, plain.found)
+    with pytest.raises(AssertionError, match="a forecast was made"):
+        replayed(record, stop="matching", record=["x"])
 
 
 def test_with_other_stoppers_the_record_alone_chooses_who_starts() -> None:

@@ -35,7 +35,7 @@ from .scheduling import (
     TrialScheduler,
 )
 from .search import make_searcher
-from .search.preselection import SPREAD, Preselection
+from .search.preselection import Preselection
 from .space import Configuration
 from .stopping import Matching, first_rung, make_stopper, preselected
 from .training.base import Trial
@@ -371,13 +371,15 @@ def make_scheduler(
         stopper = make_stopper(setting, costs=costs)
     else:
         assert setting.trials is not None, "checked with the experiment"
+        chosen, probed = preselected(setting)
         preselection = Preselection(
             searcher,
             setting.trials,
             setting.space,
             record,
             share=first_rung(setting),
-            chosen=preselected(setting, SPREAD),
+            chosen=chosen,
+            probed=probed,
             only=setting.starters != setting.trials,
         )
         stopper = make_stopper(setting, record, preselection, costs)

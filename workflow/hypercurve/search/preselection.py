@@ -1,6 +1,6 @@
 """Who starts, by what a record of earlier experiments says about configurations."""
 
-from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,6 @@ SOFTENED = 0.02
 """Forests learn the logarithm of a standing plus this, so that telling the best from the good counts as much as
 telling the good from the bad."""
 TREES = 100
-SPREAD = 10
-"""Trials from outside the choice that show whether a record is right."""
 
 
 def forecast(record: Record, coded: Floats, share: float) -> tuple[Floats, Floats]:
@@ -63,7 +61,7 @@ def _filled(coded: Floats) -> Floats:
 class Preselection(IndependentSearch):
     """Draws a pool of configurations with another searcher and gives those first that a record thinks well of.
 
-    Trial numbers count in the new order: first the chosen ones, the best first; then :data:`SPREAD` of the others, spread
+    Trial numbers count in the new order: first the chosen ones, the best first; then some of the others, spread
     evenly over their order, by whom one can see whether the record is right; then the rest, as they were drawn.
 
     Args:
@@ -73,32 +71,54 @@ class Preselection(IndependentSearch):
         record: earlier experiments.
         share: share of training at which the first rung lies.
         chosen: how many are chosen.
+        probed: how many follow, spread over the others.
         only: whether no others are given.
 
     Attributes:
-        final: the predicted order at the end, by trial number.
-        first: the predicted order at the first rung, by trial number.
         chosen: how many are chosen.
         probed: how many follow, spread over the others.
     """
 
     def __init__(
-        self, inner: Searcher, size: int, space: Space, record: Record, *, share: float, chosen: int, only: bool = False
+        self,
+        inner: Searcher,
+        size: int,
+        space: Space,
+        record: Record,
+        *,
+        share: float,
+        chosen: int,
+        probed: int,
+        only: bool = False,
     ):
-        pool = [found for trial in range(size) if (found := inner.suggest(trial)) is not None]
-        coded = np.array([space.encode(configuration) for configuration in pool]).reshape(len(pool), -1)
-        final, first = forecast(record, coded, share)
+        self._pool = [found for trial in range(size) if (found := inner.suggest(trial)) is not None]
+        self._space, self._record, self._share, self._only = space, record, share, only
+        self.chosen = min(chosen, len(self._pool))
+        self.probed = 0 if only else min(probed, len(self._pool) - self.chosen)
+
+    @cached_property
+    def _forecast(self) -> tuple[Floats, Floats, list[int]]:
+        """Made only when asked for: where nothing can guard the record, nobody asks."""
+        coded = np.array([self._space.encode(c) for c in self._pool]).reshape(len(self._pool), -1)
+        final, first = forecast(self._record, coded, self._share)
         order = np.argsort(final, kind="stable")
-        best, others = order[:chosen], order[chosen:]
-        spread = np.unique(np.linspace(0, len(others) - 1, min(SPREAD, len(others))).round().astype(int))
+        best, others = order[: self.chosen], order[self.chosen :]
+        spread = np.unique(np.linspace(0, len(others) - 1, self.probed).round().astype(int))
         rest = np.sort(np.delete(others, spread))  # as without a record, which may turn out wrong
-        order = np.concatenate([best, others[spread], rest])
-        if only:
-            order = best
-        self.chosen, self.probed = len(best), 0 if only else len(spread)
-        self.final, self.first = final[order], first[order]
-        self._configurations: Sequence[Configuration] = [pool[place] for place in order]
+        order = best if self._only else np.concatenate([best, others[spread], rest])
+        return final[order], first[order], order.tolist()
+
+    @property
+    def final(self) -> Floats:
+        """The predicted order at the end, by trial number."""
+        return self._forecast[0]
+
+    @property
+    def first(self) -> Floats:
+        """The predicted order at the first rung, by trial number."""
+        return self._forecast[1]
 
     def suggest(self, trial: int) -> Configuration | None:
         """The configuration with this number in the new order."""
-        return self._configurations[trial] if trial < len(self._configurations) else None
+        order = self._forecast[2]
+        return self._pool[order[trial]] if trial < len(order) else None

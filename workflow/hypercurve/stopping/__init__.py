@@ -11,7 +11,7 @@ from .lcm import LearningCurveMatching
 from .matching import Matching, Prior, library_of
 from .median import MedianStopping
 from .patience import Patience
-from .quotas import chosen_of, rungs_of
+from .quotas import chosen_of, probed_of, rungs_of
 from .ranking import Matcher
 
 __all__ = ["COST", "Decision", "Matching", "Stopper", "first_rung", "make_stopper", "preselected"]
@@ -97,21 +97,19 @@ def cost_of(setting: Setting) -> float:
     return float(setting.stop.options.cost or setting.budget.cost or COST)
 
 
-def preselected(setting: Setting, probed: int) -> int:
-    """How many trials a record chooses.
-
-    Args:
-        probed: how many others are trained to the first rung.
-    """
+def preselected(setting: Setting) -> tuple[int, int]:
+    """How many trials a record chooses, and how many others are trained to the first rung to test it."""
     trials = setting.trials
     assert trials is not None, "checked with the experiment"
     if setting.stop is None or setting.stop.kind != "matching":
         starters = setting.starters
         assert starters is not None
-        return starters
+        return starters, 0
     if setting.preselect is not None:
-        return max(1, round(setting.preselect * trials))
-    return chosen_of(trials, setting.training.accumulation_points, cost_of(setting), probed)
+        chosen = max(1, round(setting.preselect * trials))
+    else:
+        chosen = chosen_of(trials, setting.training.accumulation_points, cost_of(setting))
+    return chosen, probed_of(trials, chosen)
 
 
 def first_rung(setting: Setting) -> float:

@@ -10,7 +10,7 @@ The rule:
   the rung is better, then the lower number. Trials that cost more than others count for more: the budget is in means of
   the started trials' full cost, and after the last rung no more go on than it pays for, but one at least.
 - ``split``: the first so many trials never pause, as in LCM's accumulation stage; others are matched with them.
-- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and a few others, go to the
+- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and others, go to the
   first rung; the *guard* then compares the order that the record predicts for this rung with what is seen, by rank
   correlation. If it is at least ``guard``, no others start; as many as were chosen go on, the best of those trained; the
   next rungs are laid anew, further on, for so few; and the ranks by what the record says about configurations are
@@ -30,7 +30,7 @@ import numpy as np
 from ..record import Record
 from ..space import Configuration, Space
 from .base import Decision
-from .quotas import LEAST, counts_of, finalists_of, rungs_of, starters
+from .quotas import FEWEST, LEAST, counts_of, finalists_of, rungs_of, starters
 from .ranking import Floats, Library, Matcher, correlation, gain, lowest, normalised, ranks
 
 
@@ -47,10 +47,8 @@ def library_of(record: Record, points: Sequence[float], cost: float) -> Library:
 
 GUARD = 0.5
 """Least rank correlation between the first rung that a record predicts and the one that is seen."""
-RECORD_WEIGHT = 0.5
+RECORD_WEIGHT = 1.0
 """Weight of a record's view of configurations against all other views together."""
-FEWEST = 10
-"""Fewest trials from which the guard may conclude that a record is right."""
 
 
 class Prior(Protocol):
@@ -59,8 +57,15 @@ class Prior(Protocol):
     chosen: int
     probed: int
 
-    final: Floats
-    first: Floats
+    @property
+    def final(self) -> Floats:
+        """Their predicted order at the end."""
+        ...
+
+    @property
+    def first(self) -> Floats:
+        """Their predicted order at the first rung."""
+        ...
 
 
 class TrialCost(Protocol):

@@ -18,6 +18,8 @@ FINALISTS = 3
 is rarely the best at the end, but with a small budget, comparing more of them early is worth more."""
 LEAST = 1.5
 """Full trainings that any budget allows: enough to compare a few, and to train one to its end."""
+FEWEST = 10
+"""Fewest trials from which may be concluded that a record is right."""
 STEEPEST = 16.0
 """At most one in so few goes on at a rung; where the budget asks for more, fewer trials start."""
 
@@ -97,11 +99,22 @@ def starters(trials: int, legs: Sequence[float], budget: float, finalists: int) 
     return low
 
 
-def chosen_of(trials: int, points: Sequence[float], cost: float, probed: int) -> int:
+def chosen_of(trials: int, points: Sequence[float], cost: float) -> int:
     """How many trials a record chooses: the square root of the share that the budget is of full training.
 
     Fewer where the first rung would take more than its share of the budget, with those that are trained to test the record.
     """
     rungs = rungs_of(points, cost)
-    affordable = int(FIRST * cost * trials / rungs[0]) - probed if rungs else int(cost * trials)
-    return max(1, min(round(trials * math.sqrt(cost)), affordable))
+    chosen = max(1, round(trials * math.sqrt(cost)))
+    affordable = FIRST * cost * trials / rungs[0] + 1e-9 if rungs else cost * trials
+    while chosen > 1 and chosen + probed_of(trials, chosen) > affordable:
+        chosen -= 1
+    return chosen
+
+
+def probed_of(trials: int, chosen: int) -> int:
+    """How many of the others are trained to the first rung, to see whether the record is right and what it misses.
+
+    As many as were chosen, and enough for the guard to conclude something, but at most half of the others.
+    """
+    return min(max(chosen, FEWEST - chosen), (trials - chosen) // 2)
