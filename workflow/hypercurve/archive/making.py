@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..config import Experiment
+from ..data_spec import DataSpec
 from ..provenance import PACKAGE, code_version, module_digests, source_digest
 from ..record import PREPARED
 from .checking import Results, check, data_digest, table_files
@@ -47,12 +48,15 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
         problems = "\n  ".join(results.problems) or "no runs"
         raise ArchiveError(f"{folder}: these results cannot be archived\n  {problems}")
     experiment = results.experiment
-    described = (data or folder.parent / "data" / experiment.data.key) / "manifest.json"
-    if data_digest(described) != results.data:
-        raise ArchiveError(f"{described}: describes other data than the runs were trained on")
+    described = None
+    if experiment.data is not None:
+        described = (data or folder.parent / "data" / experiment.data.key) / "manifest.json"
+        if data_digest(described) != results.data:
+            raise ArchiveError(f"{described}: describes other data than the runs were trained on")
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
     files |= _code_files()
-    files[DATA] = described
+    if described is not None:
+        files[DATA] = described
     files[README] = _readme(folder.name, experiment, results).encode()
     commit = code_version(full=True)
     code = Code(
@@ -119,11 +123,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     origins = {
         json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
     }
-    source = (
-        f"Data: the file `{experiment.data.path}` must be there."
-        if experiment.data.path
-        else f"Data: `{experiment.data.name}`, by name."
-    )
+    source = _source(experiment.data, results)
     first = f"{next(iter(experiment.methods))}/0"
     return f"""\
 # {name}
@@ -147,5 +147,12 @@ In a checkout of the commit that `manifest.json` names under `code`, with the pa
     cp {shlex.quote(name)}/experiment.json config/experiments/{name}.yaml
     snakemake results/{name}.tar.gz
 
-{source} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts.
+{source}
 """
+
+
+def _source(data: DataSpec | None, results: Results) -> str:
+    if data is None:
+        return "Data: what the model brings itself."
+    given = f"the file `{data.path}` must be there." if data.path else f"`{data.name}`, by name."
+    return f"Data: {given} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts."

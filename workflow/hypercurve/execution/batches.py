@@ -36,14 +36,22 @@ def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
 
 
 def run_batch(
-    setting: Setting, repeat: int, table: Iterable[Line], trainer: Trainer, journal: Journal, worker: int
+    setting: Setting,
+    repeat: int,
+    table: Iterable[Line],
+    trainer: Trainer,
+    journal: Journal,
+    worker: int,
+    model: str | None = None,
 ) -> None:
     """Train the trials of one batch to their ends, going on where the journal stops.
 
     The journal's first line says which batch of what this is; the others are events as in a run's journal, without times
-    and decisions.
+    and decisions. Where the user's own code is trained, `model` is its digest.
     """
     header: Line = {"event": "batch", "setting": setting.digest, "repeat": repeat, "batch": worker}
+    if model is not None:
+        header["model"] = model
     if not journal.lines:
         journal.append({**header, "wall": {"origin": origin()}})
     elif without_wall(journal.lines[0]) != header:

@@ -4,19 +4,21 @@ from pathlib import Path
 
 from ..config import Setting
 from ..cost import report_points
-from ..hyperparameters import RECORDED
+from ..model_spec import RECORDED, CommandSpec, LoopSpec
 from .base import Trainer
 from .data import load
 from .recorded import CurvesTrainer
 from .tables import load_curves
 
 
-def make_trainer(setting: Setting, data: Path) -> Trainer:
+def make_trainer(setting: Setting, data: Path | None) -> Trainer:
     """The trainer of a method's model.
 
     Args:
-        data: the folder of the prepared data set.
+        data: the folder of the prepared data set, where the experiment has one.
     """
+    assert data is not None, "checked with the experiment"
+    assert not isinstance(setting.model, LoopSpec | CommandSpec)
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))
     training = setting.training
