@@ -151,7 +151,7 @@ def _batch(given: Arguments) -> None:
     if (model := model_digest(setting.model)) is not None:
         first["model"] = model
     with _journal(given.output, first) as journal:
-        trainer = make_trainer(setting, given.data)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)
 
 
@@ -170,7 +170,7 @@ def _search(given: Arguments) -> None:
     _end_on_sigterm()
     run, first = _run(given, setting)
     with _journal(given.output, first) as journal, Progress() as watch:
-        trainer = make_trainer(setting, given.data)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         if given.batches is not None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
             trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
@@ -198,7 +198,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         run, first = _run(given, setting)
-        trainer = make_trainer(setting, given.data)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         journal = watch = None
         if comm.rank == 0:
             journal = stack.enter_context(_journal(given.output, first))

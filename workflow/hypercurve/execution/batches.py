@@ -15,7 +15,7 @@ from ..journal import Journal, JournalError, Line, read_lines, without_wall
 from ..provenance import origin
 from ..search import make_searcher
 from ..training.base import Session, Trainer, Trial
-from .judging import advance
+from .judging import Judge, advance
 
 
 def trial_table(setting: Setting, repeat: int) -> list[Line]:
@@ -56,6 +56,7 @@ def run_batch(
         journal.append({**header, "wall": {"origin": origin()}})
     elif without_wall(journal.lines[0]) != header:
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
+    judge = Judge.of(setting)
     over = {line["trial"] for line in journal.lines[1:] if line["event"] in ("completed", "failed")}
     for row in table:
         if row["trial"] in over:
@@ -70,7 +71,7 @@ def run_batch(
             return opened[0]
 
         for point in setting.training.accumulation_points:
-            event, wall, going = advance(session, trial.number, point, setting.objective.key, worker)
+            event, wall, going = advance(session, trial.number, point, judge, worker)
             journal.append({**encode_event(event), "wall": wall})
             if going is None:
                 break

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UserError
 from ..scheduling import Completed, Event, Failed, Reported
 from .comm import Comm, Outbox, Tag, load, patiently
 from .judging import Wall
@@ -27,6 +28,8 @@ SOON = 0.002
 """Seconds in which a state arrives, or else is waited for asleep."""
 
 METRICS = ("loss", "val_loss", "val_accuracy")
+OTHERS = 2048
+"""Bytes for metrics besides these, as JSON, where the user's own model may report any."""
 REPORTED, COMPLETED, FAILED = 1, 2, 3
 
 RECORD = np.dtype(
@@ -45,6 +48,8 @@ RECORD = np.dtype(
     ]
 )
 """A member's report at one evolution step."""
+WIDE = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("others", f"S{OTHERS}")])
+"""The same, with room for metrics of any name."""
 
 Records = npt.NDArray[np.void]
 
@@ -60,7 +65,7 @@ class Gathering:
     def __init__(self, comm: Comm, own: Records):
         byte = load().BYTE
         self._own = own  # kept alive while it is sent
-        self._all = np.zeros((comm.size, len(own)), RECORD)
+        self._all = np.zeros((comm.size, len(own)), own.dtype)
         send, receive = own.view(np.uint8).reshape(-1), self._all.view(np.uint8).reshape(-1)
         self._request = comm.Iallgather([send, byte], [receive, byte])
 
@@ -98,13 +103,21 @@ class Exchange:
         match event:
             case Reported(metrics=metrics) | Completed(metrics=metrics):
                 record["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
-                if unknown := set(metrics) - set(METRICS):
-                    raise ValueError(f"a population cannot report {', '.join(sorted(unknown))}")
+                if others := {name: value for name, value in metrics.items() if name not in METRICS}:
+                    self._fill_others(record, others)
                 record["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
             case Failed(reason=reason):
                 text = json.dumps([reason, member.wall.get("traceback")]).encode()
                 record["status"], record["text"] = FAILED, len(text)
                 self._texts.send(text, 0, Tag.FAILURE)
+
+    def _fill_others(self, record: Any, metrics: Mapping[str, float]) -> None:
+        content = json.dumps(metrics).encode()
+        if "others" not in (record.dtype.names or ()) or len(content) > OTHERS:
+            raise UserError(
+                f"a population cannot report {', '.join(sorted(metrics))}: too many metrics for its messages"
+            )
+        record["others"] = content
 
     def report(self, record: Any, worker: int, progress: float) -> tuple[Event, Wall]:
         """The event in a record, and its wall-clock part; only rank 0 learns why a trial failed."""
@@ -119,6 +132,8 @@ class Exchange:
             return Failed(trial, progress, reason), wall
         found: Mapping[str, float] = dict(zip(METRICS, record["metrics"].tolist(), strict=True))
         metrics = {name: value for name, value in found.items() if not math.isnan(value)}
+        if "others" in (record.dtype.names or ()) and record["others"]:
+            metrics |= json.loads(record["others"])
         if record["status"] == COMPLETED:
             return Completed(trial, metrics), wall
         return Reported(trial, progress, metrics), wall

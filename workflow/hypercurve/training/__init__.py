@@ -3,25 +3,46 @@
 from pathlib import Path
 
 from ..config import Setting
-from ..cost import report_points
+from ..cost import CostModel, report_points
 from ..model_spec import RECORDED, CommandSpec, LoopSpec
+from ..objective_spec import COST
 from .base import Trainer
+from .bounded import Bounded
+from .command import CommandTrainer
 from .data import load
+from .loop import LoopTrainer
 from .recorded import CurvesTrainer
 from .tables import load_curves
 
 
-def make_trainer(setting: Setting, data: Path | None) -> Trainer:
+def make_trainer(setting: Setting, data: Path | None, logs: Path | None = None) -> Trainer:
     """The trainer of a method's model.
 
     Args:
+        setting: of the method.
         data: the folder of the prepared data set, where the experiment has one.
+        logs: where programs' standard error goes, a file per trial; None drops it.
+
+    Raises:
+        UserError: the user's own code is missing, or cannot do what the method asks for.
     """
+    trainer = _trainer(setting, data, logs)
+    if COST not in setting.constraints:
+        return trainer
+    samples = 0 if data is None else load(data).samples
+    return Bounded(trainer, CostModel(setting.model, setting.cost, samples), setting.constraints[COST])
+
+
+def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
+    training = setting.training
+    exchanges = setting.population is not None
+    if isinstance(setting.model, LoopSpec):
+        return LoopTrainer(setting.model, data, threads=training.threads, exchanges=exchanges)
+    if isinstance(setting.model, CommandSpec):
+        return CommandTrainer(setting.model, data, threads=training.threads, exchanges=exchanges, logs=logs)
     assert data is not None, "checked with the experiment"
-    assert not isinstance(setting.model, LoopSpec | CommandSpec)
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))
-    training = setting.training
     # A population's fitness is measured at every evolution step, on part of the validation samples.
     evaluate = training.evaluate if setting.population is None else "points"
     points = report_points(setting, load(data).samples)
