@@ -29,7 +29,7 @@ SOON = 0.002
 
 METRICS = ("loss", "val_loss", "val_accuracy")
 OTHERS = 2048
-"""Bytes for metrics besides these, as JSON, where the user's own model may report any."""
+"""Bytes for metrics as JSON, where the user's own model may report any."""
 REPORTED, COMPLETED, FAILED = 1, 2, 3
 
 RECORD = np.dtype(
@@ -49,9 +49,18 @@ RECORD = np.dtype(
 )
 """A member's report at one evolution step."""
 WIDE = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("others", f"S{OTHERS}")])
-"""The same, with room for metrics of any name."""
+"""The same for users' own models, with room for metrics of any name."""
 
 Records = npt.NDArray[np.void]
+
+
+def _encoded(metrics: Mapping[str, float]) -> bytes:
+    content = json.dumps(dict(metrics)).encode()
+    if len(content) > OTHERS:
+        raise UserError(
+            f"members report {len(metrics)} metrics, more than a population's messages hold ({OTHERS} bytes)"
+        )
+    return content
 
 
 class Gathering:
@@ -103,21 +112,15 @@ class Exchange:
         match event:
             case Reported(metrics=metrics) | Completed(metrics=metrics):
                 record["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
-                if others := {name: value for name, value in metrics.items() if name not in METRICS}:
-                    self._fill_others(record, others)
+                if "others" in (record.dtype.names or ()):
+                    record["others"] = _encoded(metrics)
+                elif unknown := set(metrics) - set(METRICS):
+                    raise ValueError(f"a population cannot report {', '.join(sorted(unknown))}")
                 record["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
             case Failed(reason=reason):
                 text = json.dumps([reason, member.wall.get("traceback")]).encode()
                 record["status"], record["text"] = FAILED, len(text)
                 self._texts.send(text, 0, Tag.FAILURE)
-
-    def _fill_others(self, record: Any, metrics: Mapping[str, float]) -> None:
-        content = json.dumps(metrics).encode()
-        if "others" not in (record.dtype.names or ()) or len(content) > OTHERS:
-            raise UserError(
-                f"a population cannot report {', '.join(sorted(metrics))}: too many metrics for its messages"
-            )
-        record["others"] = content
 
     def report(self, record: Any, worker: int, progress: float) -> tuple[Event, Wall]:
         """The event in a record, and its wall-clock part; only rank 0 learns why a trial failed."""
@@ -133,7 +136,7 @@ class Exchange:
         found: Mapping[str, float] = dict(zip(METRICS, record["metrics"].tolist(), strict=True))
         metrics = {name: value for name, value in found.items() if not math.isnan(value)}
         if "others" in (record.dtype.names or ()) and record["others"]:
-            metrics |= json.loads(record["others"])
+            metrics = json.loads(record["others"])
         if record["status"] == COMPLETED:
             return Completed(trial, metrics), wall
         return Reported(trial, progress, metrics), wall

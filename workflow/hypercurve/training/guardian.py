@@ -44,23 +44,23 @@ def main(folder: str) -> None:
             *lines, rest = (rest + content).split(b"\n")
             for line in lines:
                 group, _, grace = line[1:].partition(b" ")
-                number = int(group)
+                which = int(group)
                 match line[:1]:
                     case b"+":
-                        groups.add(number)
+                        groups.add(which)
                     case b"-":
-                        _kill(number, signal.SIGTERM, signal.SIGCONT)
-                        doomed[number] = time.monotonic() + float(grace)
+                        _kill(which, signal.SIGTERM, signal.SIGCONT)
+                        doomed[which] = time.monotonic() + float(grace)
                     case _:
-                        groups.discard(number)
-                        doomed.pop(number, None)
+                        groups.discard(which)
+                        doomed.pop(which, None)
         now = time.monotonic()
-        for number in [number for number, end in doomed.items() if end <= now]:
-            _kill(number, signal.SIGKILL)
-            groups.discard(number)
-            del doomed[number]
-    for number in groups:
-        _kill(number, signal.SIGKILL)
+        for late in [one for one, end in doomed.items() if end <= now]:
+            _kill(late, signal.SIGKILL)
+            groups.discard(late)
+            del doomed[late]
+    for left in groups:
+        _kill(left, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

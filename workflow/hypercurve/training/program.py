@@ -228,7 +228,7 @@ class Program:
         return code
 
     def _watched(self) -> set[int]:
-        return set(self._selector.get_map())
+        return {key.fd for key in self._selector.get_map().values()}
 
     def _read(self, end: float, what: str) -> None:
         found = self._selector.select(max(0.0, end - time.monotonic()))
