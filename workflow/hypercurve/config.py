@@ -168,7 +168,7 @@ class Setting(Model):
     data: DataSpec | None
     model: ModelSpec
     objective: Objective
-    constraints: Constraints = Field(default_factory=dict)
+    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     space: Space
     budget: Budget
     cost: Cost
