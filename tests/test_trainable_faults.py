@@ -146,7 +146,7 @@ def test_a_stopped_trials_program_ends_and_leaves_no_zombie() -> None:
         session = trainer.open(Trial(number, {"epochs": 3}))
         session.advance(1 / 3)
         groups.append(session._program._process.pid)  # type: ignore[attr-defined]
-        assert state_of(groups[-1]) == "T", "it is stopped while nobody waits for its next line"
+        assert eventually(lambda: state_of(groups[-1]) == "T"), "it is stopped while nobody waits for its next line"
         del session
     for group in groups[:-1]:
         assert gone(group)
@@ -176,7 +176,7 @@ time.sleep(600)
     ours = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=home)
     assert ours.stdout is not None
     group, folder = ours.stdout.readline().split()
-    assert state_of(int(group)) == "T"
+    assert eventually(lambda: state_of(int(group)) == "T")
     ours.send_signal(how)
     ours.communicate(timeout=60)
     assert gone(int(group))

@@ -87,7 +87,6 @@ def _faulty(fault: str, context: Any) -> Iterator[Any]:
         case "no objective":
             yield {"loss": 1.0}
             yield {"loss": 1.0}
-            yield {"loss": 1.0}
         case _:
             yield from [good] * (context.epochs - 1 + (fault == "too many"))
 
