@@ -103,7 +103,9 @@ class CommandSession(EpochSession):
         if self._content is not None:
             resume = self._file("resume")
             resume.write_bytes(self._content)
-        command = self.command(until if self.exchanges else self.epochs, resume, self._file("snapshot"))
+        # A program counts the epochs of its state, which may be another's.
+        until = self.age + until - self.done if self.exchanges else self.epochs
+        command = self.command(until, resume, self._file("snapshot"))
         spec = self.trainer.spec
         self._program = Program(self.trainer.programs, command, self.trainer.environment, spec.timeout, self._log)
 

@@ -20,7 +20,7 @@ from ..hyperparameters import resolve
 from ..model_spec import CommandSpec, LoopSpec
 from ..space import Value
 from .base import Report, Snapshot, Trial, TrialFailed
-from .states import METRICS_BYTES, State, Vector, metrics_in, metrics_vector, state_in, vector_of
+from .states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
 
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEST = "test_"
@@ -38,6 +38,7 @@ class EpochSession(ABC):
     Attributes:
         epochs: how many the whole training has.
         done: how many have been reported.
+        age: how many its state has been trained for: with `lag: 1`, a member copies a state that is younger than itself.
         restored: whether it went on from another state than its own.
     """
 
@@ -45,7 +46,7 @@ class EpochSession(ABC):
         self.spec, self.trial, self.exchanges = spec, trial, exchanges
         self.hyperparameters: dict[str, Any] = resolve(spec, trial.configuration)
         self.epochs = int(self.hyperparameters["epochs"])
-        self.progress, self.done = 0.0, 0
+        self.progress, self.done, self.age = 0.0, 0, 0
         self.restored = False
         self._last: dict[str, float] = {}
         self._state: Vector | None = None
@@ -67,6 +68,7 @@ class EpochSession(ABC):
         while self.done < target:
             self._last = checked(self._next(), self.done + 1)
             self.done += 1
+            self.age += 1
         if trained or progress == 1:
             self._reached(end=progress == 1)
         self.progress = progress
@@ -105,13 +107,13 @@ class EpochSession(ABC):
         Raises:
             UserError: it does not have the size of other members' states.
         """
-        weights, slots = _NOTHING if self._state is None else self._state, metrics_vector(self._last)
+        weights, slots = _NOTHING if self._state is None else self._state, last_vector(self.age, self._last)
         if out is None:
             return Snapshot(self.progress, self.done, weights.copy(), slots)
         if len(out) != len(weights) + len(slots):
             raise UserError(
                 f"the state of trial {self.trial.number} has {4 * len(weights)} bytes, that of others "
-                f"{4 * len(out) - METRICS_BYTES}: members of a population exchange states, so what shapes them must be a "
+                f"{4 * len(out) - LAST_BYTES}: members of a population exchange states, so what shapes them must be a "
                 "constant"
             )
         out[: len(weights)], out[len(weights) :] = weights, slots
@@ -120,7 +122,7 @@ class EpochSession(ABC):
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.base.Session.restore`."""
         self._state = snapshot.weights.copy()
-        self._last = metrics_in(snapshot.slots)
+        self.age, self._last = last_in(snapshot.slots)
         self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True
         self._load(state_in(self._state))
 
@@ -164,7 +166,7 @@ def checked(given: object, epoch: int) -> dict[str, float]:
 
 def tested(snapshot: Snapshot) -> dict[str, float]:
     """The metrics on the test part that a training reported last."""
-    return {name: value for name, value in metrics_in(snapshot.slots).items() if name.startswith(_TEST)}
+    return {name: value for name, value in last_in(snapshot.slots)[1].items() if name.startswith(_TEST)}
 
 
 def _short(value: object) -> str:

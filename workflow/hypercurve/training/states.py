@@ -15,8 +15,8 @@ State: TypeAlias = bytes | Mapping[str, npt.NDArray[Any]]
 Vector: TypeAlias = npt.NDArray[np.float32]
 
 HEADER = 64  # room for the header of bytes
-METRICS_BYTES = 4096
-"""Room for the metrics that were reported last."""
+LAST_BYTES = 4096
+"""Room for how old a state is, and the metrics that were reported last."""
 
 
 def vector_of(state: State, room: int) -> Vector:
@@ -72,21 +72,23 @@ def state_in(vector: Vector) -> bytes | dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def metrics_vector(metrics: Mapping[str, float]) -> Vector:
-    """Metrics as a vector, always of the same length.
+def last_vector(age: int, metrics: Mapping[str, float]) -> Vector:
+    """What goes with a state as a vector, always of the same length.
+
+    Args:
+        age: epochs that the state has been trained for.
+        metrics: those reported last.
 
     Raises:
         ValueError: there are too many.
     """
-    content = json.dumps(dict(metrics)).encode()
-    if len(content) > METRICS_BYTES:
-        raise ValueError(
-            f"reports of {len(content)} bytes are more than the {METRICS_BYTES} that a snapshot has room for"
-        )
-    return np.frombuffer(content.ljust(METRICS_BYTES), np.uint8).view(np.float32)
+    content = json.dumps([age, dict(metrics)]).encode()
+    if len(content) > LAST_BYTES:
+        raise ValueError(f"a report of {len(content)} bytes is more than the {LAST_BYTES} that a snapshot has room for")
+    return np.frombuffer(content.ljust(LAST_BYTES), np.uint8).view(np.float32)
 
 
-def metrics_in(vector: Vector) -> dict[str, float]:
-    """The metrics in a vector."""
-    found: dict[str, float] = json.loads(np.ascontiguousarray(vector).view(np.uint8).tobytes())
-    return found
+def last_in(vector: Vector) -> tuple[int, dict[str, float]]:
+    """What :func:`last_vector` was given."""
+    age, metrics = json.loads(np.ascontiguousarray(vector).view(np.uint8).tobytes())
+    return age, metrics
