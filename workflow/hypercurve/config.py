@@ -24,7 +24,8 @@ from .data_spec import DataSpec
 from .hyperparameters import known, role_of
 from .methods import PRESELECT, Method, Population, Stop
 from .model_spec import RECORDED, RESERVED, SEGMENTS, CommandSpec, ModelSpec, Trained, counts_epochs
-from .objective_spec import Constraints, Objective, constraint_problems
+from .objective_spec import Constraints, constraint_problems
+from .objective_spec import Objective as Objective
 from .search_options import Search
 from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole

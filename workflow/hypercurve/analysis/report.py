@@ -185,7 +185,7 @@ def _trained(experiment: Experiment, samples: int | None) -> dict[str, str]:
 
 def _space(experiment: Experiment) -> Iterator[dict[str, str]]:
     for name in experiment.space.names:
-        known = HYPERPARAMETERS.get(name)
+        known = None if counts_epochs(experiment.model) else HYPERPARAMETERS.get(name)
         domain = experiment.space[name]
         yield {
             "name": name,
