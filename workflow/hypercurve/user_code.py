@@ -61,7 +61,7 @@ def module_file(module: str, key: str) -> Path:
                 return candidate
     raise UserCodeError(
         f"{key}: there is no module {module!r}: neither {module.replace('.', '/')}.py in the folder where the workflow "
-        "runs, nor an installed one"
+        "runs or beside the Snakefile, nor an installed one"
     )
 
 
