@@ -88,6 +88,7 @@ class Jobs:
         self.folder, self.count, self.trials = folder, batches(experiment, "random"), 1000
         self.setting, self.table, self.data = folder / "setting.json", folder / "trials.jsonl", folder / "data"
         spec = experiment.data
+        assert spec is not None
         measured("hypercurve", "resolve", path, "--method", "random", "--output", self.setting)
         measured("hypercurve", "table", self.setting, "--repeat", "0", "--output", self.table)
         measured(

@@ -36,6 +36,7 @@ rule archive:
     params:
         # of every file, since the archive names them all
         code=source_digest(),
+        data=training_data,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve archive {params.results:q} --data {input.data:q} --output {output:q} > {log:q} 2>&1"
+        "hypercurve archive {params.results:q} {params.data} --output {output:q} > {log:q} 2>&1"

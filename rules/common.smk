@@ -12,9 +12,11 @@ sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
 from hypercurve.batching import batches
+from hypercurve.errors import UserError
 from hypercurve.launching import end_left_behind, set_environment, take_back
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, check_workflow, read_experiment
+from hypercurve.user_code import model_digest
 
 set_environment(PACKAGE)
 
@@ -86,7 +88,24 @@ def setting_of(wildcards):
 
 
 def data_folder(wildcards):
-    return f"{RESULTS}/data/{experiment_of(wildcards).data.key}"
+    """The prepared data, of an experiment that has any."""
+    data = experiment_of(wildcards).data
+    return f"{RESULTS}/data/{data.key}" if data is not None else []
+
+
+def training_data(wildcards, input):
+    """The option that names an experiment's data."""
+    return f"--data {quote(str(input.data))}" if input.data else ""
+
+
+def code_of(wildcards):
+    """What changes with the code that decides a run, the user's own included; ends the program where that is missing."""
+    try:
+        own = model_digest(experiment_of(wildcards).model)
+    except UserError as error:
+        print(f"{config['folder']}/{wildcards.experiment}.yaml: {error}", file=sys.stderr)
+        sys.exit(2)
+    return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
 
 
 def runs_of(name, file="journal.jsonl", folder="runs"):

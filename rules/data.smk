@@ -1,6 +1,7 @@
 # Data sets, prepared once for all runs of all experiments that use them in the same way.
 
-DATA = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values() if experiment.data.curves is None}
+SETS = [experiment.data for experiment in EXPERIMENTS.values() if experiment.data is not None]
+DATA = {data.key: data for data in SETS if data.curves is None}
 
 
 rule data:

@@ -44,11 +44,12 @@ rule supervised:
         tasks=tasks_of,
         mpi="mpiexec",
     params:
-        code=CODE["runs"],
+        code=code_of,
+        data=training_data,
         record=recording,
     shell:
         "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
+        " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
 
 
 rule population:
@@ -71,7 +72,8 @@ rule population:
         tasks=tasks_of,
         mpi="mpiexec",
     params:
-        code=CODE["runs"],
+        code=code_of,
+        data=training_data,
     shell:
         "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " --data {input.data:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
+        " {params.data} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"

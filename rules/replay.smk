@@ -1,6 +1,6 @@
 # Replays: recorded curves are read once, then one job plays all methods and repeats of an experiment on them.
 
-CURVES = {experiment.data.key: experiment.data for experiment in EXPERIMENTS.values() if experiment.data.curves}
+CURVES = {data.key: data for data in SETS if data.curves is not None}
 
 
 rule curves:

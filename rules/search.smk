@@ -40,9 +40,10 @@ rule search:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=CODE["runs"],
+        code=code_of,
+        data=training_data,
         gather=gathering,
         record=recording,
     shell:
-        "hypercurve search {input.setting:q} --repeat {wildcards.repeat} --data {input.data:q}"
+        "hypercurve search {input.setting:q} --repeat {wildcards.repeat} {params.data}"
         " --output {output:q} {params.gather} {params.record} > {log:q} 2>&1"

@@ -35,8 +35,9 @@ rule batch:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=CODE["runs"],
+        code=code_of,
         of=batches_of,
+        data=training_data,
     shell:
         "hypercurve batch {input.setting:q} --repeat {wildcards.repeat} --table {input.table:q}"
-        " --batch {wildcards.batch} --of {params.of} --data {input.data:q} --output {output:q} > {log:q} 2>&1"
+        " --batch {wildcards.batch} --of {params.of} {params.data} --output {output:q} > {log:q} 2>&1"

@@ -278,7 +278,7 @@ def test_digest_does_not_change_with_what_does_not(
 
 
 def test_digest_changes_with_every_field_of_a_setting() -> None:
-    covered = {"seed", "data", "model", "objective", "space", "budget", "cost", "training"}
+    covered = {"seed", "data", "model", "objective", "constraints", "space", "budget", "cost", "training"}
     covered |= {"search", "stop", "record", "preselect", "population", "order", "slots"}
     assert set(Setting.model_fields) == covered | {"experiment", "method"}, "a new field wants a row in MATTERS"
 
@@ -341,7 +341,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("files", "seeding", "validation"),
     ("domains",),
     ("space",),
-    ("data_spec", "hyperparameters", "record"),
+    ("model_spec", "objective_spec"),
+    ("data_spec", "hyperparameters", "record", "user_code"),
     ("stop_options", "search_options"),
     ("matching_options",),
     ("methods",),

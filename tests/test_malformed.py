@@ -60,7 +60,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("and that it lacks", "budget:", "bugdet:", ":1: budget: is required"),
     ("key of data", "validation", "validaton", ":2: data.validaton = 0.25: unknown key; allowed: name, path, curves, metric, shuffle, validation, seed; did you mean 'validation'?"),
     ("name of data", "digits", "digit", ':2: data.name = "digit": must be one of digits, mnist, fashion_mnist, cifar10; did you mean \'digits\'?'),
-    ("model", "synthetic", "syntetic", ':3: model = "syntetic": must be one of softmax, dense, mlp, cnn, synthetic, recorded; did you mean \'synthetic\'?'),
+    ("model", "synthetic", "syntetic", ':3: model = "syntetic": must be one of softmax, dense, mlp, cnn, synthetic, recorded; or your own: package.module:function, or {keras: ...}, {loop: ...}, {command: ...}; did you mean \'synthetic\'?'),
     ("hyperparameter", "momentum", "momentun", ":6: space.momentun: unknown key: model synthetic has learning_rate, momentum,"),
     ("nearest hyperparameter", "momentum", "momentun", "did you mean 'momentum'?"),
     ("hyperparameter of another model", "momentum: {uniform: [0.0, 0.99]}", "units: 32", ":6: space.units = 32: unknown key: model synthetic has learning_rate, momentum, batch_size, epochs"),
@@ -78,7 +78,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("stopper", "stop: {lcm:", "stop: {lmc:", ":12: methods.lcm.stop.lmc: unknown key; allowed: lcm"),
     ("option of a stopper", "split: 0.2", "spilt: 0.2", ":12: methods.lcm.stop.lcm.spilt = 0.2: unknown key; allowed: stopping_rate, split, check_points, distance, configurations; did you mean 'split'?"),
     ("distance", LCM, "{check_points: [0.2], distance: euclid}", ':12: methods.lcm.stop.lcm.distance = "euclid": must be one of euclidean, manhattan, cosine, dtw; did you mean \'euclidean\'?'),
-    ("metric", "training:", "objective: {metric: acuracy}\ntraining:", ':9: objective.metric = "acuracy": must be one of accuracy, loss; did you mean \'accuracy\'?'),
+    ("metric", "training:", "objective: {metric: acuracy}\ntraining:", ":9: objective: needs `mode`: whether more (max) or less (min) of acuracy is better; or did you mean 'accuracy'?"),
     ("figure", "training:", "figures: [curve]\ntraining:", ':9: figures.0 = "curve": must be one of best, curves,'),
     ("baseline", "training:", "baseline: lmc\ntraining:", ":9: baseline = \"lmc\": must name a method: random, lcm; did you mean 'lcm'?"),
     # missing, or of the wrong kind

@@ -8,7 +8,8 @@ import math
 
 from .config import Experiment
 from .cost import CostModel
-from .hyperparameters import known
+from .hyperparameters import role_of
+from .model_spec import Trained, counts_epochs
 from .seeding import generator
 from .space import Space
 
@@ -47,10 +48,10 @@ def batches(experiment: Experiment, method: str) -> int:
 def trials_per_job(experiment: Experiment, method: str) -> int:
     """The least number of trials that pays for a job's start, by the cost model: see config/README.md."""
     space = experiment.space_of(method)
-    model = CostModel(experiment.model, experiment.cost, max(experiment.data.samples or SAMPLES, 1))
+    model = CostModel(experiment.model, experiment.cost, _samples(experiment))
     draws = [space.sample(generator(0, 0, "batching", draw)) for draw in range(DRAWS)]
     trial = sum(model.of(configuration).seconds(1.0) for configuration in draws) / DRAWS
-    start, compiled = START, programs(experiment.model, space)
+    start, compiled = START, programs(experiment.model, space) if not counts_epochs(experiment.model) else 0
     if compiled <= PROGRAMS:
         start += COMPILATION * compiled
     else:
@@ -58,11 +59,16 @@ def trials_per_job(experiment: Experiment, method: str) -> int:
     return max(1, math.ceil((1 - SHARE) / SHARE * start / trial))
 
 
-def programs(model: str, space: Space) -> float:
+def _samples(experiment: Experiment) -> int:
+    known = None if experiment.data is None else experiment.data.samples
+    return max(known or SAMPLES, 1)
+
+
+def programs(model: Trained, space: Space) -> float:
     """How many training loops and evaluations a space compiles to; infinitely many if a continuous axis shapes them."""
-    table, networks, loops = known(model), 1.0, 1.0
+    networks = loops = 1.0
     for name in space.variables:
-        role = table[name].role if name in table else "network"
+        role = role_of(model, name)
         values = space[name].count
         networks *= values if role == "network" else 1
         loops *= values if role in ("network", "step") else 1

@@ -68,16 +68,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(given: Arguments) -> None:
     from .reading import ConfigError, read_experiment
+    from .user_code import code_files
 
     problems: list[str] = []
     for path in given.files:
         try:
             experiment = read_experiment(path)
+            code_files(experiment.model)
         except ConfigError as error:
             problems.append(str(error))
+        except UserError as error:
+            problems.append(f"{path}: {error}")
         else:
             runs = len(experiment.methods) * experiment.repeats
-            print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs on {experiment.data.label}")
+            on = f" on {experiment.data.label}" if experiment.data else ""
+            print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs{on}")
     if problems:
         raise UserError("these files have problems\n" + "\n".join(problems))
 
@@ -135,17 +140,21 @@ def _batch(given: Arguments) -> None:
     from .reading import read_setting
     from .training import make_trainer
     from .training.data import verify
+    from .user_code import model_digest
 
     setting = read_setting(given.setting)
     if given.batch >= given.of:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
     table, _ = read_lines(given.table)
-    verify(given.data)
+    if given.data is not None:
+        verify(given.data)
     _end_on_sigterm()
     first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
+    if (model := model_digest(setting.model)) is not None:
+        first["model"] = model
     with _journal(given.output, first) as journal:
-        trainer = make_trainer(setting, given.data)
-        run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
+        run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)
 
 
 def _search(given: Arguments) -> None:
@@ -163,7 +172,7 @@ def _search(given: Arguments) -> None:
     _end_on_sigterm()
     run, first = _run(given, setting)
     with _journal(given.output, first) as journal, Progress() as watch:
-        trainer = make_trainer(setting, given.data)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         if given.batches is not None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
             trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
@@ -191,7 +200,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         run, first = _run(given, setting)
-        trainer = make_trainer(setting, given.data)
+        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         journal = watch = None
         if comm.rank == 0:
             journal = stack.enter_context(_journal(given.output, first))
@@ -204,27 +213,36 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
+    from .data_spec import NO_DATA
     from .hyperparameters import RECORDED
     from .record import load_record
     from .run import Run
     from .training.data import load, verify
     from .training.tables import load_curves
+    from .user_code import model_digest
 
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
         run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
         return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
-    dataset = load(given.data)
-    verify(given.data)
+    samples, digest = 0, NO_DATA
+    if (given.data is None) != (setting.data is None):
+        raise UserError(f"{given.setting}: `--data` goes with an experiment's `data`")
+    if given.data is not None:
+        dataset = load(given.data)
+        verify(given.data)
+        samples, digest = dataset.samples, dataset.digest
+    model = model_digest(setting.model)
     if bool(setting.record) != (given.record is not None):
         raise UserError(
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = None if given.record is None else load_record(given.record)
-    run = Run(setting, given.repeat, samples=dataset.samples, data=dataset.digest, record=record)
-    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": dataset.digest}
-    return run, first if record is None else first | {"record": record.digest}
+    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
+    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
+    named = {"model": model, "record": None if record is None else record.digest}
+    return run, first | {key: value for key, value in named.items() if value is not None}
 
 
 @contextmanager
@@ -390,7 +408,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--repeat", type=count, default=0, help="which repeat, from 0 (default: 0)")
 
     def data(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--data", type=Path, required=True, help="folder of the prepared data set")
+        sub.add_argument("--data", type=Path, help="folder of the prepared data set, for experiments that have one")
 
     sub = add(
         "check", _check, "check experiment files; says all that is wrong, exits with 2", "config/experiments/*.yaml"

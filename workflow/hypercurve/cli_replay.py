@@ -86,7 +86,7 @@ def _replay(given: Arguments) -> None:
     if given.experiment is not None:
         read = read_resolved if given.experiment.suffix == ".json" else read_experiment
         experiment = read(given.experiment)
-        if experiment.model != "recorded" or len(given.curves) != 1:
+        if experiment.model != "recorded" or experiment.data is None or len(given.curves) != 1:
             raise UserError(f"{given.experiment}: is replayed on one recording, with `model: recorded`")
         tasks = [Task(output.name, read_curves(given.curves[0], experiment.data.metric), experiment, output)]
     else:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
+    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -20,8 +21,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from .data_spec import DataSpec
-from .hyperparameters import MODELS, RECORDED, known
+from .hyperparameters import known, role_of
 from .methods import PRESELECT, Method, Population, Stop
+from .model_spec import RECORDED, RESERVED, SEGMENTS, CommandSpec, ModelSpec, Trained, counts_epochs
+from .objective_spec import Constraints, constraint_problems
+from .objective_spec import Objective as Objective
 from .search_options import Search
 from .segments import Segments
 from .space import Space, merged
@@ -32,34 +36,6 @@ from .variation import POINTS, Vary, varied
 LARGEST_GRID = 1_000_000
 # More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
 MOST_BATCHES = 20_000
-
-
-class Objective(Model):
-    """What is optimised; always measured on the validation part."""
-
-    metric: Literal["accuracy", "loss"] = "accuracy"
-    """`accuracy` or `loss` of the validation part."""
-    mode: Literal["max", "min"] = "max"
-    """Whether more (`max`) or less (`min`) is better."""
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        if (self.metric, self.mode) in (("accuracy", "min"), ("loss", "max")):
-            raise PydanticCustomError(
-                "objective",
-                "{metric} with mode {mode} would look for the worst",
-                {"metric": self.metric, "mode": self.mode},
-            )
-        return self
-
-    @property
-    def key(self) -> str:
-        """The metric's name in reports, as Keras would call it."""
-        return f"val_{self.metric}"
-
-    def better(self, one: float, other: float) -> bool:
-        """Whether performance ``one`` is strictly better than ``other``."""
-        return one > other if self.mode == "max" else one < other
 
 
 class Budget(Model):
@@ -112,7 +88,7 @@ class Cost(Model):
     """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
 
     step: Annotated[Number, Field(ge=0, le=1e6)] = 1e-4
-    """Virtual seconds per optimizer step (a)."""
+    """Virtual seconds per optimizer step (a); of a loop or program, per epoch."""
     sample: Annotated[Number, Field(ge=0)] = 4e-6
     """Virtual seconds per training sample (b); a step costs a + b × batch size."""
 
@@ -192,9 +168,10 @@ class Setting(Model):
     experiment: str
     method: str
     seed: int
-    data: DataSpec
-    model: str
+    data: DataSpec | None
+    model: ModelSpec
     objective: Objective
+    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     space: Space
     budget: Budget
     cost: Cost
@@ -242,18 +219,31 @@ class Setting(Model):
         return size
 
 
+# What an editor can know of `data`: only a loop or program may do without.
+_NEEDS_DATA: dict[str, Any] = {
+    "if": {
+        "properties": {"model": {"anyOf": [{"required": [kind], "type": "object"} for kind in ("loop", "command")]}}
+    },
+    "else": {"required": ["data"]},
+}
+
+
 class Experiment(Model):
     """One experiment file."""
 
+    model_config = ConfigDict(json_schema_extra=_NEEDS_DATA)
+
     description: str = ""
     """The question that the experiment answers, for the report."""
-    data: DataSpec
-    """The data set."""
-    model: Annotated[str, Field(json_schema_extra={"enum": [*MODELS, RECORDED]})]
-    """The network: `softmax`, `dense`, `mlp`, `cnn`; `synthetic`, a learning curve by formula; or `recorded`, for replays of
-    the recorded curves that `data` names."""
+    data: DataSpec | None = None
+    """The data set; a loop or program may do without, having data of its own."""
+    model: ModelSpec
+    """The network: `softmax`, `dense`, `mlp`, `cnn`; `synthetic`, a learning curve by formula; `recorded`, for replays of
+    the recorded curves that `data` names; or your own: a Keras function `package.module:function`, a loop or a command."""
     objective: Objective = Objective()
     """What is optimised."""
+    constraints: Constraints = Field(default_factory=dict)
+    """Bounds on reported metrics, or on `cost` (virtual seconds of a whole training); a trial that breaks one has failed."""
     space: Space = Space({})
     """The search space: a domain, or a constant, for each hyperparameter. Recorded curves bring their own."""
     budget: Budget
@@ -287,14 +277,6 @@ class Experiment(Model):
             return {**given, "objective": {"metric": "loss", "mode": "min"}}
         return given
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _known_model(cls, model: object) -> object:
-        models = (*MODELS, RECORDED)
-        if model not in models:
-            raise PydanticCustomError("unknown_model", "must be one of {allowed}", {"allowed": ", ".join(models)})
-        return model
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = list(self._problems())
@@ -309,12 +291,15 @@ class Experiment(Model):
             return
         if "space" not in self.model_fields_set:
             yield Problem(("space",), "is required")
-        if self.data.curves is not None:
+        if self.data is None and not counts_epochs(self.model):
+            yield Problem(("data",), "is required")
+        elif self.data is not None and self.data.curves is not None:
             yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
         if self.vary:
             yield Problem(("vary",), f"is for `model: {RECORDED}`")
         if self.budget.cost is not None:
             yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
+        yield from self._model_problems()
         yield from _space_problems(self.model, self.space, ("space",), self.space)
         if self.baseline is not None and self.baseline not in self.methods:
             yield Problem(("baseline",), f"must name a method: {', '.join(self.methods)}", tuple(self.methods))
@@ -362,6 +347,35 @@ class Experiment(Model):
                 kind = self.budget.kind
                 yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {kind}")
 
+    def _model_problems(self) -> Iterator[Problem]:
+        """What the model cannot be asked for, or asks for itself."""
+        yield from constraint_problems(self.constraints)
+        if isinstance(self.model, str) and self.objective.metric not in ("accuracy", "loss"):
+            said = f"must be accuracy or loss, which is what model {self.model} reports"
+            yield Problem(("objective", "metric"), said, ("accuracy", "loss"))
+        if not counts_epochs(self.model):
+            return
+        if self.budget.samples is not None:
+            yield Problem(("budget", "samples"), "are not known of a loop or program: take trials or seconds")
+        if self.cost.step == 0:
+            yield Problem(("cost", "step"), "must be above 0: of a loop or program, it is what an epoch costs")
+        spaces: dict[str, Space] = {}
+        for name in self.methods:
+            try:
+                spaces[name] = self.space_of(name)
+            except ValidationError:  # told where the method is looked at
+                continue
+        for name, space in spaces.items():
+            if "epochs" not in space or space["epochs"].when:
+                at = ("space",) if "epochs" not in self.space else ("methods", name, "space")
+                yield Problem((*at, "epochs"), "is required, always: it says how often the model reports")
+                break
+        if isinstance(self.model, CommandSpec):
+            names = {name: None for space in spaces.values() for name in space.names}
+            variables = {name: None for space in spaces.values() for name in space.variables}
+            for problem in self.model.problems(names, variables, self.data is not None):
+                yield Problem(("model", *problem.path), problem.message, problem.allowed)
+
     def _stop_problems(self, method: Method, at: tuple[str, ...]) -> Iterator[Problem]:
         if method.stop is not None:
             for problem in method.stop.options.problems(self.training.accumulation_points, self.budget.trials):
@@ -370,13 +384,15 @@ class Experiment(Model):
 
     def _recorded_problems(self) -> Iterator[Problem]:
         """What replays of recorded curves cannot do."""
-        if self.data.curves is None:
+        if self.data is None or self.data.curves is None:
             yield Problem(("data",), f"must be `curves: PATH` with `model: {RECORDED}`")
         elif self.data.curves.endswith((".csv", ".csv.gz")) and self.objective.metric != "loss":
             yield Problem(
                 ("objective", "metric"),
                 "must be `loss`: of a CSV file, `data.metric` names a metric, and lower is better",
             )
+        if self.constraints:
+            yield Problem(("constraints",), "must be left out: it was recorded which trainings failed")
         if len(self.space):
             yield Problem(("space",), "must be left out: recorded curves bring their own")
         if self.retrain:
@@ -443,14 +459,16 @@ class Experiment(Model):
         elif (population.members or self.budget.trials or 2) < 2:
             yield Problem(at, "needs at least 2 `members`; by default the budget's number of trials")
         for name, domain in space.root.items():
-            role = known(self.model)[name].role if name in known(self.model) else "numeric"
-            if name in space.variables and role != "numeric":
+            text = any(isinstance(value, str) for value in domain.extremes)
+            if name in space.variables and (role_of(self.model, name) != "numeric" or text):
                 yield Problem(
                     at,
                     f"{name} must be a constant: members exchange weights, so only numeric hyperparameters may differ",
                 )
             if domain.when:
                 yield Problem(at, f"{name} is conditional, which a population cannot be")
+        if isinstance(self.model, CommandSpec) and not self.model.segmented:
+            yield Problem(at, "members exchange state, so the command must have {resume}, {snapshot} and {until}")
         for name in population.explore:
             if name not in space.root:
                 names = tuple(space.root)
@@ -485,6 +503,7 @@ class Experiment(Model):
             data=self.data,
             model=self.model,
             objective=self.objective,
+            constraints=self.constraints,
             space=self.space_of(method),
             budget=self.budget,
             cost=self.cost,
@@ -508,14 +527,19 @@ class Experiment(Model):
         return self.setting("", method).trials or 0
 
 
-def _space_problems(model: str, space: Space, at: tuple[str | int, ...], names: Container[str]) -> Iterator[Problem]:
+def _space_problems(
+    model: Trained, space: Space, at: tuple[str | int, ...], names: Container[str]
+) -> Iterator[Problem]:
     """Hyperparameters that the model does not know, and domains with values that it cannot take."""
     table = known(model)
     for name, domain in space.root.items():
         if name not in names:
             continue
         if name not in table:
-            yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
+            if isinstance(model, str):
+                yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
+            elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS):
+                yield Problem((*at, name), "means something else in commands; give the hyperparameter another name")
             continue
         for value in domain.extremes:
             if problem := table[name].problem(value):

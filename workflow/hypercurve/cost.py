@@ -1,7 +1,8 @@
 """Steps, samples and virtual time of a trial: deterministic functions of its configuration.
 
 Virtual time orders the events of trials that run at once (see docs/architecture.md): a trial reaches a point after
-steps × (a + b × batch size) virtual seconds. A poor model costs idle time, never correctness.
+steps × (a + b × batch size) virtual seconds. A poor model costs idle time, never correctness. Of a user's loop or program,
+a step is an epoch.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from .config import Cost, Setting
 from .hyperparameters import resolve
+from .model_spec import Trained, counts_epochs
 from .space import Value
 
 
@@ -29,7 +31,7 @@ class TrialCost:
 
     Attributes:
         steps: optimizer steps of the whole training.
-        batch_size: samples per step.
+        batch_size: samples per step; 0 where samples are not counted.
         step_seconds: virtual seconds per step.
     """
 
@@ -64,18 +66,22 @@ class CostModel:
     """What training costs.
 
     Attributes:
-        model: the network's name, whose defaults fill what a configuration leaves out.
+        model: the network, whose defaults fill what a configuration leaves out; or a loop or program.
         cost: the coefficients a and b.
-        samples: size of the training part.
+        samples: size of the training part; 0 where there is none.
     """
 
-    model: str
+    model: Trained
     cost: Cost
     samples: int
 
     def of(self, configuration: Mapping[str, Value]) -> TrialCost:
         """The cost of a configuration's training."""
         filled = resolve(self.model, configuration)
+        if counts_epochs(self.model):
+            size = filled.get("batch_size", 0)
+            size = max(size, 0) if isinstance(size, int | float) and not isinstance(size, bool) else 0
+            return TrialCost(int(filled["epochs"]), 0, self.cost.step + self.cost.sample * size)
         batch_size = int(filled["batch_size"])
         steps = total_steps(float(filled["epochs"]), self.samples, batch_size)
         return TrialCost(steps, batch_size, self.cost.step + self.cost.sample * batch_size)

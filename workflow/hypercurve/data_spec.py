@@ -18,6 +18,10 @@ TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnis
 """Examples in the training part of the data known by name, validation included."""
 
 
+NO_DATA = "none"
+"""In place of the digest of data, where an experiment has none."""
+
+
 class DataSpec(BaseModel):
     """Data by name or from a file, and how much of its training part is kept for validation.
 

@@ -12,14 +12,14 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any, Literal
 
+from .model_spec import MODELS, RECORDED, KerasSpec, Trained, counts_epochs
 from .space import Value
+
+__all__ = ["HYPERPARAMETERS", "MODELS", "RECORDED", "Hyperparameter", "Role", "known", "resolve", "role_of"]
 
 Kind = Literal["float", "int", "str", "bool"]
 Role = Literal["numeric", "network", "step", "length"]
 
-MODELS = ("softmax", "dense", "mlp", "cnn", "synthetic")
-RECORDED = "recorded"
-"""In place of a model: recorded curves, whose hyperparameters are whatever was recorded."""
 _NETWORKS = ("softmax", "dense", "mlp", "cnn")
 
 
@@ -250,28 +250,45 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
 )
 """Every hyperparameter by name."""
 
+_EPOCHS = Hyperparameter("epochs", "int", 1, "length", "how often a loop or program reports", lower=1, upper=1e6)
+
 # Where a model wants another default than the table's: the slides' multilayer perceptron has sigmoid layers, and a dense
 # layer after convolutions has many inputs.
 _DEFAULTS: dict[str, dict[str, Value]] = {"mlp": {"activation": "sigmoid"}, "cnn": {"units": 64}}
 
 
 @cache
-def known(model: str) -> Mapping[str, Hyperparameter]:
+def known(model: Trained) -> Mapping[str, Hyperparameter]:
     """The hyperparameters that a model and its training use, by name, with the model's own defaults.
 
-    A model of the user (``package.module:function``) may have others besides; those count as ``network``.
+    A user's Keras model may have others besides. A loop or program may have any; only the number of its epochs means
+    something to us.
     """
-    defaults = _DEFAULTS.get(model, {})
-    everything = ":" in model
+    if counts_epochs(model):
+        return MappingProxyType({"epochs": _EPOCHS})
+    own = isinstance(model, KerasSpec)
+    defaults = {} if own else _DEFAULTS.get(str(model), {})
     table = {
         name: replace(entry, default=defaults.get(name, entry.default))
         for name, entry in HYPERPARAMETERS.items()
-        if everything or model in entry.models
+        if own or model in entry.models
     }
     return MappingProxyType(table)
 
 
-def resolve(model: str, configuration: Mapping[str, Value]) -> dict[str, Any]:
+def role_of(model: Trained, name: str) -> Role:
+    """What changing a hyperparameter of a model changes.
+
+    What a user's Keras model has besides ours shapes its network, for all that we know; that of a loop or program compiles
+    nothing.
+    """
+    table = known(model)
+    if name in table:
+        return table[name].role
+    return "network" if isinstance(model, KerasSpec) else "numeric"
+
+
+def resolve(model: Trained, configuration: Mapping[str, Value]) -> dict[str, Any]:
     """A configuration with the defaults of everything it is silent about.
 
     Whole numbers given as ``float`` (NumPy columns and YAML do so) come back as ``int``, numbers of kind float as float,
@@ -282,12 +299,12 @@ def resolve(model: str, configuration: Mapping[str, Value]) -> dict[str, Any]:
     """
     table = known(model)
     values: dict[str, Any] = {name: entry.default for name, entry in table.items()}
-    if ":" in model:  # defaults of network hyperparameters are the user's own affair
+    if not isinstance(model, str):  # defaults of network hyperparameters are the user's own affair
         values = {name: value for name, value in values.items() if table[name].role != "network"}
     for name, value in configuration.items():
         entry = table.get(name)
         if entry is None:
-            if ":" not in model:
+            if isinstance(model, str):
                 raise ValueError(f"model {model} has no hyperparameter {name}; it has {', '.join(table)}")
         elif problem := entry.problem(value):
             raise ValueError(f"{name} {problem}, not {value!r}")

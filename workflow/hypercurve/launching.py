@@ -21,11 +21,14 @@ def set_environment(package: Path) -> None:
     tell the environment's MPI where it was installed, and its PMIx knows one way only to show Slurm who it is. What the user
     has set stays; a cluster's own MPI (``MPI4PY_LIBMPI``) is left alone.
 
+    Users' modules may lie beside the Snakefile, whatever the working directory is.
+
     Args:
-        package: the folder that holds the package.
+        package: the folder that holds the package, itself beside the Snakefile.
     """
     environment = os.environ
-    for name, first in (("PYTHONPATH", package), ("PATH", Path(sys.executable).parent)):
+    modules = f"{package}{os.pathsep}{package.parent}"
+    for name, first in (("PYTHONPATH", modules), ("PATH", Path(sys.executable).parent)):
         rest = environment.get(name)
         environment[name] = f"{first}{os.pathsep}{rest}" if rest else str(first)
     environment.setdefault("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe")

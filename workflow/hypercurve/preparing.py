@@ -37,7 +37,7 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
     space, objective = setting.space, setting.objective
     tasks = []
     for path in setting.record:
-        curves = _curves(Path(path), setting.data.metric)
+        curves = _curves(Path(path), setting.data.metric if setting.data else None)
         if played is not None:
             others = curves.taken(_others(curves, played))
             if same := len(curves) - len(others):

@@ -35,6 +35,7 @@ from .cost import CostModel, TrialCost
 from .curves import Curve, Curves, key_of
 from .domains import LARGEST_INTEGER
 from .hyperparameters import RECORDED
+from .model_spec import Trained
 from .reading import read_setting
 from .space import Configuration, Space, Value
 from .training.tables import PREPARED, RecordingError, load_curves
@@ -306,13 +307,14 @@ def _put_together(name: str, journals: Sequence[Path]) -> Curves:
     found: dict[tuple[tuple[str, Any], ...], tuple[Configuration, Curve]] = {}
     space: dict[str, Any] = {}
     samples: int | None = None
-    model: tuple[str, str] | None = None
+    model: tuple[Trained, str] | None = None
     for journal in journals:
         setting = read_setting(journal.parent.parent / "setting.json")
         if setting.population is not None:
             continue
         if setting.model == RECORDED:
-            raise RecordingError(f"{journal}: is a replay; name the curves that it plays: {setting.data.curves}")
+            played = setting.data.curves if setting.data else None
+            raise RecordingError(f"{journal}: is a replay; name the curves that it plays: {played}")
         run = read_run(journal)
         if model is not None and (setting.model, run.data) != model:
             raise RecordingError(f"{journal}: is of another network or other data than {journals[0]}; name one of them")

@@ -107,6 +107,7 @@ class Run:
         data: digest of the prepared data set.
         curves: the recorded trainings that a replay searches, in the order in which they arrive.
         record: earlier experiments, where the method has a record.
+        model: digest of the user's own code that is trained; None for a built-in model.
 
     Attributes:
         actions: what followed the last event.
@@ -123,6 +124,7 @@ class Run:
         data: str,
         curves: Curves | None = None,
         record: Record | None = None,
+        model: str | None = None,
     ):
         self.setting = setting
         self.repeat = repeat
@@ -131,7 +133,7 @@ class Run:
         if setting.budget.cost is not None:
             assert curves is not None, "checked with the experiment"
             self._most = setting.budget.cost * curves.full_cost * (1 + 1e-9)
-        self._data = data
+        self._data, self._model = data, model
         self._record = None if record is None else record.digest
         self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
         self.points = report_points(setting, samples)
@@ -160,6 +162,8 @@ class Run:
             "data": self._data,
             "samples": self.cost.samples,
         }
+        if self._model is not None:
+            line["model"] = self._model
         if self._record is not None:
             line["record"] = self._record
         return self._finish(line, self._scheduler.open(), wall)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .hyperparameters import resolve
+from .model_spec import Trained, counts_epochs
 from .space import Configuration
 
 
@@ -41,12 +42,14 @@ def learning_rates(
         return rates.astype(np.float32)
 
 
-def decayed(configuration: Configuration, iterations: int, model: str) -> Configuration:
+def decayed(configuration: Configuration, iterations: int, model: Trained) -> Configuration:
     """A configuration whose `learning_rate` is what it has decayed to after some iterations.
 
     What a member of a population passes on is its present rate, not the one it began with. A configuration without a
-    schedule comes back as it is.
+    schedule comes back as it is, and so does one of a user's loop or program, which have schedules of their own.
     """
+    if counts_epochs(model):
+        return configuration
     hyperparameters = resolve(model, configuration)
     if hyperparameters.get("decay_ratio", 1.0) == 1 and hyperparameters.get("decay", 0.0) == 0:
         return configuration

@@ -13,6 +13,7 @@ import pandas as pd
 from ..config import Setting
 from ..cost import CostModel, step_at
 from ..journal import JournalError
+from ..model_spec import Trained
 from ..schedules import decayed
 from ..space import Configuration
 from .records import RunRecord, Stretch, TrialRecord
@@ -94,7 +95,7 @@ def founders(run: RunRecord) -> dict[tuple[int, int], int]:
     return found
 
 
-def in_force(stretch: Stretch, step: int, total: int, model: str) -> Configuration:
+def in_force(stretch: Stretch, step: int, total: int, model: Trained) -> Configuration:
     """The hyperparameters of a stretch at a step, the learning rate as it has decayed to by then."""
     return decayed(dict(stretch.configuration), max(0, step - step_at(stretch.progress, total)), model)
 

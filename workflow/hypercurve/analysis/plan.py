@@ -2,7 +2,7 @@
 
 from ..config import Experiment
 from ..domains import Constant
-from ..hyperparameters import RECORDED
+from ..model_spec import RECORDED, counts_epochs
 
 AXES = 3
 """Axes of the `grid` figure."""
@@ -69,7 +69,7 @@ def grid_method(experiment: Experiment) -> str | None:
 def decays(experiment: Experiment, method: str) -> bool:
     """Whether a method's space has a decay ratio that is not the constant 1."""
     space = experiment.setting("", method).space
-    if "decay_ratio" not in space:
+    if "decay_ratio" not in space or counts_epochs(experiment.model):
         return False
     domain = space["decay_ratio"]
     return not (isinstance(domain, Constant) and domain.constant == 1)

@@ -320,17 +320,23 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped
     or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
     read back as exactly what they were. Hyperparameters of a population's member are those that it had at its end, as
-    they were set when it last copied.
+    they were set when it last copied. Further columns hold what else trials reported at their ends: of a user's own model
+    all of it, of a built-in one what is not always reported.
     """
     names = setting.space.names
+    usual = {setting.objective.key} | (
+        {"loss", "val_loss", "val_accuracy"} if isinstance(setting.model, str) else set()
+    )
+    trials = sorted(run.trials.values(), key=lambda trial: trial.number)
+    others = list(dict.fromkeys(name for trial in trials for name in trial.metrics if name not in usual))
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", *names, "status", "progress", "performance", "seconds", "cost"])
-        for trial in sorted(run.trials.values(), key=lambda trial: trial.number):
+        writer.writerow(["trial", *names, "status", "progress", "performance", "seconds", "cost", *others])
+        for trial in trials:
             values = [_cell(trial.configuration.get(name)) for name in names]
             performance = trial.performance(setting.objective.key)
             row = [trial.number, *values, trial.status, trial.progress, _cell(performance), trial.seconds, trial.cost]
-            writer.writerow(row)
+            writer.writerow([*row, *(_cell(trial.metrics.get(name)) for name in others)])
 
 
 def _cell(value: object) -> object:

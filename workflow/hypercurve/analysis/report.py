@@ -19,6 +19,7 @@ from ..config import Experiment
 from ..errors import UserError
 from ..files import write_text
 from ..hyperparameters import HYPERPARAMETERS, RECORDED
+from ..model_spec import counts_epochs, label
 from ..provenance import PACKAGE
 from . import cells, prose
 from .figures.style import looks, short
@@ -150,25 +151,11 @@ def caption(which: str, experiment: str, figure: str = "") -> Markup:
 
 
 def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
-    data = experiment.data
-    kept = (
-        f"{data.validation:,}".replace(",", prose.NARROW)
-        if isinstance(data.validation, int)
-        else prose.shares([data.validation])
-    )
     samples = next((run.samples for own in runs.values() for run in own if run.samples), None)
     points = experiment.training.accumulation_points
     better = "higher" if experiment.objective.mode == "max" else "lower"
     return {
-        **(
-            {"Recorded curves": str(data.curves)}
-            if data.curves
-            else {
-                "Data": f"{data.label}; {kept} of the training part kept for validation"
-                + (f", {short(samples)} left to train on" if samples else ""),
-                "Network": experiment.model,
-            }
-        ),
+        **_trained(experiment, samples),
         "Objective": f"validation {experiment.objective.metric}, the {better} the better",
         "Budget of a run": prose.budget(experiment.budget),
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
@@ -187,9 +174,27 @@ def about(experiment: Experiment) -> str:
     return " · ".join([*what, f"{short(experiment.repeats)} repeat{'s' * (experiment.repeats > 1)}"])
 
 
+def _trained(experiment: Experiment, samples: int | None) -> dict[str, str]:
+    """What was trained, on what."""
+    data, model = experiment.data, {"Network": label(experiment.model)}
+    if counts_epochs(experiment.model):
+        model = {"Trained": label(experiment.model)}
+    if data is None:
+        return model
+    if data.curves:
+        return {"Recorded curves": str(data.curves)}
+    kept = (
+        f"{data.validation:,}".replace(",", prose.NARROW)
+        if isinstance(data.validation, int)
+        else prose.shares([data.validation])
+    )
+    left = f", {short(samples)} left to train on" if samples else ""
+    return {"Data": f"{data.label}; {kept} of the training part kept for validation{left}", **model}
+
+
 def _space(experiment: Experiment) -> Iterator[dict[str, str]]:
     for name in experiment.space.names:
-        known = HYPERPARAMETERS.get(name)
+        known = None if counts_epochs(experiment.model) else HYPERPARAMETERS.get(name)
         domain = experiment.space[name]
         yield {
             "name": name,

@@ -13,8 +13,8 @@ import pandas as pd
 
 from ..config import Experiment, Setting
 from ..cost import CostModel, step_at
-from ..hyperparameters import RECORDED
 from ..methods import Method
+from ..model_spec import RECORDED, counts_epochs
 from .lineage import in_force, parent, total_steps
 from .records import RunRecord
 from .tables import Runs, same_configuration
@@ -114,9 +114,9 @@ def utilisation(run: RunRecord) -> float | None:
 def saved(run: RunRecord, setting: Setting) -> float:
     """Share of the training samples of all started trials that the run did not need; not a number without trials.
 
-    In replays, whose samples are not known, the share of their virtual time.
+    In replays, and of loops and programs, whose samples are not known, the share of their virtual time.
     """
-    if setting.model == RECORDED:
+    if setting.model == RECORDED or counts_epochs(setting.model):
         parts = [(trial.cost, trial.cost / trial.progress) for trial in run.trials.values() if trial.progress > 0]
         return 1 - sum(cost for cost, _ in parts) / sum(whole for _, whole in parts) if parts else np.nan
     if run.samples is None:

@@ -67,6 +67,7 @@ def check(folder: Path, name: str) -> Results:
         return results
     results.experiment = experiment
     if experiment.model == RECORDED:  # its journals follow from the curves, which are not among the results
+        assert experiment.data is not None, "checked with the experiment"
         said = f"experiment.json: plays the curves in {experiment.data.curves}: archive those, a replay takes seconds"
         results.problems.append(said)
         return results
@@ -136,10 +137,10 @@ def check_journal(path: Path, setting: Setting, repeat: int, record: Record | No
     if first is None:
         raise JournalError(f"{path}: is empty")
     samples, data = first.get("samples"), first.get("data")
-    if not isinstance(samples, int) or isinstance(samples, bool) or not 0 < samples < 1 << 40:
+    if not isinstance(samples, int) or isinstance(samples, bool) or not (setting.data is not None) <= samples < 1 << 40:
         raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
     try:
-        run = RunState(setting, repeat, samples=samples, data=str(data), record=record)
+        run = RunState(setting, repeat, samples=samples, data=str(data), record=record, model=first.get("model"))
     except (ValueError, MemoryError) as error:
         raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
 

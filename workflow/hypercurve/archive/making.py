@@ -7,8 +7,12 @@ from pathlib import Path
 
 from .. import __version__
 from ..config import Experiment
+from ..data_spec import DataSpec
+from ..errors import UserError
+from ..model_spec import label
 from ..provenance import PACKAGE, code_version, module_digests, source_digest
 from ..record import PREPARED
+from ..user_code import code_files, model_digest
 from .checking import Results, check, data_digest, table_files
 from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
@@ -16,6 +20,9 @@ from .packing import ArchiveError, pack
 
 README = "README.md"
 DATA = "data/manifest.json"
+USER_FILES = "code/user.json"
+LARGEST_SOURCE = 1 << 20
+"""Bytes of a file of the user's code that is copied; of larger ones the sum is named."""
 DESCRIPTIONS = {
     README: "What is in the archive, how to check it, how to make it again",
     MANIFEST: "Digests of all files, of the results and of the code",
@@ -23,6 +30,7 @@ DESCRIPTIONS = {
     "comparison.csv": "One row per method",
     "report.html": "Tables and figures in one file",
     DATA: "Shapes, sizes and sha256 sums of the data; not the data",
+    USER_FILES: "What the user's own code consists of, with sha256 sums",
     LOCK: "The packages that the code is tested with",
 }
 
@@ -47,12 +55,15 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
         problems = "\n  ".join(results.problems) or "no runs"
         raise ArchiveError(f"{folder}: these results cannot be archived\n  {problems}")
     experiment = results.experiment
-    described = (data or folder.parent / "data" / experiment.data.key) / "manifest.json"
-    if data_digest(described) != results.data:
-        raise ArchiveError(f"{described}: describes other data than the runs were trained on")
+    described = None
+    if experiment.data is not None:
+        described = (data or folder.parent / "data" / experiment.data.key) / "manifest.json"
+        if data_digest(described) != results.data:
+            raise ArchiveError(f"{described}: describes other data than the runs were trained on")
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
-    files |= _code_files()
-    files[DATA] = described
+    files |= _code_files() | _user_files(experiment, results)
+    if described is not None:
+        files[DATA] = described
     files[README] = _readme(folder.name, experiment, results).encode()
     commit = code_version(full=True)
     code = Code(
@@ -107,6 +118,34 @@ def _code_files() -> dict[str, bytes | Path]:
     return found
 
 
+def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
+    """The user's own code: a list of its files with their sums, and copies of those that are not large.
+
+    Raises:
+        ArchiveError: it is not what the runs were made with.
+    """
+    if isinstance(experiment.model, str):
+        return {}
+    made = {lines[0].get("model") for lines in results.journals.values()}
+    try:
+        sources, digest = code_files(experiment.model), model_digest(experiment.model)
+    except UserError as error:
+        raise ArchiveError(f"the code that the runs trained is to be archived with them: {error}") from None
+    if made != {digest}:
+        raise ArchiveError(f"{label(experiment.model)}: was changed after the runs were made; run the workflow again")
+    listed = {name: _entry(path).model_dump() | {"path": _below_here(path)} for name, path in sources.items()}
+    found: dict[str, bytes | Path] = {USER_FILES: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
+    small = [path for path in sources.values() if path.stat().st_size <= LARGEST_SOURCE]
+    return found | {f"code/user/{_below_here(path)}": path for path in small}
+
+
+def _below_here(path: Path) -> str:
+    """Where a file lies, counted from the working directory; of files elsewhere, the name alone."""
+    here = Path.cwd().resolve()
+    found = path.resolve()
+    return found.relative_to(here).as_posix() if found.is_relative_to(here) else found.name
+
+
 def _entry(content: bytes | Path) -> File:
     if isinstance(content, Path):
         return File(bytes=content.stat().st_size, sha256=file_sha256(content))
@@ -121,11 +160,8 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     origins = {
         json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
     }
-    source = (
-        f"Data: the file `{experiment.data.path}` must be there."
-        if experiment.data.path
-        else f"Data: `{experiment.data.name}`, by name."
-    )
+    source = _source(experiment.data, results)
+    own = "" if isinstance(experiment.model, str) else f"\n    cp -r {shlex.quote(name)}/code/user/. ."
     first = f"{next(iter(experiment.methods))}/0"
     return f"""\
 # {name}
@@ -146,8 +182,15 @@ Payload digest, equal for every run of this experiment: `{results.payload}`
 In a checkout of the commit that `manifest.json` names under `code`, with the packages of `code/envs/lock.txt`
 (`make env`); `experiment.json` is an experiment file as it is, since JSON is YAML:
 
-    cp {shlex.quote(name)}/experiment.json config/experiments/{name}.yaml
+    cp {shlex.quote(name)}/experiment.json config/experiments/{name}.yaml{own}
     snakemake results/{name}.tar.gz
 
-{source} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts.
+{source}
 """
+
+
+def _source(data: DataSpec | None, results: Results) -> str:
+    if data is None:
+        return "Data: what the model brings itself."
+    given = f"the file `{data.path}` must be there." if data.path else f"`{data.name}`, by name."
+    return f"Data: {given} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts."

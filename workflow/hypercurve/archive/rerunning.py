@@ -3,11 +3,14 @@
 import difflib
 from pathlib import Path
 
+from ..data_spec import NO_DATA
 from ..execution.again import drive_again
 from ..journal import Journal, check_line, read_lines
+from ..model_spec import label
 from ..run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
+from ..user_code import model_digest
 from .checking import Results
 from .contents import Manifest
 from .packing import ArchiveError
@@ -37,16 +40,20 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     method, repeat = known[name]
     assert results.experiment is not None
     setting = results.experiment.setting(manifest.experiment, method)
-    if data is None:
-        data = prepare(setting.data, folder / "data").folder
-    dataset = load(data)
-    verify(data)
-    if dataset.digest != manifest.data:
-        raise ArchiveError(
-            f"{data}: holds the data {dataset.digest}, but the archive's runs were trained on {manifest.data}"
-        )
+    samples, digest = 0, NO_DATA
+    if setting.data is not None:
+        if data is None:
+            data = prepare(setting.data, folder / "data").folder
+        dataset = load(data)
+        verify(data)
+        samples, digest = dataset.samples, dataset.digest
+    if digest != manifest.data:
+        raise ArchiveError(f"{data}: holds the data {digest}, but the archive's runs were trained on {manifest.data}")
     lines = results.journals[method, repeat]
-    run = Run(setting, repeat, samples=dataset.samples, data=dataset.digest, record=results.records.get(method))
+    model = model_digest(setting.model)
+    if model != lines[0].get("model"):
+        raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
+    run = Run(setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model)
     trainer = make_trainer(setting, data)
     if setting.population is None:
         drive_again(run, trainer, lines, name)

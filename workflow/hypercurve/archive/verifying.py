@@ -85,6 +85,8 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
         yield f"{MANIFEST}: names the payload digest {manifest.payload}, but that of the results is {results.payload}"
     if results.data is not None and manifest.data != results.data:
         yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
+    if results.experiment is not None and results.experiment.data is None:
+        return
     try:
         described = data_digest(root / DATA)
     except UserError as error:

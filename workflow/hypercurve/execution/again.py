@@ -10,7 +10,7 @@ from ..journal import JournalError, Line, check_line
 from ..run import Run
 from ..scheduling import Completed, Failed, Started, Stop
 from ..training.base import Session, Snapshot, Trainer
-from .judging import advance
+from .judging import Judge, advance
 
 _WHY = "training again (with other libraries? on another kind of machine?) led"
 
@@ -27,7 +27,7 @@ def drive_again(run: Run, trainer: Trainer, lines: Sequence[Line], source: str) 
     Raises:
         JournalError: an event came out different.
     """
-    objective = run.setting.objective.key
+    judge = Judge.of(run.setting)
     sessions: dict[int, Session] = {}
     best: Snapshot | None = None
     for number, line in enumerate(lines, start=1):
@@ -54,7 +54,7 @@ def drive_again(run: Run, trainer: Trainer, lines: Sequence[Line], source: str) 
                         sessions[trial] = trainer.open(run.trial(trial))
                     return sessions[trial]
 
-                event, _, _ = advance(session, trial, due.progress, objective, 0)
+                event, _, _ = advance(session, trial, due.progress, judge, 0)
                 again = run.step(event, wall)
                 if isinstance(event, Completed) and run.best is not None and run.best.number == trial:
                     best = sessions[trial].snapshot()

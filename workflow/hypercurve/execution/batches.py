@@ -15,7 +15,7 @@ from ..journal import Journal, JournalError, Line, read_lines, without_wall
 from ..provenance import origin
 from ..search import make_searcher
 from ..training.base import Session, Trainer, Trial
-from .judging import advance
+from .judging import Judge, advance
 
 
 def trial_table(setting: Setting, repeat: int) -> list[Line]:
@@ -36,18 +36,27 @@ def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
 
 
 def run_batch(
-    setting: Setting, repeat: int, table: Iterable[Line], trainer: Trainer, journal: Journal, worker: int
+    setting: Setting,
+    repeat: int,
+    table: Iterable[Line],
+    trainer: Trainer,
+    journal: Journal,
+    worker: int,
+    model: str | None = None,
 ) -> None:
     """Train the trials of one batch to their ends, going on where the journal stops.
 
     The journal's first line says which batch of what this is; the others are events as in a run's journal, without times
-    and decisions.
+    and decisions. Where the user's own code is trained, `model` is its digest.
     """
     header: Line = {"event": "batch", "setting": setting.digest, "repeat": repeat, "batch": worker}
+    if model is not None:
+        header["model"] = model
     if not journal.lines:
         journal.append({**header, "wall": {"origin": origin()}})
     elif without_wall(journal.lines[0]) != header:
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
+    judge = Judge.of(setting)
     over = {line["trial"] for line in journal.lines[1:] if line["event"] in ("completed", "failed")}
     for row in table:
         if row["trial"] in over:
@@ -62,7 +71,7 @@ def run_batch(
             return opened[0]
 
         for point in setting.training.accumulation_points:
-            event, wall, going = advance(session, trial.number, point, setting.objective.key, worker)
+            event, wall, going = advance(session, trial.number, point, judge, worker)
             journal.append({**encode_event(event), "wall": wall})
             if going is None:
                 break

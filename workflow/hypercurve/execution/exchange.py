@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import UserError
 from ..scheduling import Completed, Event, Failed, Reported
 from .comm import Comm, Outbox, Tag, load, patiently
 from .judging import Wall
@@ -27,6 +28,8 @@ SOON = 0.002
 """Seconds in which a state arrives, or else is waited for asleep."""
 
 METRICS = ("loss", "val_loss", "val_accuracy")
+OTHERS = 2048
+"""Bytes for metrics as JSON, where the user's own model may report any."""
 REPORTED, COMPLETED, FAILED = 1, 2, 3
 
 RECORD = np.dtype(
@@ -45,8 +48,19 @@ RECORD = np.dtype(
     ]
 )
 """A member's report at one evolution step."""
+WIDE = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("others", f"S{OTHERS}")])
+"""The same for users' own models, with room for metrics of any name."""
 
 Records = npt.NDArray[np.void]
+
+
+def _encoded(metrics: Mapping[str, float]) -> bytes:
+    content = json.dumps(dict(metrics)).encode()
+    if len(content) > OTHERS:
+        raise UserError(
+            f"members report {len(metrics)} metrics, more than a population's messages hold ({OTHERS} bytes)"
+        )
+    return content
 
 
 class Gathering:
@@ -60,7 +74,7 @@ class Gathering:
     def __init__(self, comm: Comm, own: Records):
         byte = load().BYTE
         self._own = own  # kept alive while it is sent
-        self._all = np.zeros((comm.size, len(own)), RECORD)
+        self._all = np.zeros((comm.size, len(own)), own.dtype)
         send, receive = own.view(np.uint8).reshape(-1), self._all.view(np.uint8).reshape(-1)
         self._request = comm.Iallgather([send, byte], [receive, byte])
 
@@ -98,7 +112,9 @@ class Exchange:
         match event:
             case Reported(metrics=metrics) | Completed(metrics=metrics):
                 record["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
-                if unknown := set(metrics) - set(METRICS):
+                if "others" in (record.dtype.names or ()):
+                    record["others"] = _encoded(metrics)
+                elif unknown := set(metrics) - set(METRICS):
                     raise ValueError(f"a population cannot report {', '.join(sorted(unknown))}")
                 record["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
             case Failed(reason=reason):
@@ -119,6 +135,8 @@ class Exchange:
             return Failed(trial, progress, reason), wall
         found: Mapping[str, float] = dict(zip(METRICS, record["metrics"].tolist(), strict=True))
         metrics = {name: value for name, value in found.items() if not math.isnan(value)}
+        if "others" in (record.dtype.names or ()) and record["others"]:
+            metrics = json.loads(record["others"])
         if record["status"] == COMPLETED:
             return Completed(trial, metrics), wall
         return Reported(trial, progress, metrics), wall

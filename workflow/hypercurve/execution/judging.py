@@ -4,29 +4,68 @@ import math
 import re
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from ..config import Setting
 from ..errors import UserError
+from ..objective_spec import COST, Bound
 from ..scheduling import Completed, Event, Failed, Reported
 from ..training.base import Report, Session, TrialFailed
 
 Wall = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a report must hold.
+
+    Attributes:
+        objective: name of the metric that a completed trial must have.
+        always: whether every report must have it: a population ranks its members by it.
+        constraints: bounds on metrics, by name.
+    """
+
+    objective: str
+    always: bool = False
+    constraints: Mapping[str, Bound] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, setting: Setting) -> Self:
+        """What the reports of a method's trials must hold. (The bound on costs is known before there is a report.)"""
+        constraints = {name: bound for name, bound in setting.constraints.items() if name != COST}
+        return cls(setting.objective.key, setting.population is not None, constraints)
+
+    def verdict(self, report: Report) -> str | None:
+        """Why a report fails its trial; None if it does not."""
+        for name, value in report.metrics.items():
+            if not math.isfinite(value):
+                return f"diverged: {name} is {value}"
+        for name, bound in self.constraints.items():
+            if name in report.metrics:
+                if reason := bound.broken(name, report.metrics[name]):
+                    return reason
+            elif report.progress == 1:
+                return f"the trainer reported no {name}, on which there is a bound"
+        if (self.always or report.progress == 1) and self.objective not in report.metrics:
+            return f"the trainer reported no {self.objective}, which is the objective"
+        return None
+
+
 def advance(
-    open_session: Callable[[], Session], trial: int, progress: float, objective: str, worker: int
+    open_session: Callable[[], Session], trial: int, progress: float, judge: Judge, worker: int
 ) -> tuple[Event, Wall, Session | None]:
     """Train a trial to a point and judge the outcome.
 
-    A loss that is NaN or infinite fails the trial at this point, as does any exception of the user's model: neither ends
-    the run.
+    A metric that is NaN or infinite, or beyond its bound, fails the trial at this point, as does any exception of the user's
+    model: none ends the run.
 
     Args:
         open_session: gives the trial's session, opening it if need be.
         trial: its number.
         progress: the point, in (0, 1].
-        objective: name of the metric that a completed trial must have.
+        judge: what reports must hold.
         worker: number of this worker.
 
     Returns:
@@ -36,7 +75,7 @@ def advance(
     try:
         session = open_session()
         report = session.advance(progress)
-        reason = _diverged(report, objective)
+        reason = judge.verdict(report)
     except UserError:
         raise
     except TrialFailed as failure:
@@ -59,15 +98,6 @@ def advance(
     if progress < 1:
         return Reported(trial, progress, metrics), wall, session
     return Completed(trial, metrics), wall, session
-
-
-def _diverged(report: Report, objective: str) -> str | None:
-    for name, value in report.metrics.items():
-        if not math.isfinite(value):
-            return f"diverged: {name} is {value}"
-    if report.progress == 1 and objective not in report.metrics:
-        return f"the trainer reported no {objective}, which is the objective"
-    return None
 
 
 def _printable(text: str) -> str:

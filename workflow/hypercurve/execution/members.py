@@ -18,7 +18,7 @@ from ..run import Run
 from ..scheduling import Event, Failed
 from ..space import Configuration
 from ..training.base import Session, Snapshot, Trainer, Trial, aligned
-from .judging import Wall, advance
+from .judging import Judge, Wall, advance
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 
@@ -68,7 +68,7 @@ class Members:
 
     def __init__(self, run: Run, trainer: Trainer, rank: int, numbers: Iterable[int]):
         self._trainer, self._rank, self._points = trainer, rank, run.points
-        self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective.key
+        self._seed, self._repeat, self._judge = run.setting.seed, run.repeat, Judge.of(run.setting)
         trials = [run.trials[number] for number in numbers]
         self._members = {trial.number: Member(trial.number, trial.configuration, trial.anchor) for trial in trials}
         assert run.setting.population is not None
@@ -95,7 +95,7 @@ class Members:
         """Train a member to an evolution step, counted from 1; its event says how that went."""
         progress = self._points[step - 1]
         member.event, member.wall, member.session = advance(
-            lambda: self._session(member), member.number, progress, self._objective, self._rank
+            lambda: self._session(member), member.number, progress, self._judge, self._rank
         )
         if self.sizes is None and member.session is not None:
             snapshot = member.session.snapshot()

@@ -30,7 +30,7 @@ from ..space import Configuration
 from ..training.base import Trainer
 from .comm import Comm, Interrupted, heard
 from .driving import Watch
-from .exchange import RECORD, Exchange, Gathering, Records
+from .exchange import RECORD, WIDE, Exchange, Gathering, Records
 from .judging import Wall
 from .members import Members, Vector
 from .retraced import RetracedJournal
@@ -91,6 +91,7 @@ class _Executor:
         self.lag, self.every = run.setting.population.lag, run.setting.population.snapshot_every
         self.last, self.size = len(run.points), run.setting.members
         self.snapshots, self.identity = snapshots, {"setting": run.setting.digest, "repeat": run.repeat}
+        self.record = RECORD if isinstance(run.setting.model, str) else WIDE
         self.saver = Saver(snapshots, self.identity, self.size, file)
         self.gatherings: dict[int, Gathering] = {}  # by evolution step
         self.posted = self.complete = 0  # evolution steps up to which reports are sent; are taken
@@ -164,7 +165,7 @@ class _Executor:
         self._post(step)
 
     def _post(self, step: int) -> None:
-        records = np.zeros(-(-self.size // self.ranks), RECORD)
+        records = np.zeros(-(-self.size // self.ranks), self.record)
         records["signal"] = heard()
         for record, member in zip(records, self.members, strict=False):
             self.exchange.fill(record, member)
@@ -309,7 +310,7 @@ class _Executor:
         if self.posted < min(
             self.complete + self.lag, self.last
         ):  # the others have gone on before they heard of the end
-            self.gatherings[self.posted + 1] = self.exchange.gather(np.zeros(-(-self.size // self.ranks), RECORD))
+            self.gatherings[self.posted + 1] = self.exchange.gather(np.zeros(-(-self.size // self.ranks), self.record))
         for step, gathering in self.gatherings.items():
             self._reports(gathering.wait(), step)
         self.saver.wait()

@@ -72,6 +72,7 @@ def replay(
         journal: keeps the events, if wanted.
         record: earlier experiments, where the method has a record.
     """
+    assert setting.data is not None, "checked with the experiment"
     drawn = curves.drawn(setting.trials, setting.seed, repeat, setting.data.shuffle)
     run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record)
     track = _Track(run, drawn)

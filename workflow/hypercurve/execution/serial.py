@@ -12,7 +12,7 @@ from ..run import Due, Run
 from ..scheduling import Completed, Event, Failed, Stop
 from ..training.base import Session, Snapshot, Trainer
 from .driving import Watch, drive, retraced, trained_again
-from .judging import Wall, advance
+from .judging import Judge, Wall, advance
 
 
 def execute(
@@ -52,6 +52,7 @@ class Sessions:
         self.best_trial: int | None = None
         self.best: Snapshot | None = None
         self._run, self._trainer, self._watch = run, trainer, watch
+        self._judge = Judge.of(run.setting)
         self._open: dict[int, Session] = {}
 
     def due(self) -> Due | None:
@@ -60,9 +61,7 @@ class Sessions:
 
     def report(self, due: Due) -> tuple[Event, Wall]:
         """Train for it."""
-        event, wall, _ = advance(
-            lambda: self._session(due.trial), due.trial, due.progress, self._run.setting.objective.key, self.worker
-        )
+        event, wall, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._judge, self.worker)
         return event, wall
 
     def decided(self, event: Event) -> None:

@@ -11,7 +11,7 @@ from ..training.base import Session, Snapshot, Trainer, Trial
 from ..training.recorded import train_again
 from . import wire
 from .comm import Tag
-from .judging import Wall, advance
+from .judging import Judge, Wall, advance
 
 Priority = tuple[bool, float, int]
 
@@ -61,6 +61,7 @@ class Worker:
         self.points = run.points
         self._cost, self._trainer = run.cost, trainer
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
+        self._judge = Judge.of(run.setting)
         self._going: dict[int, Going] = {}
         self._kept: dict[int, tuple[Trial, Snapshot]] = {}  # complete, and perhaps the best
         self._best: tuple[int, float] | None = None
@@ -128,9 +129,7 @@ class Worker:
         """
         going = self._going[number]
         point = going.done
-        event, wall, session = advance(
-            lambda: self._session(going), number, self.points[point], self._objective.key, self.rank
-        )
+        event, wall, session = advance(lambda: self._session(going), number, self.points[point], self._judge, self.rank)
         going.done += 1
         if session is None or isinstance(event, Completed):
             del self._going[number]

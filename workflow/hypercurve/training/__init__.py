@@ -4,31 +4,50 @@ from pathlib import Path
 
 from ..config import Setting
 from ..cost import CostModel, report_points
-from ..hyperparameters import RECORDED
+from ..model_spec import RECORDED, CommandSpec, LoopSpec
+from ..objective_spec import COST
 from .base import Trainer
+from .bounded import Bounded
+from .command import CommandTrainer
 from .data import load
+from .loop import LoopTrainer
 from .recorded import CurvesTrainer
 from .scheduled import ScheduledTrainer
 from .tables import load_curves
 
 
-def make_trainer(setting: Setting, data: Path) -> Trainer:
+def make_trainer(setting: Setting, data: Path | None, logs: Path | None = None) -> Trainer:
     """The trainer of a method's model.
 
     Args:
-        data: the folder of the prepared data set.
+        setting: of the method.
+        data: the folder of the prepared data set, where the experiment has one.
+        logs: where programs' standard error goes, a file per trial; None drops it.
+
+    Raises:
+        UserError: the user's own code is missing, or cannot do what the method asks for.
     """
+    trainer = _trainer(setting, data, logs)
+    if not setting.schedule and COST not in setting.constraints:
+        return trainer
+    costs = CostModel(setting.model, setting.cost, 0 if data is None else load(data).samples)
+    if setting.schedule:
+        trainer = ScheduledTrainer(trainer, setting.schedule, costs.of(setting.schedule[0].configuration).steps)
+    if COST in setting.constraints:
+        trainer = Bounded(trainer, costs, setting.constraints[COST])
+    return trainer
+
+
+def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
+    training = setting.training
+    exchanges = setting.population is not None
+    if isinstance(setting.model, LoopSpec):
+        return LoopTrainer(setting.model, data, threads=training.threads, exchanges=exchanges)
+    if isinstance(setting.model, CommandSpec):
+        return CommandTrainer(setting.model, data, threads=training.threads, exchanges=exchanges, logs=logs)
+    assert data is not None, "checked with the experiment"
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))
-    trainer = _make(setting, data)
-    if not setting.schedule:
-        return trainer
-    cost = CostModel(setting.model, setting.cost, load(data).samples)
-    return ScheduledTrainer(trainer, setting.schedule, cost.of(setting.schedule[0].configuration).steps)
-
-
-def _make(setting: Setting, data: Path) -> Trainer:
-    training = setting.training
     # A population's fitness is measured at every evolution step, on part of the validation samples.
     evaluate = training.evaluate if setting.population is None else "points"
     points = report_points(setting, load(data).samples)

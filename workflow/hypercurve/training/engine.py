@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..hyperparameters import known
+from ..hyperparameters import role_of
+from ..model_spec import Trained
 from .base import ALIGNMENT
 from .network import Array, Compiler, Network
 from .optimizers import OPTIMIZERS, Tensors
@@ -208,7 +209,7 @@ class Engine:
         self.compilations += 1
 
     def network(
-        self, model: str, hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+        self, model: Trained, hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
     ) -> Network:
         """The network of these hyperparameters, built if there is none yet."""
 
@@ -217,7 +218,7 @@ class Engine:
 
         return self._kept(self._networks, (_structure(model, hyperparameters), input_shape, classes), build)
 
-    def program(self, model: str, hyperparameters: Mapping[str, Any], x: Any, y: Any, classes: int) -> Program:
+    def program(self, model: Trained, hyperparameters: Mapping[str, Any], x: Any, y: Any, classes: int) -> Program:
         """The training loop of these hyperparameters, built and compiled if there is none yet.
 
         Args:
@@ -248,8 +249,7 @@ class Engine:
         return shelf[key]
 
 
-def _structure(model: str, hyperparameters: Mapping[str, Any]) -> Hashable:
+def _structure(model: Trained, hyperparameters: Mapping[str, Any]) -> Hashable:
     """What two trials must agree in to have the same network; hyperparameters unknown to the table count as structure."""
-    table = known(model)
-    structure = [(n, v) for n, v in sorted(hyperparameters.items()) if n not in table or table[n].role == "network"]
+    structure = [(n, v) for n, v in sorted(hyperparameters.items()) if role_of(model, n) == "network"]
     return (model, *structure)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cost import step_at, total_steps
-from ..hyperparameters import known, resolve
+from ..hyperparameters import resolve, role_of
+from ..model_spec import Trained
 from ..schedules import learning_rates
 from ..seeding import generator
 from ..space import Value
@@ -77,7 +78,7 @@ class KerasTrainer:
 
     def __init__(
         self,
-        model: str,
+        model: Trained,
         dataset: Path,
         *,
         points: tuple[float, ...] = (),
@@ -256,8 +257,7 @@ class KerasSession:
         """
         new: dict[str, Any] = resolve(self.trainer.model, configuration)
         changed = {name for name in {*new, *self.hyperparameters} if new.get(name) != self.hyperparameters.get(name)}
-        table = known(self.trainer.model)
-        if fixed := sorted(name for name in changed if name not in table or table[name].role != "numeric"):
+        if fixed := sorted(name for name in changed if role_of(self.trainer.model, name) != "numeric"):
             raise ValueError(f"{', '.join(fixed)} cannot change during training")
         self.hyperparameters = new
         self.anchor = self.step if anchor is None else anchor

@@ -9,6 +9,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from ..model_spec import KerasSpec, Trained
+from ..user_code import import_from_here
 from .runtime import keras, tf
 
 Builder: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...], int], Any]
@@ -116,21 +118,22 @@ BUILDERS: dict[str, Builder] = {"softmax": softmax, "dense": dense, "mlp": mlp, 
 """The built-in networks by name."""
 
 
-def builder(model: str) -> Builder:
+def builder(model: Trained) -> Builder:
     """The builder of a built-in model, or of a user's given as ``package.module:function``.
 
     Raises:
         ValueError: there is no such model; the message says what is there.
     """
-    if model in BUILDERS:
+    if isinstance(model, str) and model in BUILDERS:
         return BUILDERS[model]
-    module_name, _, function_name = model.partition(":")
-    if not function_name:
+    if not isinstance(model, KerasSpec):
         raise ValueError(f"no model {model!r}: give one of {', '.join(BUILDERS)}, or package.module:function")
+    module_name, _, function_name = model.keras.partition(":")
+    import_from_here()
     try:
         found: Builder = getattr(importlib.import_module(module_name), function_name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"model {model!r}: cannot import {error.name!r}") from error
+        raise ValueError(f"model {model.keras!r}: cannot import {error.name!r}") from error
     except AttributeError as error:
-        raise ValueError(f"model {model!r}: module {module_name} has no function {function_name}") from error
+        raise ValueError(f"model {model.keras!r}: module {module_name} has no function {function_name}") from error
     return found

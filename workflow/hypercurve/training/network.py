@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..model_spec import Trained
 from ..seeding import integer_seed
 from .base import ALIGNMENT, Trial
 from .models import KNOB, builder
@@ -127,7 +128,7 @@ class Network:
 
     def __init__(
         self,
-        model: str,
+        model: Trained,
         hyperparameters: Mapping[str, Any],
         input_shape: tuple[int, ...],
         classes: int,

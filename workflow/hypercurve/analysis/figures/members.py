@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ...config import Experiment
 from ...cost import step_at
 from ...hyperparameters import resolve
+from ...model_spec import counts_epochs
 from ...schedules import learning_rates
 from ..lineage import Line, ancestry, differing, lines, parent, total_steps
 from ..records import RunRecord
@@ -76,7 +77,7 @@ class Population:
         # Evolution steps are among the points, so that copies leave a line where they were made.
         steps = np.linspace(0, length, min(length + 1, most)).round().astype(np.int64)
         steps = np.unique([*steps, *(step - line.start for step in self.steps if line.start <= step <= line.end)])
-        if name == "learning_rate":
+        if name == "learning_rate" and not counts_epochs(self.setting.model):
             given = resolve(self.setting.model, line.stretch.configuration)
             values = learning_rates(given, 0, length + 1).astype(np.float64)[steps]
         else:

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ...config import Experiment, Objective
+from ...config import Experiment
+from ...objective_spec import Objective
 from ..records import RunRecord
 from ..tables import Runs, at_budgets
 from .style import (

@@ -1,0 +1,299 @@
+"""One contract for all kinds of trainables: a built-in network, a Keras function, a loop and a program of a user."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from hypercurve.cli import main
+from hypercurve.config import Experiment, Setting
+from hypercurve.execution.serial import execute
+from hypercurve.journal import Journal, Line, read_lines, without_wall
+from hypercurve.run import Run
+from hypercurve.training import make_trainer
+from hypercurve.training.base import Trainer, Trial
+from hypercurve.training.data import load
+from hypercurve.user_code import model_digest
+
+CC = shutil.which("cc")
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
+EPOCHS = 4
+RATE = {"log_uniform": [0.01, 0.4]}
+METHODS: dict[str, Any] = {
+    "random": {"search": "random"},
+    "lcm": {"search": "random", "stop": {"lcm": {"split": 0.4, "check_points": [0.25, 0.5]}}, "slots": 2},
+    "promotion": {"search": "random", "stop": {"asha": {"reduction_factor": 2, "first_rung": 1}}, "slots": 2},
+    "stopping": {"search": "random", "stop": {"asha": {"form": "stopping", "reduction_factor": 2, "first_rung": 1}}},
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of trainable.
+
+    Attributes:
+        model: as in an experiment.
+        every: steps of a quarter of its training.
+        data: whether it is given data.
+    """
+
+    model: Any
+    every: int
+    data: bool
+
+
+KINDS = {
+    "built-in": Kind("softmax", 3, True),
+    "keras": Kind("user_models:network", 3, True),
+    "loop": Kind({"loop": "user_models:Loop"}, 1, False),
+    "program": Kind(
+        {
+            "command": [
+                "./logistic",
+                *("--rate={learning_rate}", "--epochs={epochs}", "--seed={seed}"),
+                *("--resume={resume}", "--snapshot={snapshot}", "--until={until}"),
+            ]
+        },
+        1,
+        False,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a user's code, as workflows run in."""
+    folder = tmp_path_factory.mktemp("user")
+    shutil.copy(ROOT / "tests" / "user_models.py", folder)
+    if CC is not None:
+        source = ROOT / "examples" / "logistic.c"
+        subprocess.run([CC, "-O2", "-o", str(folder / "logistic"), str(source), "-lm"], check=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    if request.param == "program" and CC is None:
+        pytest.skip("there is no cc")
+    return KINDS[request.param]
+
+
+def experiment(kind: Kind, **changes: Any) -> Experiment:
+    space = {"learning_rate": RATE, "epochs": EPOCHS} | ({"batch_size": 16} if kind.data else {})
+    population = {"every": kind.every, "members": 4, "explore": {"learning_rate": {"factors": [0.8, 1.2]}}}
+    return Experiment.model_validate(
+        {
+            "data": {"name": "digits"} if kind.data else None,
+            "model": kind.model,
+            "objective": {"metric": "loss"},
+            "space": space,
+            "budget": {"trials": 8},
+            "training": {"accumulation_points": 4},
+            "methods": METHODS | {"pbt": {"population": population}, "lag": {"population": population | {"lag": 1}}},
+        }
+        | changes
+    )
+
+
+def setting_of(kind: Kind, method: str, **changes: Any) -> Setting:
+    return experiment(kind, **changes).setting("contract", method)
+
+
+@pytest.fixture
+def train(prepared: Path) -> Callable[..., Trainer]:
+    """Makes a trainer: `train(kind, "pbt")`."""
+
+    def make(kind: Kind, method: str = "random", **changes: Any) -> Trainer:
+        return make_trainer(setting_of(kind, method, **changes), prepared if kind.data else None)
+
+    return make
+
+
+def new_run(given: Setting, data: Path | None) -> Run:
+    samples = 0 if data is None else load(data).samples
+    return Run(given, 0, samples=samples, data="none", model=model_digest(given.model))
+
+
+def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
+    """The journal of a run in this process."""
+    with Journal(path) as journal:
+        if given.population is None:
+            execute(new_run(given, data), make_trainer(given, data), journal)
+        else:
+            from hypercurve.execution import population
+            from hypercurve.execution.comm import communicator
+
+            run, trainer = new_run(given, data), make_trainer(given, data)
+            population.execute(run, trainer, journal, communicator(1), folder=path.with_suffix(".snapshots"))
+    return events(path)
+
+
+def events(path: Path) -> list[Line]:
+    return [without_wall(line) for line in read_lines(path)[0]]
+
+
+# Sessions
+
+
+def test_any_cut_of_a_training_gives_equal_metrics(kind: Kind, train: Callable[..., Trainer]) -> None:
+    trainer, trial = train(kind), Trial(3, {"learning_rate": 0.1, "epochs": EPOCHS}, seed=5)
+    whole = trainer.open(trial)
+    expected = [whole.advance(point).metrics for point in (0.25, 0.5, 0.75, 1.0)]
+    others = [trainer.open(trial), trainer.open(Trial(4, trial.configuration, seed=5))]
+    for point, metrics in zip((0.25, 0.5, 0.75, 1.0), expected, strict=True):
+        for other in others:  # they take turns
+            found = other.advance(point).metrics
+            assert (found == metrics) == (other is others[0])
+    cut = trainer.open(trial)
+    for point in (0.1, 0.3, 0.55, 0.8):
+        cut.advance(point)
+    assert cut.advance(1.0).metrics["val_loss"] == expected[-1]["val_loss"]
+
+
+def test_a_session_goes_on_from_another_ones_snapshot(kind: Kind, train: Callable[..., Trainer]) -> None:
+    trainer, trial = train(kind, "pbt"), Trial(1, {"learning_rate": 0.1, "epochs": EPOCHS, "batch_size": 16}, seed=5)
+    straight, first, second = trainer.open(trial), trainer.open(trial), trainer.open(trial)
+    first.advance(0.5)
+    out = np.empty(sum(map(len, (first.snapshot().weights, first.snapshot().slots))), np.float32)
+    second.restore(first.snapshot(out))
+    out[:] = 0  # what was restored is a copy
+    straight.advance(0.5)
+    assert second.advance(1.0).metrics == straight.advance(1.0).metrics
+
+
+def test_a_copy_goes_on_under_its_own_hyperparameters(kind: Kind, train: Callable[..., Trainer]) -> None:
+    trainer = train(kind, "pbt")
+    configurations = [{"learning_rate": rate, "epochs": EPOCHS, "batch_size": 16} for rate in (0.01, 0.3)]
+    donor, member = (trainer.open(Trial(number, given)) for number, given in enumerate(configurations))
+    donor.advance(0.5)
+    member.advance(0.5)
+    member.restore(donor.snapshot())
+    member.adjust({**configurations[0], "learning_rate": 0.2})
+    assert donor.advance(0.75).metrics != member.advance(0.75).metrics
+    assert np.isfinite(member.advance(1.0).metrics["val_loss"])
+
+
+# Runs
+
+
+@pytest.mark.parametrize("method", [*METHODS, "pbt", "lag"])
+def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
+    kind: Kind, method: str, prepared: Path, tmp_path: Path
+) -> None:
+    given, data = setting_of(kind, method), prepared if kind.data else None
+    whole = carried_out(given, data, tmp_path / "whole.jsonl")
+    assert whole[-1]["event"] == "tested"
+    assert "test_loss" in whole[-1]["metrics"]
+    assert not [line for line in whole if line["event"] == "failed"]
+    assert all(not name.startswith("test_") for line in whole[:-1] for name in line.get("metrics", ()))
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    for cut in (1, len(lines) // 2, len(lines) - 1):
+        partial = tmp_path / f"{cut}.jsonl"
+        partial.write_bytes(b"".join(lines[:cut]) + lines[cut][:9])
+        assert carried_out(given, data, partial) == whole
+
+
+@pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
+@pytest.mark.parametrize("method", ["lcm", "promotion", "pbt"])
+def test_two_ranks_write_the_serial_journal(
+    kind: Kind, method: str, prepared: Path, tmp_path: Path, home: Path
+) -> None:
+    given, data = setting_of(kind, method), prepared if kind.data else None
+    (tmp_path / "setting.json").write_text(given.model_dump_json())
+    command = [str(MPIEXEC), "--oversubscribe", "-n", "2", sys.executable, "-m", "hypercurve", "search"]
+    command += [str(tmp_path / "setting.json"), "--tasks", "2", "-o", str(tmp_path / "journal.jsonl")]
+    command += ["--data", str(data)] if data else []
+    done = subprocess.run(command, env={**os.environ, **QUIET}, cwd=home, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = carried_out(given, data, tmp_path / "alone.jsonl")
+    digest = {"data": load(data).digest} if data else {}
+    assert events(tmp_path / "journal.jsonl") == [{**alone[0], **digest}, *alone[1:]]
+
+
+def test_a_journal_can_be_replayed(kind: Kind, prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "contract" / "runs" / "random"
+    given, data = setting_of(kind, "random"), prepared if kind.data else None
+    (folder / "0").mkdir(parents=True)
+    (folder / "setting.json").write_text(given.model_dump_json())
+    live = carried_out(given, data, folder / "0" / "journal.jsonl")
+    assert main(["replay", str(folder), "--trials", "8", "-o", str(tmp_path / "replayed")]) == 0
+    assert (tmp_path / "replayed" / "replay.csv").exists()
+    assert live[-1]["event"] == "tested"
+
+
+def test_the_table_of_trials_has_all_that_was_reported(tmp_path: Path) -> None:
+    given = setting_of(KINDS["loop"], "random")
+    carried_out(given, None, tmp_path / "journal.jsonl")
+    (tmp_path / "setting.json").write_text(given.model_dump_json())
+    arguments = [str(tmp_path / "setting.json"), str(tmp_path / "journal.jsonl"), "-o", str(tmp_path / "trials.csv")]
+    assert main(["trials", *arguments]) == 0
+    header, first, *_ = (tmp_path / "trials.csv").read_text().splitlines()
+    row = dict(zip(header.split(","), first.split(","), strict=True))
+    completed = next(line for line in events(tmp_path / "journal.jsonl") if line["event"] == "completed")
+    assert {name: float(row[name]) for name in ("loss", "val_error")} == {
+        name: completed["metrics"][name] for name in ("loss", "val_error")
+    }
+    assert float(row["performance"]) == completed["metrics"]["val_loss"]
+
+
+# Objectives and constraints
+
+
+def test_any_reported_metric_can_be_the_objective(tmp_path: Path) -> None:
+    given = setting_of(KINDS["loop"], "random", objective={"metric": "error", "mode": "max"})
+    lines = carried_out(given, None, tmp_path / "journal.jsonl")
+    errors = {line["trial"]: line["metrics"]["val_error"] for line in lines if line["event"] == "completed"}
+    assert lines[-1]["trial"] == max(errors, key=lambda trial: errors[trial])
+
+
+@pytest.mark.parametrize("method", ["random", "pbt"])
+def test_a_trial_beyond_a_bound_has_failed_and_is_not_the_best(method: str, tmp_path: Path) -> None:
+    kind = KINDS["loop"]
+    free = carried_out(setting_of(kind, method), None, tmp_path / "free.jsonl")
+    ends = {line["trial"]: line["metrics"] for line in free if line["event"] == "completed"}
+    bound = sorted(metrics["val_error"] for metrics in ends.values())[len(ends) // 2]
+    lines = carried_out(
+        setting_of(kind, method, constraints={"val_error": {"min": bound}}), None, tmp_path / "bound.jsonl"
+    )
+    failed = {line["trial"]: line["reason"] for line in lines if line["event"] == "failed"}
+    assert failed
+    assert all(f"below its bound {bound:.12g}" in reason for reason in failed.values())
+    if lines[-1]["event"] == "tested":
+        assert lines[-1]["trial"] not in [line["trial"] for line in lines if line.get("progress") == 1]
+
+
+def test_a_bound_on_cost_is_kept_before_a_trial_trains(tmp_path: Path) -> None:
+    space = {"learning_rate": RATE, "epochs": {"choice": [2, 4]}}
+    given = setting_of(KINDS["loop"], "random", space=space, constraints={"cost": {"max": 3e-4}}, methods=METHODS)
+    lines = carried_out(given, None, tmp_path / "journal.jsonl")
+    long = {action["start"] for line in lines for action in line["then"] if "start" in action}
+    long = {
+        action["start"]
+        for line in lines
+        for action in line["then"]
+        if "start" in action and action["configuration"]["epochs"] == 4
+    }
+    assert long == {line["trial"] for line in lines if line["event"] == "failed"}
+    assert {line["progress"] for line in lines if line["event"] == "failed"} == {0.25}
+    assert "cost is 0.0004, above its bound 0.0003" in json.dumps(lines)
+
+
+def test_a_bound_on_what_is_not_reported_fails_a_trial_at_its_end(tmp_path: Path) -> None:
+    given = setting_of(KINDS["loop"], "random", constraints={"memory": {"max": 1}})
+    lines = carried_out(given, None, tmp_path / "journal.jsonl")
+    assert {line["progress"] for line in lines if line["event"] == "failed"} == {1.0}

@@ -1,0 +1,190 @@
+"""Trainer for programs of users: whatever prints one JSON object per epoch on its standard output.
+
+In a population, a program is run in segments: from the snapshot file of the last one (or none) until an epoch, where it
+writes another. Only the files' bytes travel. Elsewhere it runs through, stopped while nobody waits for its next line.
+See docs/models.md.
+"""
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..model_spec import CommandSpec, filled
+from ..seeding import integer_seed
+from ..space import Value
+from ..user_code import code_files
+from .base import Snapshot, Trial, TrialFailed
+from .epochs import EpochSession, tested
+from .loop import THREADS
+from .program import Log, Program, Programs
+from .states import State
+
+
+class CommandTrainer:
+    """Follows :class:`hypercurve.training.base.Trainer`.
+
+    Args:
+        spec: which program.
+        dataset: the folder of the prepared data set; None: the program has data of its own.
+        threads: threads that a trial may use.
+        exchanges: whether sessions are members of a population.
+        logs: where standard error goes, a file per trial; None drops it.
+
+    Raises:
+        UserError: the program is missing.
+    """
+
+    def __init__(
+        self,
+        spec: CommandSpec,
+        dataset: Path | None,
+        *,
+        threads: int = 1,
+        exchanges: bool = False,
+        logs: Path | None = None,
+    ) -> None:
+        code_files(spec)
+        self.spec, self.dataset, self.threads, self.exchanges, self.logs = spec, dataset, threads, exchanges, logs
+        self.environment = dict.fromkeys(THREADS, str(threads)) | spec.env
+        self.programs = Programs(spec.grace)
+
+    def open(self, trial: Trial) -> "CommandSession":
+        """A session at the start of its training; its program starts when it is first trained."""
+        return CommandSession(self, trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
+        """What the program reported last as `test_...`."""
+        del trial
+        return tested(snapshot)
+
+
+class CommandSession(EpochSession):
+    """One trial in training."""
+
+    def __init__(self, trainer: CommandTrainer, trial: Trial) -> None:
+        super().__init__(trainer.spec, trial, trainer.exchanges)
+        self.trainer = trainer
+        self._log = Log(None if trainer.logs is None else trainer.logs / f"{trial.number}.log")
+        self._program: Program | None = None
+        self._content: bytes | None = None  # of the snapshot file of the last segment
+
+    def command(self, until: int, resume: Path | None, snapshot: Path) -> list[str]:
+        """The program and its arguments.
+
+        Args:
+            until: the epoch until which it is to run.
+            resume: the snapshot file that it is to go on from; None: from the start.
+            snapshot: the file that it is to write at the end.
+        """
+        trial, trainer = self.trial, self.trainer
+        values = {name: _text(value) for name, value in self.hyperparameters.items()}
+        values |= {
+            "seed": str(integer_seed(trial.seed, trial.repeat, "trainable", trial.number)),
+            "trial": str(trial.number),
+            "repeat": str(trial.repeat),
+            "threads": str(trainer.threads),
+            "resume": "" if resume is None else str(resume),
+            "snapshot": str(snapshot),
+            "until": str(until),
+        }
+        if trainer.dataset is not None:
+            values["data"] = str(trainer.dataset)
+        arguments = (filled(argument, values) for argument in trainer.spec.command)
+        return [argument for argument in arguments if argument is not None]
+
+    def _begin(self, until: int) -> None:
+        if self._program is not None:
+            return
+        resume = None
+        if self._content is not None:
+            resume = self._file("resume")
+            resume.write_bytes(self._content)
+        # A program counts the epochs of its state, which may be another's.
+        until = self.age + until - self.done if self.exchanges else self.epochs
+        command = self.command(until, resume, self._file("snapshot"))
+        spec = self.trainer.spec
+        self._program = Program(self.trainer.programs, command, self.trainer.environment, spec.timeout, self._log)
+
+    def _file(self, name: str) -> Path:
+        return self.trainer.programs.folder / f"{self.trial.repeat}-{self.trial.number}.{name}"
+
+    def _next(self) -> object:
+        assert self._program is not None
+        line = self._program.line()
+        if line is None:
+            how = _ending(self._program.code())
+            raise TrialFailed(f"{how} after {self.done} of {self.epochs} epochs{self._log.told}")
+        return self._parsed(line)
+
+    def _parsed(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            text = line[:200].decode(errors="backslashreplace").strip()
+            raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object{self._log.told}")
+        return found
+
+    def _reached(self, end: bool) -> None:
+        program = self._program
+        if program is None:
+            return
+        if not end and not self.exchanges:
+            program.pause()
+            return
+        if program.line() is not None:
+            raise TrialFailed(f"printed more than {self.done} lines, one for each epoch{self._log.told}")
+        if code := program.code():
+            raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
+        self._program = None
+        if self.exchanges:
+            self._content = self._written()
+        for name in ("resume", "snapshot"):
+            self._file(name).unlink(missing_ok=True)
+
+    def _written(self) -> bytes:
+        path = self._file("snapshot")
+        if not path.is_file():
+            raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
+        if (size := path.stat().st_size) > self.room:
+            raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {self.room} allows")
+        return path.read_bytes()
+
+    @property
+    def room(self) -> int:
+        """Room for a snapshot file."""
+        return self.trainer.spec.state_bytes
+
+    def _adjust(self) -> None:
+        """The next segment is started with the new ones."""
+        if not self.exchanges:
+            raise TypeError("a program that runs through cannot take over other hyperparameters")
+
+    def _save(self) -> State:
+        assert self._content is not None
+        return self._content
+
+    def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:
+        if not self.trainer.spec.segmented:
+            raise TypeError("the command has no {resume}, {snapshot} and {until}")
+        assert isinstance(state, bytes)
+        self._content, self._program = state, None
+
+
+def _text(value: Value) -> str:
+    """A value as it stands in a command: numbers so that they read back as exactly what they were."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was ended by signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"

@@ -1,0 +1,174 @@
+"""What training loops and programs of users have in common: trainings that report once per epoch.
+
+A report at a point of the training is what was reported at the last whole epoch before it; nothing is averaged. Metrics
+called ``test_...`` stay out of the search: those reported last are given when the chosen trial is tested.
+"""
+
+import math
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..cost import step_at
+from ..errors import UserError
+from ..hyperparameters import resolve
+from ..model_spec import CommandSpec, LoopSpec
+from ..space import Value
+from .base import Report, Snapshot, Trial, TrialFailed
+from .states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
+
+METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TEST = "test_"
+_NOTHING = np.empty(0, np.float32)
+
+
+class EpochSession(ABC):
+    """One trial in training; follows :class:`hypercurve.training.base.Session`.
+
+    Args:
+        spec: what the experiment says of the model.
+        trial: the trial.
+        exchanges: whether its state will be asked for, as those of a population's members are.
+
+    Attributes:
+        epochs: how many the whole training has.
+        done: how many have been reported.
+        age: how many its state has been trained for: with `lag: 1`, a member copies a state that is younger than itself.
+        restored: whether it went on from another state than its own.
+    """
+
+    def __init__(self, spec: LoopSpec | CommandSpec, trial: Trial, exchanges: bool) -> None:
+        self.spec, self.trial, self.exchanges = spec, trial, exchanges
+        self.hyperparameters: dict[str, Any] = resolve(spec, trial.configuration)
+        self.epochs = int(self.hyperparameters["epochs"])
+        self.progress, self.done, self.age = 0.0, 0, 0
+        self.restored = False
+        self._last: dict[str, float] = {}
+        self._state: Vector | None = None
+
+    def advance(self, progress: float) -> Report:
+        """Train up to a share of the training, rounded to whole epochs but at least one, and report.
+
+        Raises:
+            TrialFailed: what was reported is no report, or the training is over too early or goes on too long.
+            ValueError: `progress` is not in (0, 1], or lies before what is done.
+        """
+        if not 0 < progress <= 1 or progress < self.progress:
+            raise ValueError(f"cannot train from {self.progress} to {progress} of a training")
+        start = time.perf_counter()
+        target = max(1, self.done, step_at(progress, self.epochs))
+        trained = target > self.done
+        if trained:
+            self._begin(target)
+        while self.done < target:
+            self._last = checked(self._next(), self.done + 1)
+            self.done += 1
+            self.age += 1
+        if trained or progress == 1:
+            self._reached(end=progress == 1)
+        self.progress = progress
+        metrics = {name: value for name, value in self._last.items() if not name.startswith(_TEST)}
+        if self.exchanges and trained and all(map(math.isfinite, metrics.values())):
+            self._state = vector_of(self._save(), self.spec.state_bytes)
+        return Report(progress, metrics, time.perf_counter() - start)
+
+    @abstractmethod
+    def _begin(self, until: int) -> None:
+        """Make ready to train until an epoch is done."""
+
+    @abstractmethod
+    def _next(self) -> object:
+        """What is reported of the next epoch."""
+
+    @abstractmethod
+    def _reached(self, end: bool) -> None:
+        """All epochs up to a point have been reported.
+
+        Args:
+            end: whether this is the end of the training.
+        """
+
+    @abstractmethod
+    def _save(self) -> State:
+        """The state now; asked for at points of a population's training only."""
+
+    @abstractmethod
+    def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:
+        """Go on from a state."""
+
+    def snapshot(self, out: Vector | None = None) -> Snapshot:
+        """The state now, if states are exchanged; see :meth:`hypercurve.training.base.Session.snapshot`.
+
+        Raises:
+            UserError: it does not have the size of other members' states.
+        """
+        weights, slots = _NOTHING if self._state is None else self._state, last_vector(self.age, self._last)
+        if out is None:
+            return Snapshot(self.progress, self.done, weights.copy(), slots)
+        if len(out) != len(weights) + len(slots):
+            raise UserError(
+                f"the state of trial {self.trial.number} has {4 * len(weights)} bytes, that of others "
+                f"{4 * len(out) - LAST_BYTES}: members of a population exchange states, so what shapes them must be a "
+                "constant"
+            )
+        out[: len(weights)], out[len(weights) :] = weights, slots
+        return Snapshot(self.progress, self.done, out[: len(weights)], out[len(weights) :])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot; see :meth:`hypercurve.training.base.Session.restore`."""
+        self._state = snapshot.weights.copy()
+        self.age, self._last = last_in(snapshot.slots)
+        self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True
+        self._load(state_in(self._state))
+
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
+        """Go on with other hyperparameters; schedules are the model's own affair."""
+        del anchor
+        new: dict[str, Any] = resolve(self.spec, configuration)
+        if new["epochs"] != self.epochs:
+            raise ValueError("epochs cannot change during training")
+        if new != self.hyperparameters:
+            self.hyperparameters = new
+            self._adjust()
+
+    @abstractmethod
+    def _adjust(self) -> None:
+        """Take over new hyperparameters."""
+
+
+def checked(given: object, epoch: int) -> dict[str, float]:
+    """What was reported of an epoch, as numbers by name.
+
+    Raises:
+        TrialFailed: it is not that, or has no loss.
+    """
+    if not isinstance(given, Mapping):
+        raise TrialFailed(f"epoch {epoch}: reported {_short(given)}, which is no mapping of metrics")
+    metrics = {}
+    for name, value in given.items():
+        if not isinstance(name, str) or not METRIC.fullmatch(name):
+            raise TrialFailed(f"epoch {epoch}: reported {_short(name)}, which cannot be a metric's name")
+        try:
+            if isinstance(value, str):
+                raise TypeError
+            metrics[name] = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise TrialFailed(f"epoch {epoch}: {name} = {_short(value)} is no number") from None
+    if "loss" not in metrics:
+        raise TrialFailed(f"epoch {epoch}: reported no loss, only {', '.join(metrics) or 'nothing'}")
+    return metrics
+
+
+def tested(snapshot: Snapshot) -> dict[str, float]:
+    """The metrics on the test part that a training reported last."""
+    return {name: value for name, value in last_in(snapshot.slots)[1].items() if name.startswith(_TEST)}
+
+
+def _short(value: object) -> str:
+    text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", repr(value))
+    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,0 +1,264 @@
+"""Programs of users as processes: started without a shell, read line by line, stopped and killed for sure.
+
+A program has a process group of its own, so that what it starts ends with it. It runs only while its next line is waited
+for: in between, its group is stopped (SIGSTOP), so that a paused trial computes nothing, and what it takes is measured where
+it is spent. When it is no longer wanted it gets SIGTERM, and SIGKILL after a while; when this process dies, even by SIGKILL,
+its guardian (:mod:`hypercurve.training.guardian`) kills it.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from . import guardian
+from .base import TrialFailed
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a line at most."""
+LARGEST_LOG = 1 << 20
+"""Bytes of a trial's standard error that are kept."""
+_PIECE = 1 << 16
+# A program that is itself started by MPI's or Slurm's launcher would take these for its own.
+_LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
+
+
+class Programs:
+    """The programs of one trainer: their guardian and their folder for snapshot files. Both end with this object.
+
+    Args:
+        grace: seconds from SIGTERM to SIGKILL.
+    """
+
+    def __init__(self, grace: float):
+        self.grace = grace
+        self.folder = Path(tempfile.mkdtemp(prefix="hypercurve-"))
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-I", "-S", guardian.__file__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._ended: list[subprocess.Popen[bytes]] = []
+        self._finalizer = weakref.finalize(self, _close, self._guardian)
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a program in a process group of its own.
+
+        Raises:
+            TrialFailed: it cannot be started.
+        """
+        self._reap()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHERS)}
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**kept, **environment},
+                start_new_session=True,
+                bufsize=0,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise TrialFailed(f"{command[0]} cannot be started: {reason}") from None
+        self._tell(f"+{process.pid}")
+        return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either."""
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        if process.poll() is None:
+            self._tell(f"-{process.pid} {self.grace}")
+            self._ended.append(process)
+        else:
+            _signal(process, signal.SIGKILL)  # what it has started and left behind
+            self._tell(f"={process.pid}")
+        self._reap()
+
+    def _reap(self) -> None:
+        gone = [process for process in self._ended if process.poll() is not None]
+        for process in gone:
+            _signal(process, signal.SIGKILL)
+            self._tell(f"={process.pid}")
+            self._ended.remove(process)
+
+    def _tell(self, line: str) -> None:
+        assert self._guardian.stdin is not None
+        try:
+            self._guardian.stdin.write(line.encode() + b"\n")
+        except OSError:  # somebody has killed it: programs then end in the ordinary way only
+            if line.startswith("-"):
+                _kill_group(int(line[1:].partition(" ")[0]), signal.SIGKILL)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Let the guardian end, and with it all programs."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    _kill_group(process.pid, number)
+
+
+def _kill_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+class Log:
+    """A trial's standard error, in a file that appears with the first byte and does not grow without bound.
+
+    Args:
+        path: the file; None drops everything.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path, self._size, self._begun = path, 0, False
+
+    def write(self, content: bytes) -> None:
+        """Add what was written."""
+        if self.path is None or self._size >= LARGEST_LOG or not content:
+            return
+        kept = content[: LARGEST_LOG - self._size]
+        self._size += len(kept)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab" if self._begun else "wb") as file:
+            file.write(kept)
+            if self._size >= LARGEST_LOG:
+                file.write(b"\n[the rest is not kept]\n")
+        self._begun = True
+
+    @property
+    def told(self) -> str:
+        """Where to look, for messages; the same in equal runs, wherever they are."""
+        return f"; see {self.path.parent.name}/{self.path.name}" if self.path is not None and self._begun else ""
+
+
+class Program:
+    """A program that runs.
+
+    Args:
+        programs: whose.
+        command: the program and its arguments.
+        environment: variables besides our own.
+        timeout: seconds to wait for a line, or for the end.
+        log: takes its standard error.
+
+    Raises:
+        TrialFailed: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        programs: Programs,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        timeout: float,
+        log: Log,
+    ):
+        self._timeout, self._log = timeout, log
+        self._process = programs.start(command, environment)
+        self._finalizer = weakref.finalize(self, programs.end, self._process)
+        self._selector = selectors.DefaultSelector()
+        self._rest = bytearray()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._out: IO[bytes] = self._process.stdout
+        for stream in (self._process.stdout, self._process.stderr):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ)
+        self._running = True
+
+    def line(self) -> bytes | None:
+        """The next line that it prints, without the newline; blank ones are passed over. None: it has closed its output.
+
+        Raises:
+            TrialFailed: it prints nothing for too long, or a line that is too long.
+        """
+        self.go_on()
+        end = time.monotonic() + self._timeout
+        while True:
+            line, newline, rest = self._rest.partition(b"\n")
+            if newline:
+                self._rest = rest
+                if line.strip():
+                    return bytes(line)
+                continue
+            if len(self._rest) > LONGEST_LINE:
+                raise TrialFailed(f"printed a line of more than {LONGEST_LINE} bytes{self._log.told}")
+            if self._out.fileno() not in self._watched():
+                last, self._rest = bytes(self._rest), bytearray()
+                return last if last.strip() else None
+            self._read(end, "printed nothing")
+
+    def code(self) -> int:
+        """How it ended, waited for: its exit code, or the negative number of the signal that ended it.
+
+        Raises:
+            TrialFailed: it does not end.
+        """
+        self.go_on()
+        end = time.monotonic() + self._timeout
+        while self._watched():
+            self._read(end, "did not end")
+        try:
+            code = self._process.wait(max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise TrialFailed(f"did not end for {self._timeout:g} s (`timeout`){self._log.told}") from None
+        self.close()
+        return code
+
+    def _watched(self) -> set[int]:
+        return {key.fd for key in self._selector.get_map().values()}
+
+    def _read(self, end: float, what: str) -> None:
+        found = self._selector.select(max(0.0, end - time.monotonic()))
+        if not found and time.monotonic() >= end:
+            raise TrialFailed(f"{what} for {self._timeout:g} s (`timeout`){self._log.told}")
+        for key, _ in found:
+            try:
+                content = os.read(key.fd, _PIECE)
+            except BlockingIOError:
+                continue
+            if not content:
+                self._selector.unregister(key.fileobj)
+            elif key.fileobj is self._out:
+                self._rest += content
+            else:
+                self._log.write(content)
+
+    def pause(self) -> None:
+        """Stop it where it is, until its next line is wanted."""
+        if self._running and self._process.poll() is None:
+            _signal(self._process, signal.SIGSTOP)
+        self._running = False
+
+    def go_on(self) -> None:
+        """Let it run."""
+        if not self._running:
+            _signal(self._process, signal.SIGCONT)
+            self._running = True
+
+    def close(self) -> None:
+        """Have it ended, if it has not."""
+        self._selector.close()
+        self._finalizer()
