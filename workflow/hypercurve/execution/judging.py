@@ -92,6 +92,8 @@ def advance(
         wall = dict(report.wall)
     else:
         wall = {"seconds": report.seconds, "overhead": report.overhead, "worker": worker, "at": time.time()}
+        if report.compiler:
+            wall["compiler"] = report.compiler
     if reason is not None:
         return Failed(trial, progress, reason), wall, None
     metrics = {name: float(value) for name, value in report.metrics.items()}
