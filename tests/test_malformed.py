@@ -374,7 +374,7 @@ DATA: list[tuple[str, dict[str, np.ndarray | None], str]] = [
         "y_train has the label -1; labels must be whole numbers from 0",
     ),
     ("label left out", {"y_train": np.arange(60) % 3 * 2}, "y_train goes up to label 4, but label 1 never occurs"),
-    ("labels with fractions", {"y_train": np.arange(60) / 3}, "y_train holds float64; labels must be whole numbers"),
+    ("labels with fractions", {"y_train": np.arange(60) / 3}, "labels must be whole numbers in all parts"),
     ("labels as text", {"y_train": np.array(["a", "b", "c"] * 20)}, "labels must be whole numbers"),
     (
         "NaN",

@@ -112,12 +112,13 @@ def _resolve(given: Arguments) -> None:
 def _data(given: Arguments) -> None:
     from pydantic import ValidationError
 
-    from .data_spec import FUNCTION, DataSpec
+    from .data_spec import DataSpec
+    from .model_spec import REFERENCE
     from .problems import problems_in
     from .training.data import prepare
 
     source = "path" if "." in given.source or "/" in given.source else "name"
-    if re.match(FUNCTION, given.source):
+    if re.match(REFERENCE, given.source):
         source = "function"
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})

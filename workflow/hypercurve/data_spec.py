@@ -12,13 +12,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .model_spec import Reference
+
 Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
 TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
 """Examples in the training part of the data known by name, validation included."""
-
-FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
-"""How functions of users are written: package.module:function."""
 
 
 NO_DATA = "none"
@@ -45,7 +44,7 @@ class DataSpec(BaseModel):
         description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
         "from 0; other numbers are targets of a regression. Not together with `name`.",
     )
-    function: Annotated[str, Field(pattern=FUNCTION)] | None = Field(
+    function: Reference | None = Field(
         None,
         description="A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, "
         "x_test and y_test, and x_validation and y_validation if it likes: by name, or in this order.",

@@ -32,7 +32,9 @@ def load_object(reference: str, key: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
             path = Path(*module_name.split("."))
-            raise UserError(f"{where}: there is no module {module_name}: neither {path}.py in {Path.cwd()}, nor installed") from None
+            raise UserError(
+                f"{where}: there is no module {module_name}: neither {path}.py in {Path.cwd()}, nor installed"
+            ) from None
         raise UserError(f"{where}: {module_name} imports {error.name}, which is not installed") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{where}: {module_name} cannot be imported: {_told(error)}") from error

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ..data_spec import DataSpec
 from ..seeding import generator
-from .sources import PARTS, Arrays, DataError, check, classes_in, read, sha256
+from .sources import Arrays, DataError, check, classes_in, read, sha256
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from ..hyperparameters import role_of
 from ..model_spec import Trained, label
-from .base import ALIGNMENT
 from . import own_models
+from .base import ALIGNMENT
 from .network import Array, Compiler, Mode, Network
 from .optimizers import OPTIMIZERS, Tensors, scaled
 from .runtime import has_gpu, tf
@@ -278,12 +278,16 @@ class Engine:
             structure = self._structure(model, hyperparameters)
             return structure, optimizer, batch_size, tuple(x.shape), x.dtype.name, classes, target
 
-        if key() not in self._programs:
-            network = self.network(model, hyperparameters, tuple(x.shape[1:]), classes, target)
+        def build() -> Program:
             program = Program(network, optimizer, batch_size)
             program.prepare(x, y, hyperparameters)
-            return self._kept(self._programs, key(), lambda: program)
-        return self._kept(self._programs, key(), lambda: None)
+            return program
+
+        if key() in self._programs:
+            self._programs.move_to_end(key())
+            return self._programs[key()]
+        network = self.network(model, hyperparameters, tuple(x.shape[1:]), classes, target)
+        return self._kept(self._programs, key(), build)
 
     def _structure(self, model: Trained, hyperparameters: Mapping[str, Any]) -> Hashable:
         """What two trials must agree in to have the same network: with a model of a user's, what its builder reads."""

@@ -137,7 +137,11 @@ class KerasTrainer:
             )
         for name in sorted({*configuration} - network.used - self._unread):
             self._unread.add(name)
-            print(f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}", file=sys.stderr, flush=True)
+            print(
+                f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -305,7 +309,8 @@ class KerasSession:
         table = known(self.trainer.model)
         if shaping := sorted(changed & self.network.shaping):
             raise UserError(
-                f"{', '.join(shaping)}: model {label(self.trainer.model)} reads this when it is built, so no population can change it"
+                f"{', '.join(shaping)}: model {label(self.trainer.model)} reads this when it is built, so no "
+                "population can change it"
             )
         if fixed := sorted(
             name

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-
 from keras.src.random.seed_generator import global_seed_generator  # what unseeded draws advance, not exported
 
 from ..model_spec import KerasSpec, Trained
@@ -149,7 +148,7 @@ class Network:
         target: tuple[int, ...] | None = None,
         compiler: Compiler = "auto",
         compiled: Callable[[], None] = lambda: None,
-        fell: Callable[[Mode, str], None] = lambda mode, reason: None,
+        fell: Callable[[Mode, str], None] = lambda *_: None,
     ) -> None:
         keras.utils.set_random_seed(0)  # a builder that draws numbers by itself draws the same in every process
         self.own = isinstance(model, KerasSpec)
@@ -348,14 +347,12 @@ class Network:
     def _prediction(self, weights: Tensors, others: Tensors, x: Any, scale: Any) -> Any:
         return self.forward(weights, others, tf.cast(x, tf.float32) * scale, training=False)[0]
 
-    def evaluate(
-        self, weights: Tensors, others: Tensors, x: Array, y: Array, scale: float
-    ) -> dict[str, float]:
+    def evaluate(self, weights: Tensors, others: Tensors, x: Array, y: Array, scale: float) -> dict[str, float]:
         """Mean loss and metrics over a part of the data, regularisation terms left out.
 
         Built-in losses are summed in the compiled step. Metrics of users run uncompiled, on what the compiled network
-        predicts, so that any of Keras's or of their own will do; those that are no means, such as the area under a curve, are
-        taken over the whole part.
+        predicts, so that any of Keras's or of their own will do; those that are no means, such as the area under a
+        curve, are taken over the whole part.
         """
         loss, correct = 0.0, 0
         if self._loss is not None:
@@ -390,5 +387,7 @@ def _padded(part: Array) -> Array:
 def _first_line(error: Exception) -> str:
     """What an error says, in a line; TensorFlow tells where it was first, and then what."""
     lines = str(error).strip().splitlines()
-    said = next((line.strip() for line in lines[1:] if _ERROR.match(line)), f"{type(error).__name__}: {''.join(lines[:1])}")
+    said = next(
+        (line.strip() for line in lines[1:] if _ERROR.match(line)), f"{type(error).__name__}: {''.join(lines[:1])}"
+    )
     return said[:200].rstrip(". ")

@@ -92,18 +92,18 @@ def scaled(optimizer: Optimizer) -> Optimizer:
     def update(weights: Tensors, slots: Tensors, gradients: Tensors, rate: Any, coefficients: Any) -> Any:
         return optimizer.update(weights, slots, [g / FLOAT16_SCALE for g in gradients], rate, coefficients)
 
-    return replace(optimizer, update=update, scale=lambda slots, loss: loss * FLOAT16_SCALE)
+    return replace(optimizer, update=update, scale=lambda _, loss: loss * FLOAT16_SCALE)
 
 
 def _undistribute(optimizer: Any, variables: Sequence[Any]) -> None:
     """Let a Keras optimizer update plain tensors.
 
-    With TensorFlow, Keras's optimizers do what `tf.distribute` needs, which wants `tf.Variable`. Below that lies what they do
-    with other backends, which is pure; it takes the place of whatever a user's class has not replaced itself.
+    With TensorFlow, Keras's optimizers do what `tf.distribute` needs, which wants a `tf.Variable`. Below that lies what they
+    do with other backends, which is pure; it takes the place of whatever a user's class has not replaced itself.
     """
     made = type(optimizer)
-    excluded = getattr(optimizer, "_exclude_from_weight_decay", set())
-    excluded = {id(variable) for variable in variables if optimizer._var_key(variable) in excluded}
+    keys = getattr(optimizer, "_exclude_from_weight_decay", ())
+    excluded = {id(variable) for variable in variables if optimizer._var_key(variable) in keys}
     plain = {
         name: method
         for name, method in vars(BaseOptimizer).items()

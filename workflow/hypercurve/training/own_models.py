@@ -69,7 +69,9 @@ def build(
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} returned {type(model).__name__}, not a keras.Model")
     if not all(layer.built for layer in model._flatten_layers()):
-        model(np.zeros((1, *input_shape), np.float32), training=False)  # many know their shapes only when they are called
+        model(
+            np.zeros((1, *input_shape), np.float32), training=False
+        )  # many know their shapes only when they are called
     return model
 
 
@@ -134,12 +136,14 @@ def measured(
         probabilities = gives_probabilities(model)
         if target is None and not metrics and not probabilities:
             return None
-        loss = "mse" if target is not None else keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+        loss = (
+            "mse" if target is not None else keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+        )
     if not metrics:
         metrics = ["accuracy"] if target is None else ["mae"]
     found = as_loss(loss)
-    metrics = [load_object(metric, "model.metrics") if ":" in metric else metric for metric in metrics]
-    metrics = [metric() if isinstance(metric, type) else metric for metric in metrics]
+    own: list[Any] = [load_object(metric, "model.metrics") if ":" in metric else metric for metric in metrics]
+    own = [metric() if isinstance(metric, type) else metric for metric in own]
     model.compile(optimizer=None, loss=found, metrics=metrics, run_eagerly=model.run_eagerly)
     return found
 

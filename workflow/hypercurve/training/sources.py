@@ -241,23 +241,28 @@ def check(source: Arrays, origin: str) -> None:
             needed = "one target" if targets else "one label"
             stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; {needed} per example is needed")
         if not (targets or np.issubdtype(y.dtype, np.integer)):
-            stop(f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers")
+            stop(
+                f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers"
+            )
         if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
             stop(f"x_{part} holds {x.dtype.name}, not numbers")
         if not targets and int(y.min()) < 0:
             stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
         source[f"x_{part}"] = _finite(x, f"x_{part}", stop)
         source[f"y_{part}"] = _finite(y, f"y_{part}", stop) if targets else y
-    for axis, what in (("x", "examples"), ("y", "targets")):
+    kinds = {np.issubdtype(source[f"y_{part}"].dtype, np.floating) for part in parts}
+    if len(kinds) > 1:
+        held = ", ".join(f"y_{part} {source[f'y_{part}'].dtype.name}" for part in parts)
+        stop(f"{held}; labels must be whole numbers in all parts, targets floating-point numbers in all")
+    for axis, what in (("x", "examples"), ("y", "targets")) if True in kinds else (("x", "examples"),):
         one = source[f"{axis}_train"]
         for part in parts:
             other = source[f"{axis}_{part}"]
-            if axis == "x" or np.issubdtype(one.dtype, np.floating) or np.issubdtype(other.dtype, np.floating):
-                if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
-                    stop(
-                        f"{what} of {axis}_train have shape {one.shape[1:]} ({one.dtype.name}), those of {axis}_{part} "
-                        f"{other.shape[1:]} ({other.dtype.name}); they must agree"
-                    )
+            if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
+                stop(
+                    f"{what} of {axis}_train have shape {one.shape[1:]} ({one.dtype.name}), those of {axis}_{part} "
+                    f"{other.shape[1:]} ({other.dtype.name}); they must agree"
+                )
     if np.issubdtype(source["y_train"].dtype, np.floating):
         if (source["y_train"] == source["y_train"][:1]).all():
             stop("all targets in y_train are equal; there is nothing to learn")
