@@ -144,7 +144,7 @@ def measured(
     found = as_loss(loss)
     own: list[Any] = [load_object(metric, "model.metrics") if ":" in metric else metric for metric in metrics]
     own = [metric() if isinstance(metric, type) else metric for metric in own]
-    model.compile(optimizer=None, loss=found, metrics=metrics, run_eagerly=model.run_eagerly)
+    model.compile(optimizer=None, loss=found, metrics=own, run_eagerly=model.run_eagerly)
     return found
 
 
