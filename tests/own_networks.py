@@ -29,6 +29,14 @@ def constrained(hyperparameters):
     return body(hyperparameters, layers.Dense(12, kernel_constraint=keras.constraints.MaxNorm(0.5)))
 
 
+def still(hyperparameters):
+    """Without random numbers, of which XLA draws others."""
+    model = body(hyperparameters, layers.BatchNormalization())
+    optimizer = keras.optimizers.Adam(hyperparameters["learning_rate"], weight_decay=0.1, global_clipnorm=0.5)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def compiled(hyperparameters, optimizer, **options):
     model = normalised(hyperparameters)
     given = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]} | options
@@ -48,12 +56,16 @@ def scheduled(hyperparameters):
 
 
 def averaged(hyperparameters):
-    optimizer = keras.optimizers.Lion(0.001, use_ema=True)
+    optimizer = keras.optimizers.Lion(hyperparameters["learning_rate"], use_ema=True)
     return compiled(hyperparameters, optimizer, loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum"))
 
 
 def half(hyperparameters):
     keras.mixed_precision.set_global_policy("mixed_float16")
+    return compiled(hyperparameters, keras.optimizers.Adam(hyperparameters["learning_rate"]))
+
+
+def rated(hyperparameters):
     return compiled(hyperparameters, keras.optimizers.Adam(0.01))
 
 
@@ -64,7 +76,7 @@ def half_by_ours(hyperparameters):
 
 def brain(hyperparameters):
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    return compiled(hyperparameters, keras.optimizers.SGD(0.1))
+    return compiled(hyperparameters, keras.optimizers.SGD(hyperparameters["learning_rate"]))
 
 
 class Noisy(keras.Model):
@@ -112,7 +124,7 @@ def branching(hyperparameters):
 
 
 def eager(hyperparameters):
-    return compiled(hyperparameters, keras.optimizers.SGD(0.1), run_eagerly=True)
+    return compiled(hyperparameters, keras.optimizers.SGD(hyperparameters["learning_rate"]), run_eagerly=True)
 
 
 def accumulating(hyperparameters):

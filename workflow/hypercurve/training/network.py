@@ -4,7 +4,6 @@ Also how a network starts again for each trial, how it is evaluated, and how its
 Training loops and their compilation are left to :mod:`hypercurve.training.engine`.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from keras.src.random.seed_generator import global_seed_generator  # what unseeded draws advance, not exported
 
+from ..errors import in_a_line
 from ..model_spec import KerasSpec, Trained
 from ..seeding import integer_seed
 from . import own_models
@@ -30,8 +30,6 @@ MODES: tuple[Mode, ...] = ("xla", "graph", "eager")
 
 LARGE = 1 << 16
 """Bytes from which on a copy of an array costs more than the handling of a tensor."""
-
-_ERROR = re.compile(r"\s*\w*(Error|Exception): ")
 
 EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
@@ -320,7 +318,7 @@ class Network:
                 refused = refused or error
                 continue
             if refused is not None:
-                self.fell(mode, f"{where}: {_first_line(refused)}")
+                self.fell(mode, f"{where}: {in_a_line(refused).rstrip('.')}")
             return mode
         raise AssertionError("there is a last mode")
 
@@ -382,12 +380,3 @@ def _padded(part: Array) -> Array:
     """Rows of data, filled up to whole calls."""
     padding = EVALUATION_ROWS - len(part)
     return np.concatenate([part, np.zeros((padding, *part.shape[1:]), part.dtype)]) if padding else part
-
-
-def _first_line(error: Exception) -> str:
-    """What an error says, in a line; TensorFlow tells where it was first, and then what."""
-    lines = str(error).strip().splitlines()
-    said = next(
-        (line.strip() for line in lines[1:] if _ERROR.match(line)), f"{type(error).__name__}: {''.join(lines[:1])}"
-    )
-    return said[:200].rstrip(". ")
