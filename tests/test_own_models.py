@@ -62,7 +62,7 @@ def by_keras(session, model):
 
 
 def values_of(session):
-    from hypercurve.training.network import unpack
+    from hypercurve.training.buffers import unpack
 
     return unpack(session.snapshot().weights, session.network.values)
 

@@ -402,7 +402,7 @@ def test_a_restored_state_may_be_used_again_at_once(trainer):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint32, np.int64, np.float16, np.bool_, np.uint8])
 def test_buffers_hold_any_type_bit_for_bit(dtype):
-    from hypercurve.training.network import pack, unpack
+    from hypercurve.training.buffers import pack, unpack
 
     draw = np.random.default_rng(0)
     arrays = [

@@ -24,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Snakefile", "rules", "workflow", "profiles", "envs"):
         (place / name).symlink_to(ROOT / name)
     (place / "config" / "experiments").mkdir(parents=True)
-    (place / "config" / "config.yaml").write_text("experiments: [my-network]\nfolder: config/experiments\nresults: results\n")
+    (place / "config" / "config.yaml").write_text(
+        "experiments: [my-network]\nfolder: config/experiments\nresults: results\n"
+    )
     files = FILE.findall(PAGE)
     assert {name for name, _ in files} == {
         *("my_network.py", "config/experiments/my-network.yaml"),

@@ -21,7 +21,8 @@ from ..hyperparameters import role_of
 from ..model_spec import Trained, label
 from . import own_models
 from .base import ALIGNMENT
-from .network import Array, Compiler, Mode, Network
+from .buffers import Array
+from .network import Compiler, Mode, Network
 from .optimizers import OPTIMIZERS, Tensors, scaled
 from .runtime import has_gpu, tf
 

@@ -262,7 +262,7 @@ class KerasSession:
 
         The number of updates and the sum of losses since the last point travel at the end of the slots.
         """
-        from .network import host, pack, packed_size
+        from .buffers import host, pack, packed_size
 
         state, size = self._state, packed_size(self.network.values)
         into = (None, None) if out is None else (out[:size], out[size:])
@@ -278,7 +278,7 @@ class KerasSession:
         Raises:
             ValueError: the snapshot is of another structure.
         """
-        from .network import unpack
+        from .buffers import unpack
 
         # The copies become tensors without another one.
         values = unpack(_aligned_copy(snapshot.weights), self.network.values)
