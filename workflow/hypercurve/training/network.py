@@ -1,6 +1,7 @@
 """Keras models as pure functions: their variables come in as arguments, so that one model serves every trial.
 
-Also how a network starts again for each trial, and how it is evaluated. Training loops and their compilation are left to :mod:`hypercurve.training.engine`.
+Also how a network starts again for each trial, and how it is evaluated. Training loops are left to
+:mod:`hypercurve.training.engine`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-from keras.src.random.seed_generator import global_seed_generator  # what unseeded draws advance, not exported
 
 from ..errors import in_a_line
 from ..model_spec import KerasSpec, Trained
@@ -18,7 +18,7 @@ from .base import Trial
 from .buffers import Array
 from .models import KNOB, builder
 from .optimizers import OPTIMIZERS, Optimizer, Tensors, of_keras
-from .runtime import has_gpu, keras, tf
+from .runtime import global_seed_generator, has_gpu, keras, tf
 
 Compiler = Literal["auto", "xla", "graph"]
 Mode = Literal["xla", "graph", "eager"]

@@ -10,10 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from keras.src.backend.tensorflow.optimizer import TFOptimizer  # not exported, as is
-from keras.src.optimizers.base_optimizer import BaseOptimizer  # what it overrides
 
-from .runtime import keras, tf
+from .runtime import BaseOptimizer, TFOptimizer, keras, tf
 
 Tensors: TypeAlias = list[Any]
 Update: TypeAlias = Callable[[Tensors, Tensors, Tensors, Any, Any], tuple[Tensors, Tensors]]

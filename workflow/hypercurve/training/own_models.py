@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from typing import Any, TypeAlias
 
 import numpy as np
-from keras.src.losses.losses import LossFunctionWrapper  # what `compile` makes of a function, not exported
 
 from ..errors import UserError
 from ..importing import load_object
-from .runtime import keras
+from .runtime import LossFunctionWrapper, keras
 
 SCHEDULED = ("learning_rate", "decay", "decay_ratio", "decay_every")
 """Hyperparameters that a model may read though they shape nothing: every step is given its learning rate."""
