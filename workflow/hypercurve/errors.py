@@ -26,9 +26,11 @@ def in_a_line(error: BaseException) -> str:
     except Exception:  # an error that cannot even be told
         lines = []
     lines = [line for line in lines if line]
-    if lines and re.match(r"in user code:|Exception encountered when calling ", lines[0]):
-        raised = [line for line in lines if re.match(r"\w*(Error|Exception): (?!Exception encountered)", line)]
-        if raised:
+    if lines and lines[0].startswith(("in user code:", "Exception encountered when calling")):
+        calls = [place for place, line in enumerate(lines[:-1]) if "Exception encountered when calling" in line]
+        raised = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)]
+        if calls:
+            lines = lines[calls[-1] + 1 :]
+        elif raised:
             return raised[-1][:MOST_SAID]
-        lines = [line for line in lines[1:] if not line.startswith("File ")] or lines
     return f"{type(error).__name__}: {lines[0][:MOST_SAID]}" if lines else type(error).__name__
