@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from hypercurve.training.models import Dropout
+
 REACHED = {"momentum": 0.9}
 
 
@@ -133,6 +135,10 @@ def accumulating(hyperparameters):
 
 def nothing(hyperparameters):
     return None
+
+
+def dropped(hyperparameters):
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), Dropout("share"), layers.Dense(10)])
 
 
 def narrow(hyperparameters):

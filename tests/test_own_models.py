@@ -183,6 +183,16 @@ def test_only_what_the_builder_reads_compiles_again(trainer, capfd):
     assert session.learning_rate == 0.5
 
 
+def test_rates_of_our_dropout_compile_once_under_names_of_ones_own(trainer, capfd):
+    made = trainer("dropped")
+    sessions = [made.open(trial_of(made, share=share)) for share in (0.0, 0.5)]
+    assert made.engine.compilations == 2
+    ends = [session.advance(1.0).metrics["loss"] for session in sessions]
+    assert ends[0] < ends[1]
+    sessions[0].adjust(sessions[1].trial.configuration)
+    assert "warning" not in capfd.readouterr().err
+
+
 def test_an_optimizer_keeps_its_own_rate_unless_the_space_has_one(trainer):
     made = trainer("rated")  # Adam(0.01)
     trial = trial_of(made)
@@ -287,10 +297,12 @@ def test_what_would_fail_every_trial_is_an_error_of_the_user(folder, model, opti
         ("nothing", "nothing returned NoneType, not a keras.Model"),
         ("narrow", r"outputs of shape \(3,\), but the data have 10 classes"),
         ("raising", "no such width"),
+        ("plain", "the model reads 'width', which this configuration does not have; it has optimizer, learning_rate"),
+        ("dropped", "takes its rate from 'share', which this configuration does not have"),
     ],
 )
 def test_what_may_fail_one_trial_is_an_error_of_the_trial(trainer, name, words):
-    with pytest.raises((TypeError, ValueError), match=words):
+    with pytest.raises((TypeError, ValueError, KeyError), match=words):
         trainer(name).open(Trial(0, {}))
 
 

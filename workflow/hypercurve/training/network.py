@@ -155,6 +155,8 @@ class Network:
         """Values of all variables, with the numeric hyperparameters among them set."""
         values = list(values)
         for index, name in self._knobs.items():
+            if name not in hyperparameters:
+                raise ValueError(f"a layer takes its rate from {name!r}, which this configuration does not have")
             values[index] = np.asarray(hyperparameters[name], dtype=values[index].dtype)
         return values
 

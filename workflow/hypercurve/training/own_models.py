@@ -23,6 +23,13 @@ Target: TypeAlias = tuple[int, ...] | None
 SEVERAL = "one output, one loss and one list of metrics are needed"
 
 
+class NoHyperparameter(KeyError):
+    """A model asks for a hyperparameter that a configuration does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would put it in quotes
+
+
 class Reading(Mapping[str, Any]):
     """Hyperparameters that note which of them are read: those shape the network, and no others.
 
@@ -36,6 +43,9 @@ class Reading(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
+        if name not in self._values:
+            held = ", ".join(self._values)
+            raise NoHyperparameter(f"the model reads {name!r}, which this configuration does not have; it has {held}")
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
