@@ -16,7 +16,7 @@ from hypercurve.errors import UserError
 from hypercurve.launching import end_left_behind, set_environment, take_back
 from hypercurve.provenance import code_digest
 from hypercurve.reading import ConfigError, check_workflow, read_experiment
-from hypercurve.user_code import model_digest
+from hypercurve.user_code import function_digest, model_digest
 
 set_environment(PACKAGE)
 
@@ -106,6 +106,18 @@ def code_of(wildcards):
         print(f"{config['folder']}/{wildcards.experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
     return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
+
+
+def data_code(spec):
+    """What changes with the code that makes data, a user's function included; ends the program where that is missing."""
+    if spec.function is None:
+        return CODE["data"]
+    try:
+        return f"{CODE['data']} {function_digest(spec.function, 'data.function')}"
+    except UserError as error:
+        names = [name for name, experiment in EXPERIMENTS.items() if experiment.data == spec]
+        print(f"{config['folder']}/{names[0]}.yaml: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def runs_of(name, file="journal.jsonl", folder="runs"):

@@ -19,10 +19,10 @@ rule data:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        source=lambda w: DATA[w.key].path or DATA[w.key].name,
+        source=lambda w: DATA[w.key].path or DATA[w.key].function or DATA[w.key].name,
         validation=lambda w: DATA[w.key].validation,
         seed=lambda w: DATA[w.key].seed,
-        code=CODE["data"],
+        code=lambda w: data_code(DATA[w.key]),
     shell:
         "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed}"
         " --output {output:q} > {log:q} 2>&1"

@@ -343,7 +343,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("space",),
     ("model_spec", "objective_spec"),
     ("data_spec", "hyperparameters", "record", "user_code"),
-    ("stop_options", "search_options"),
+    ("stop_options", "search_options", "importing"),
     ("matching_options",),
     ("methods",),
     ("variation", "segments"),

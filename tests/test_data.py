@@ -37,9 +37,9 @@ def refused(tmp_path, path, validation=0.2):
 
 
 def test_spec_takes_exactly_one_source():
-    with pytest.raises(ValidationError, match="one of `name`, `path` and `curves`"):
+    with pytest.raises(ValidationError, match="one of `name`, `path`, `function` and `curves`"):
         DataSpec()
-    with pytest.raises(ValidationError, match="one of `name`, `path` and `curves`"):
+    with pytest.raises(ValidationError, match="one of `name`, `path`, `function` and `curves`"):
         DataSpec(name="mnist", path="x.npz")
     with pytest.raises(ValidationError):
         DataSpec(name="mnist", validation=0)

@@ -99,8 +99,8 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("number for a list", "training:", "figures: best\ntraining:", ':9: figures = "best": must be a list'),
     # out of bounds
     ("no validation", "0.25", "0", ":2: data.validation = 0: must be a number of examples, at least 1, or a share of them above 0 and below 1"),
-    ("name and path", "name: digits", "name: digits, path: x.npz", ":2: data: give one of `name`, `path` and `curves`"),
-    ("neither name nor path", "name: digits, ", "", ":2: data: give one of `name`, `path` and `curves`"),
+    ("name and path", "name: digits", "name: digits, path: x.npz", ":2: data: give one of `name`, `path`, `function` and `curves`"),
+    ("neither name nor path", "name: digits, ", "", ":2: data: give one of `name`, `path`, `function` and `curves`"),
     ("low above high", "[0.001, 1.0]", "[1.0, 0.001]", ":5: space.learning_rate.log_uniform = [1.0, 0.001]: low must be below high"),
     ("logarithm of zero", "[0.001, 1.0]", "[0.0, 1.0]", ":5: space.learning_rate.log_uniform = [0.0, 1.0]: low must be above 0"),
     ("three bounds", "[0.001, 1.0]", "[0.1, 0.5, 1.0]", ":5: space.learning_rate.log_uniform = [0.1, 0.5, 1.0]: expected two numbers [low, high]"),
@@ -374,7 +374,7 @@ DATA: list[tuple[str, dict[str, np.ndarray | None], str]] = [
         "y_train has the label -1; labels must be whole numbers from 0",
     ),
     ("label left out", {"y_train": np.arange(60) % 3 * 2}, "y_train goes up to label 4, but label 1 never occurs"),
-    ("labels with fractions", {"y_train": np.arange(60) / 3}, "y_train holds float64; labels must be whole numbers"),
+    ("labels with fractions", {"y_train": np.arange(60) / 3}, "labels must be whole numbers in all parts"),
     ("labels as text", {"y_train": np.array(["a", "b", "c"] * 20)}, "labels must be whole numbers"),
     (
         "NaN",

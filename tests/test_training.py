@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hypercurve.data_spec import DataSpec
+from hypercurve.model_spec import KerasSpec
 from hypercurve.seeding import generator
 from hypercurve.training.base import Snapshot, Trial, aligned
 from hypercurve.training.data import prepare
@@ -334,7 +335,7 @@ def test_batch_normalisation_and_pretrained_weights_of_a_user_fit(digits, tmp_pa
         "    return model\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    trainer = KerasTrainer("users_model:build", digits, points=POINTS, evaluate="points")
+    trainer = KerasTrainer(KerasSpec(keras="users_model:build"), digits, points=POINTS, evaluate="points")
     trial = Trial(0, {"tune": False, "epochs": 1, "learning_rate": 0.01})
     straight, first, second = (trainer.open(trial) for _ in range(3))
     arrays = dict(zip([v.path for v in straight.network.variables], straight.network.initial(trial), strict=True))
@@ -401,7 +402,7 @@ def test_a_restored_state_may_be_used_again_at_once(trainer):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint32, np.int64, np.float16, np.bool_, np.uint8])
 def test_buffers_hold_any_type_bit_for_bit(dtype):
-    from hypercurve.training.network import pack, unpack
+    from hypercurve.training.buffers import pack, unpack
 
     draw = np.random.default_rng(0)
     arrays = [

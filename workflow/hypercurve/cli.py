@@ -7,6 +7,7 @@ TensorFlow.
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -114,10 +115,13 @@ def _data(given: Arguments) -> None:
     from pydantic import ValidationError
 
     from .data_spec import DataSpec
+    from .model_spec import REFERENCE
     from .problems import problems_in
     from .training.data import prepare
 
     source = "path" if "." in given.source or "/" in given.source else "name"
+    if re.match(REFERENCE, given.source):
+        source = "function"
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:

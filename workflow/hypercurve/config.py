@@ -350,9 +350,9 @@ class Experiment(Model):
     def _model_problems(self) -> Iterator[Problem]:
         """What the model cannot be asked for, or asks for itself."""
         yield from constraint_problems(self.constraints)
-        if isinstance(self.model, str) and self.objective.metric not in ("accuracy", "loss"):
-            said = f"must be accuracy or loss, which is what model {self.model} reports"
-            yield Problem(("objective", "metric"), said, ("accuracy", "loss"))
+        if isinstance(self.model, str) and self.objective.metric not in ("accuracy", "loss", "mae"):
+            said = f"must be accuracy, loss or, of targets, mae, which is what model {self.model} reports"
+            yield Problem(("objective", "metric"), said, ("accuracy", "loss", "mae"))
         if not counts_epochs(self.model):
             return
         if self.budget.samples is not None:

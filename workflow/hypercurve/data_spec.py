@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .model_spec import Reference
+
 Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
 
 TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
@@ -40,7 +42,12 @@ class DataSpec(BaseModel):
         None,
         min_length=1,
         description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
-        "from 0. Not together with `name`.",
+        "from 0; other numbers are targets of a regression. Not together with `name`.",
+    )
+    function: Reference | None = Field(
+        None,
+        description="A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, "
+        "x_test and y_test, and x_validation and y_validation if it likes: by name, or in this order.",
     )
     curves: str | None = Field(
         None,
@@ -68,8 +75,8 @@ class DataSpec(BaseModel):
 
     @model_validator(mode="after")
     def _exactly_one_source(self) -> Self:
-        if sum(source is not None for source in (self.name, self.path, self.curves)) != 1:
-            raise ValueError("give one of `name`, `path` and `curves`")
+        if sum(source is not None for source in (self.name, self.path, self.function, self.curves)) != 1:
+            raise ValueError("give one of `name`, `path`, `function` and `curves`")
         return self
 
     @property
@@ -83,7 +90,9 @@ class DataSpec(BaseModel):
 
     @property
     def label(self) -> str:
-        """The data's name in outputs: its name, or that of its file without endings."""
+        """The data's name in outputs: its name, or that of its function, or of its file without endings."""
+        if self.function is not None:
+            return self.function.replace(":", ".")
         return self.name or PurePath((self.path or self.curves or "").removesuffix(".gz")).stem
 
     @property

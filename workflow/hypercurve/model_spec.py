@@ -23,6 +23,7 @@ RECORDED = "recorded"
 REFERENCE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """How a function or class of a user's is named: ``package.module:name``."""
 Reference = Annotated[str, Field(pattern=REFERENCE)]
+_Measure = Annotated[str, Field(pattern=rf"{REFERENCE}|^[A-Za-z_]\w*$")]
 _Path = Annotated[str, Field(min_length=1)]
 
 MOST_STATE = 1 << 34
@@ -38,6 +39,11 @@ class KerasSpec(Model):
 
     keras: Reference
     """The function, as `package.module:function`."""
+    loss: _Measure | None = None
+    """What is minimised, by its name in Keras or as `package.module:function`; by default cross-entropy for labels and mean
+    squared error for other targets. For models that the function has not compiled."""
+    metrics: tuple[_Measure, ...] = ()
+    """What is measured besides, named in the same way; by default `accuracy` for labels, `mae` for other targets."""
     files: tuple[_Path, ...] = ()
     """Other files that decide results, such as modules that the function's module imports."""
 

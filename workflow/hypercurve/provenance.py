@@ -49,6 +49,7 @@ DATA = (
     "recordings.py",
     "record.py",
     "preparing.py",
+    "importing.py",
     "curves.py",
     "analysis/records.py",
 )

@@ -101,6 +101,19 @@ def model_digest(model: Trained) -> str | None:
     return digest.hexdigest()[:16]
 
 
+def function_digest(reference: str, key: str) -> str:
+    """Sixteen hexadecimal digits that change with the file of a function.
+
+    Args:
+        reference: the function, as ``package.module:function``.
+        key: where the experiment names it, for the message.
+
+    Raises:
+        UserCodeError: there is no such module.
+    """
+    return hashlib.sha256(module_file(reference.partition(":")[0], key).read_bytes()).hexdigest()[:16]
+
+
 def import_from_here() -> None:
     """Let modules in the working directory be imported, before all others."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:

@@ -1,7 +1,6 @@
 """From what a session does to the event it means; the same for every executor."""
 
 import math
-import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..config import Setting
-from ..errors import UserError
+from ..errors import UserError, in_a_line
 from ..objective_spec import COST, Bound
 from ..scheduling import Completed, Event, Failed, Reported
 from ..training.base import Report, Session, TrialFailed
@@ -87,11 +86,13 @@ def advance(
             "at": time.time(),
             "traceback": _traceback(error),
         }
-        return Failed(trial, progress, _in_a_line(error)), wall, None
+        return Failed(trial, progress, in_a_line(error)), wall, None
     if report.wall is not None:
         wall = dict(report.wall)
     else:
         wall = {"seconds": report.seconds, "overhead": report.overhead, "worker": worker, "at": time.time()}
+        if report.compiler:
+            wall["compiler"] = report.compiler
     if reason is not None:
         return Failed(trial, progress, reason), wall, None
     metrics = {name: float(value) for name, value in report.metrics.items()}
@@ -110,13 +111,3 @@ def _traceback(error: BaseException) -> str:
         return _printable("".join(traceback.format_exception(error)))
     except Exception:
         return type(error).__name__
-
-
-def _in_a_line(error: BaseException) -> str:
-    try:
-        text = _printable(str(error)).strip().splitlines()
-    except Exception:  # an error that cannot even be told
-        text = []
-    # Addresses differ from run to run, and equal runs have equal journals.
-    text = [re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", line) for line in text[:1]]
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -65,4 +65,6 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
         fitness_samples=None if setting.population is None else setting.population.fitness_samples,
         threads=training.threads,
         compiler=training.compiler,
+        objective=setting.objective.metric,
+        parameters="parameters" in setting.constraints,
     )

@@ -67,6 +67,7 @@ class Report:
             May hold NaN or infinity: judging that is the executor's part.
         seconds: wall-clock seconds of training and evaluation since the last point, compilation excluded.
         overhead: wall-clock seconds of compilation and initialisation since the last point.
+        compiler: who ran a network, where the compiler that it was meant for refused it: ``graph`` or ``eager``.
         wall: the whole wall-clock part of a report that was recorded earlier; None for one made now.
     """
 
@@ -74,6 +75,7 @@ class Report:
     metrics: Mapping[str, float]
     seconds: float = 0.0
     overhead: float = 0.0
+    compiler: str = ""
     wall: Mapping[str, Any] | None = None
 
 

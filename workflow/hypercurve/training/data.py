@@ -7,6 +7,7 @@ by :class:`hypercurve.data_spec.DataSpec`; feeding it to networks is left to :mo
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from ..data_spec import DataSpec
 from ..seeding import generator
-from .sources import Arrays, DataError, check, read, sha256
+from .sources import Arrays, DataError, check, classes_in, read, sha256
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
 
@@ -33,26 +34,31 @@ class Dataset:
 
     Attributes:
         folder: where it lies.
-        classes: number of classes; labels are int32 from 0 to classes - 1.
+        classes: number of classes; labels are int32 from 0 to classes - 1. None: targets are float32, of any shape.
         scale: factor that inputs are multiplied by.
         digest: sixteen hexadecimal digits that change with any of the stored arrays.
     """
 
     folder: Path
-    classes: int
+    classes: int | None
     scale: float
     digest: str
     x_train: npt.NDArray[Any]
-    y_train: npt.NDArray[np.int32]
+    y_train: npt.NDArray[Any]
     x_validation: npt.NDArray[Any]
-    y_validation: npt.NDArray[np.int32]
+    y_validation: npt.NDArray[Any]
     x_test: npt.NDArray[Any]
-    y_test: npt.NDArray[np.int32]
+    y_test: npt.NDArray[Any]
 
     @property
     def samples(self) -> int:
         """Size of the training part."""
         return len(self.x_train)
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes, or of numbers in a target."""
+        return math.prod(self.y_train.shape[1:]) if self.classes is None else self.classes
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -94,7 +100,7 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
         manifest = {
             "data": spec.model_dump(mode="json"),
             "source_sha256": digest,
-            "classes": int(source["y_train"].max()) + 1,
+            "classes": classes_in(source),
             "scale": scale,
             "files": files,
         }
@@ -165,7 +171,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _split(source: Arrays, spec: DataSpec, origin: str) -> Arrays:
-    """The parts to store; the seed decides who goes to validation, and each part keeps the source's order."""
+    """The parts to store; the seed decides who goes to validation, and each part keeps the source's order.
+
+    Data of a function may bring a validation part of their own.
+    """
+    if "x_validation" in source:
+        return {name: source[name] for name in STORED_ARRAYS}
     samples = len(source["x_train"])
     count = spec.validation if isinstance(spec.validation, int) else max(1, round(spec.validation * samples))
     if count >= samples:

@@ -9,6 +9,7 @@ Which steps a trial takes, and when it is evaluated, is left to :mod:`hypercurve
 """
 
 import gc
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..hyperparameters import role_of
-from ..model_spec import Trained
+from ..model_spec import Trained, label
+from . import own_models
 from .base import ALIGNMENT
-from .network import Array, Compiler, Network
-from .optimizers import OPTIMIZERS, Tensors
+from .buffers import Array
+from .network import Compiler, Mode, Network
+from .optimizers import OPTIMIZERS, Tensors, scaled
 from .runtime import has_gpu, tf
+
+FELL: dict[Mode, str] = {
+    "graph": "It runs without XLA, in TensorFlow's graph mode, which may take longer",
+    "eager": "It runs uncompiled, operation by operation, which takes many times longer",
+}
+"""What users are told when a compiler refuses their model."""
 
 _T = TypeVar("_T")
 
@@ -67,18 +76,18 @@ class Program:
 
     Args:
         network: what is trained.
-        optimizer: name in :data:`hypercurve.training.optimizers.OPTIMIZERS`.
+        optimizer: name in :data:`hypercurve.training.optimizers.OPTIMIZERS`; unused where the network brings its own.
         batch_size: examples per step.
     """
 
     def __init__(self, network: Network, optimizer: str, batch_size: int) -> None:
         self.network = network
-        self.optimizer = OPTIMIZERS[optimizer]
+        ours = OPTIMIZERS[optimizer]
+        self.optimizer = network.optimizer or (scaled(ours) if network.float16 else ours)
         self.batch_size = batch_size
         self.zero = tf.constant(0.0, tf.float64)
-        self._train = tf.function(self._loop, jit_compile=network.jit)
-        trainable = network.values[: network.trainable]
-        self.slots: list[Array] = [np.zeros_like(w) for _ in range(self.optimizer.slots) for w in trainable]
+        self.mode: Mode = network.mode
+        self.slots: list[Array] = self.optimizer.start(network.values[: network.trainable])
 
     def state(self, values: Sequence[Array], slots: Sequence[Array] | None = None, loss: float = 0.0) -> State:
         """A training's state from the values of all variables, and of the slots where training has begun.
@@ -90,7 +99,10 @@ class Program:
         others = [
             tf.constant(value) for value in values[self.network.trainable :]
         ]  # which a step may leave as they are
-        tensors = [as_tensor(slot) for slot in (self.slots if slots is None else slots)]
+        tensors = [
+            as_tensor(slot) if slot.dtype == np.float32 else tf.constant(slot)
+            for slot in (self.slots if slots is None else slots)
+        ]
         return State(weights, others, tensors, tf.constant(loss, tf.float64))
 
     def set_knobs(self, state: State, hyperparameters: Mapping[str, Any]) -> None:
@@ -146,9 +158,15 @@ class Program:
         return State(*rest), int(done)
 
     def prepare(self, x: Any, y: Any, hyperparameters: Mapping[str, Any]) -> None:
-        """Compile now, by a run of no steps."""
-        order, rates = np.zeros((0, self.batch_size), np.int32), np.zeros(0, np.float32)
-        self.run(self.state(self.network.values), x, y, 1.0, order, rates, hyperparameters)
+        """Compile now, by a run of no steps; uncompiled, by one step that teaches nothing."""
+
+        def attempt(mode: Mode) -> None:
+            self._train = self.network.compile(self._loop, mode)
+            steps = int(mode == "eager")
+            order, rates = np.zeros((steps, self.batch_size), np.int32), np.zeros(steps, np.float32)
+            self.run(self.state(self.network.values), x, y, 1.0, order, rates, hyperparameters)
+
+        self.mode = self.network.settle(attempt, "training it")
 
     def _loop(
         self,
@@ -164,8 +182,6 @@ class Program:
         coefficients: Any,
         steps: Any,
     ) -> Any:
-        self.network.compiled()
-
         def going(done: Any, *state: Any) -> Any:
             return (done < steps) & tf.math.is_finite(state[-1])
 
@@ -174,12 +190,14 @@ class Program:
             inputs = tf.cast(tf.gather(x, rows), tf.float32) * scale
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                losses, _, others, penalty = self.network.losses(
-                    weights, others, inputs, tf.gather(y, rows), training=True
-                )
-                mean = tf.reduce_mean(losses) + penalty
-            gradients = tape.gradient(mean, weights, unconnected_gradients="zero")
+                outputs, others, penalty = self.network.forward(weights, others, inputs, training=True)
+                mean = self.network.mean_loss(outputs, tf.gather(y, rows)) + penalty
+                goal = mean if self.optimizer.scale is None else self.optimizer.scale(slots, mean)
+            gradients = tape.gradient(goal, weights, unconnected_gradients="zero")
+            gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # those of embeddings are sparse
             weights, slots = self.optimizer.update(weights, slots, gradients, rates[done], coefficients)
+            if self.network.optimizer is None:  # which would heed them itself
+                weights = self.network.constrained(weights)
             return done + 1, weights, list(others), slots, loss + tf.cast(mean, tf.float64)
 
         state = (tf.constant(0), weights, others, slots, loss)
@@ -204,40 +222,80 @@ class Engine:
         self.compilations = 0
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._programs: OrderedDict[Hashable, Program] = OrderedDict()
+        self._read: dict[Trained, frozenset[str]] = {}  # what builders of users ask for, by model
+        self._told: set[tuple[Trained, Mode]] = set()
 
     def _count(self) -> None:
         self.compilations += 1
 
     def network(
-        self, model: Trained, hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+        self,
+        model: Trained,
+        hyperparameters: Mapping[str, Any],
+        input_shape: tuple[int, ...],
+        classes: int,
+        target: tuple[int, ...] | None = None,
     ) -> Network:
-        """The network of these hyperparameters, built if there is none yet."""
+        """The network of these hyperparameters, built if there is none yet.
+
+        Args:
+            model: the network.
+            hyperparameters: resolved.
+            input_shape: shape of one example.
+            classes: number of classes, or of numbers in a target.
+            target: shape of a target; None for class labels.
+        """
 
         def build() -> Network:
-            return Network(model, hyperparameters, input_shape, classes, self.compiler, self._count)
+            def fell(mode: Mode, reason: str) -> None:
+                if (model, mode) not in self._told:
+                    print(f"warning: model {label(model)}: {reason}. {FELL[mode]}", file=sys.stderr, flush=True)
+                self._told.add((model, mode))
 
-        return self._kept(self._networks, (_structure(model, hyperparameters), input_shape, classes), build)
+            return Network(model, hyperparameters, input_shape, classes, target, self.compiler, self._count, fell)
+
+        def key() -> Hashable:
+            return self._structure(model, hyperparameters), input_shape, classes, target
+
+        network = self._kept(self._networks, key(), build)
+        if network.own and (model not in self._read or not network.shaping <= self._read[model]):
+            self._read[model] = self._read.get(model, frozenset()) | network.shaping
+            network = self._kept(self._networks, key(), lambda: network)
+        return network
 
     def program(self, model: Trained, hyperparameters: Mapping[str, Any], x: Any, y: Any, classes: int) -> Program:
         """The training loop of these hyperparameters, built and compiled if there is none yet.
 
         Args:
-            model: a built-in model's name or ``package.module:function``.
+            model: the network.
             hyperparameters: resolved.
             x: inputs of the training part, as a tensor.
-            y: labels of the training part, as a tensor.
-            classes: number of classes.
+            y: labels of the training part, or targets, which are floating, as a tensor.
+            classes: number of classes, or of numbers in a target.
         """
+        target = tuple(y.shape[1:]) if y.dtype.is_floating else None
+        optimizer, batch_size = str(hyperparameters["optimizer"]), int(hyperparameters["batch_size"])
+
+        def key() -> Hashable:
+            structure = self._structure(model, hyperparameters)
+            return structure, optimizer, batch_size, tuple(x.shape), x.dtype.name, classes, target
 
         def build() -> Program:
-            network = self.network(model, hyperparameters, tuple(x.shape[1:]), classes)
             program = Program(network, optimizer, batch_size)
             program.prepare(x, y, hyperparameters)
             return program
 
-        optimizer, batch_size = str(hyperparameters["optimizer"]), int(hyperparameters["batch_size"])
-        key = (_structure(model, hyperparameters), optimizer, batch_size, tuple(x.shape), x.dtype.name, classes)
-        return self._kept(self._programs, key, build)
+        if key() in self._programs:
+            self._programs.move_to_end(key())
+            return self._programs[key()]
+        network = self.network(model, hyperparameters, tuple(x.shape[1:]), classes, target)
+        return self._kept(self._programs, key(), build)
+
+    def _structure(self, model: Trained, hyperparameters: Mapping[str, Any]) -> Hashable:
+        """What two trials must agree in to have the same network: with a model of a user's, what its builder reads."""
+        if model in self._read:
+            return model, own_models.structure(self._read[model], hyperparameters)
+        return model, *((n, v) for n, v in sorted(hyperparameters.items()) if role_of(model, n) == "network")
 
     def _kept(self, shelf: OrderedDict[Hashable, _T], key: Hashable, build: Callable[[], _T]) -> _T:
         if key not in shelf:
@@ -247,9 +305,3 @@ class Engine:
                 gc.collect()  # networks and programs are full of cycles, and hold some 10 MiB each
         shelf.move_to_end(key)
         return shelf[key]
-
-
-def _structure(model: Trained, hyperparameters: Mapping[str, Any]) -> Hashable:
-    """What two trials must agree in to have the same network; hyperparameters unknown to the table count as structure."""
-    structure = [(n, v) for n, v in sorted(hyperparameters.items()) if role_of(model, n) == "network"]
-    return (model, *structure)

@@ -5,6 +5,7 @@ state of dropout. Compiled steps come from :mod:`hypercurve.training.engine`; Te
 trainer is made, so this module costs nothing to import.
 """
 
+import sys
 import time
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..cost import step_at, total_steps
-from ..hyperparameters import resolve, role_of
-from ..model_spec import Trained
+from ..errors import UserError
+from ..hyperparameters import known, resolve
+from ..model_spec import Trained, label
 from ..schedules import learning_rates
 from ..seeding import generator
 from ..space import Value
@@ -24,7 +26,7 @@ from .base import Report, Snapshot, Trial, aligned
 from .data import load
 
 if TYPE_CHECKING:
-    from .network import Compiler
+    from .network import Compiler, Network
 
 
 class SampleOrder:
@@ -64,16 +66,19 @@ class KerasTrainer:
     """Trains Keras networks; see :class:`hypercurve.training.base.Trainer`.
 
     Args:
-        model: a built-in model's name or ``package.module:function``.
+        model: the network.
         dataset: folder written by :func:`hypercurve.training.data.prepare`.
         points: shares of training in (0, 1] at which the reported loss starts anew. 1 need not be named.
         evaluate: whether validation is evaluated at the end only, or whenever a session reports.
         fitness_samples: validation samples that are evaluated before the end; None for all.
         threads: threads per trial.
         compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.network.Network`.
+        objective: name of the metric that every network must measure at the end; None for any.
+        parameters: whether every report holds the number of trainable parameters.
 
     Raises:
         DataError: the folder holds no data that can be used.
+        UserError: there is no such model.
     """
 
     def __init__(
@@ -86,18 +91,24 @@ class KerasTrainer:
         fitness_samples: int | None = None,
         threads: int = 1,
         compiler: "Compiler" = "auto",
+        objective: str | None = None,
+        parameters: bool = False,
     ) -> None:
         self.model = model
         self.data = load(dataset)
         self.points = tuple(sorted({*points, 1.0}))
         self.evaluate = evaluate
         self.fitness_samples = fitness_samples
+        self.objective, self.parameters = objective, parameters
+        self._unread: set[str] = set()
 
         from . import runtime
 
         runtime.configure(threads)
         from .engine import Engine, as_tensor
+        from .models import builder
 
+        builder(model)  # what cannot be found would fail every trial
         self.engine = Engine(compiler)
         self.x, self.y = as_tensor(self.data.x_train), as_tensor(self.data.y_train)
 
@@ -106,11 +117,31 @@ class KerasTrainer:
         return KerasSession(self, trial)
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
-        """`test_loss` and `test_accuracy` of a trained network."""
+        """Loss and metrics of a trained network on the test part, as `test_...`."""
         session = KerasSession(self, trial)
         session.restore(snapshot)
-        loss, accuracy = session.evaluate(self.data.x_test, self.data.y_test)
-        return {"test_loss": loss, "test_accuracy": accuracy}
+        measured = session.evaluate(self.data.x_test, self.data.y_test)
+        return {f"test_{name}": value for name, value in measured.items()}
+
+    def check(self, network: "Network", configuration: Mapping[str, Value]) -> None:
+        """Stop where the objective is none that the network measures, and say once which hyperparameters nobody reads.
+
+        Raises:
+            UserError: the objective is not measured.
+        """
+        if self.objective is not None and self.objective not in (held := network.measures):
+            targets = "targets, not labels: " if network.target is not None else ""
+            raise UserError(
+                f"objective.metric = {self.objective}: model {label(self.model)} does not measure it on these data "
+                f"({targets}it measures {', '.join(held)})"
+            )
+        for name in sorted({*configuration} - network.used - self._unread):
+            self._unread.add(name)
+            print(
+                f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -132,9 +163,11 @@ class KerasSession:
         self.trainer, self.trial = trainer, trial
         data = trainer.data
         self.hyperparameters: dict[str, Any] = resolve(trainer.model, trial.configuration)
-        self.program = trainer.engine.program(trainer.model, self.hyperparameters, trainer.x, trainer.y, data.classes)
+        self._given = frozenset(trial.configuration)
+        self.program = trainer.engine.program(trainer.model, self.hyperparameters, trainer.x, trainer.y, data.outputs)
         self.network = self.program.network
         self.network.prepare(data.x_validation, data.y_validation)
+        trainer.check(self.network, trial.configuration)
         ready = time.perf_counter()
         self._overhead = ready - start if trainer.engine.compilations > compiled else 0.0
         batch_size = self.program.batch_size
@@ -157,8 +190,8 @@ class KerasSession:
 
         Returns:
             `loss`: mean training loss since the trainer's last point before `progress`; NaN once the training has
-            diverged, from where on nothing is computed. `val_loss` and `val_accuracy` at the end, or always if the
-            trainer evaluates at points, unless the training has diverged.
+            diverged, from where on nothing is computed. `val_loss` and the metrics, as `val_...`, at the end, or always if
+            the trainer evaluates at points, unless the training has diverged.
 
         Raises:
             ValueError: `progress` is not in (0, 1], or lies before what is done.
@@ -176,12 +209,13 @@ class KerasSession:
         if np.isfinite(loss) and (progress == 1 or self.trainer.evaluate == "points"):
             data = self.trainer.data
             part = slice(None if progress == 1 else self.trainer.fitness_samples)
-            metrics["val_loss"], metrics["val_accuracy"] = self.evaluate(
-                data.x_validation[part], data.y_validation[part]
-            )
+            measured = self.evaluate(data.x_validation[part], data.y_validation[part])
+            metrics |= {f"val_{name}": value for name, value in measured.items()}
+        if self.trainer.parameters:
+            metrics["parameters"] = float(self.network.parameters)
         seconds, overhead = time.perf_counter() - start + self._seconds, self._overhead
         self._seconds = self._overhead = 0.0
-        return Report(progress, metrics, seconds, overhead)
+        return Report(progress, metrics, seconds, overhead, compiler=self._compiler)
 
     def _train(self, stop: int) -> None:
         """Train up to a step, not beyond the next mark."""
@@ -193,7 +227,7 @@ class KerasSession:
             self._state.loss = self.program.zero
         while self.step < stop and not diverged:
             end = min(self.step + CHUNK, stop)
-            rates = learning_rates(hyperparameters, self.step, end - self.step, anchor=self.anchor)
+            rates = learning_rates(self._rated, self.step, end - self.step, anchor=self.anchor)
             if correct := self.program.optimizer.correct:
                 rates = correct(hyperparameters, self._updates, rates)
             order = self._order.steps(self.step, end)
@@ -205,8 +239,22 @@ class KerasSession:
             diverged = not np.isfinite(float(self._state.loss))
         self.step = stop
 
-    def evaluate(self, x: npt.NDArray[Any], y: npt.NDArray[np.int32]) -> tuple[float, float]:
-        """Mean loss and accuracy over a part of the data."""
+    @property
+    def _rated(self) -> Mapping[str, Any]:
+        """The hyperparameters that learning rates follow from; an optimizer of the model's has a rate of its own."""
+        own = self.program.optimizer.rate
+        if own is None or "learning_rate" in self._given:
+            return self.hyperparameters
+        return {**self.hyperparameters, "learning_rate": own}
+
+    @property
+    def _compiler(self) -> str:
+        """Who runs the network, where that is not who was to."""
+        used = {self.program.mode, self.network.measured_in} - {self.network.mode}
+        return "eager" if "eager" in used else next(iter(used), "")
+
+    def evaluate(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, float]:
+        """Mean loss and metrics over a part of the data."""
         return self.network.evaluate(self._state.weights, self._state.others, x, y, self.trainer.data.scale)
 
     def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
@@ -214,7 +262,7 @@ class KerasSession:
 
         The number of updates and the sum of losses since the last point travel at the end of the slots.
         """
-        from .network import host, pack, packed_size
+        from .buffers import host, pack, packed_size
 
         state, size = self._state, packed_size(self.network.values)
         into = (None, None) if out is None else (out[:size], out[size:])
@@ -230,7 +278,7 @@ class KerasSession:
         Raises:
             ValueError: the snapshot is of another structure.
         """
-        from .network import unpack
+        from .buffers import unpack
 
         # The copies become tensors without another one.
         values = unpack(_aligned_copy(snapshot.weights), self.network.values)
@@ -243,7 +291,7 @@ class KerasSession:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        return float(learning_rates(self.hyperparameters, self.step, 1, anchor=self.anchor)[0])
+        return float(learning_rates(self._rated, self.step, 1, anchor=self.anchor)[0])
 
     def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
         """Go on with other numeric hyperparameters: what a population does to its members.
@@ -254,10 +302,21 @@ class KerasSession:
 
         Raises:
             ValueError: it differs in more than numeric hyperparameters, or in the length of training.
+            UserError: it differs in what the user's builder reads.
         """
         new: dict[str, Any] = resolve(self.trainer.model, configuration)
         changed = {name for name in {*new, *self.hyperparameters} if new.get(name) != self.hyperparameters.get(name)}
-        if fixed := sorted(name for name in changed if role_of(self.trainer.model, name) != "numeric"):
+        table = known(self.trainer.model)
+        if shaping := sorted(changed & self.network.shaping):
+            raise UserError(
+                f"{', '.join(shaping)}: model {label(self.trainer.model)} reads this when it is built, so no "
+                "population can change it"
+            )
+        if fixed := sorted(
+            name
+            for name in changed - self.network.knobs
+            if (name not in table and not self.network.own) or (name in table and table[name].role != "numeric")
+        ):
             raise ValueError(f"{', '.join(fixed)} cannot change during training")
         self.hyperparameters = new
         self.anchor = self.step if anchor is None else anchor

@@ -5,12 +5,12 @@ Keras layers: whatever `model.stateless_call` can run fits the engine, state suc
 Training, weights and compilation are left to :mod:`hypercurve.training.engine`.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from ..errors import UserError
+from ..importing import load_object
 from ..model_spec import KerasSpec, Trained
-from ..user_code import import_from_here
 from .runtime import keras, tf
 
 Builder: TypeAlias = Callable[[Mapping[str, Any], tuple[int, ...], int], Any]
@@ -122,18 +122,11 @@ def builder(model: Trained) -> Builder:
     """The builder of a built-in model, or of a user's given as ``package.module:function``.
 
     Raises:
-        ValueError: there is no such model; the message says what is there.
+        UserError: there is no such model; the message says what is there.
     """
     if isinstance(model, str) and model in BUILDERS:
         return BUILDERS[model]
     if not isinstance(model, KerasSpec):
-        raise ValueError(f"no model {model!r}: give one of {', '.join(BUILDERS)}, or package.module:function")
-    module_name, _, function_name = model.keras.partition(":")
-    import_from_here()
-    try:
-        found: Builder = getattr(importlib.import_module(module_name), function_name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"model {model.keras!r}: cannot import {error.name!r}") from error
-    except AttributeError as error:
-        raise ValueError(f"model {model.keras!r}: module {module_name} has no function {function_name}") from error
+        raise UserError(f"no model {model!r}: give one of {', '.join(BUILDERS)}, or package.module:function")
+    found: Builder = load_object(model.keras, "model.keras")
     return found

@@ -1,91 +1,33 @@
 """Keras models as pure functions: their variables come in as arguments, so that one model serves every trial.
 
-Also how a network starts again for each trial, how it is evaluated, and how its variables become one buffer and back.
-Training loops and their compilation are left to :mod:`hypercurve.training.engine`.
+Also how a network starts again for each trial, and how it is evaluated. Training loops are left to
+:mod:`hypercurve.training.engine`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from ..model_spec import Trained
+from ..errors import in_a_line
+from ..model_spec import KerasSpec, Trained
 from ..seeding import integer_seed
-from .base import ALIGNMENT, Trial
+from . import own_models
+from .base import Trial
+from .buffers import Array
 from .models import KNOB, builder
-from .optimizers import Tensors
-from .runtime import has_gpu, keras, tf
+from .optimizers import OPTIMIZERS, Optimizer, Tensors, of_keras
+from .runtime import global_seed_generator, has_gpu, keras, tf
 
 Compiler = Literal["auto", "xla", "graph"]
-Array = npt.NDArray[Any]
+Mode = Literal["xla", "graph", "eager"]
 
-LARGE = 1 << 16
-"""Bytes from which on a copy of an array costs more than the handling of a tensor."""
+MODES: tuple[Mode, ...] = ("xla", "graph", "eager")
+"""Who may run a network, the fastest first."""
 
 EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
-
-
-def host(tensor: Any) -> Array:
-    """A tensor's values, for reading; on a CPU, numbers are not copied."""
-    try:
-        return np.asarray(memoryview(tensor))
-    except (TypeError, ValueError, BufferError, RuntimeError):  # on a GPU, or of a type that NumPy does not have
-        return np.asarray(tensor.numpy())
-
-
-def _places(arrays: Sequence[Array]) -> tuple[list[int], int]:
-    """Where arrays begin in a packed vector, and its length, in bytes."""
-    unit = ALIGNMENT if any(array.nbytes >= LARGE for array in arrays) else 4
-    starts, end = [], 0
-    for array in arrays:
-        starts.append(end)
-        end += array.nbytes + -array.nbytes % unit
-    return starts, end
-
-
-def packed_size(arrays: Sequence[Array]) -> int:
-    """Length of the vector that :func:`pack` makes."""
-    return _places(arrays)[1] // 4
-
-
-def pack(arrays: Sequence[Array], out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-    """Arrays of any types as one float32 vector of the same bits.
-
-    Each is padded to whole 4 bytes; where any is large, to multiples of :data:`ALIGNMENT` bytes.
-
-    Args:
-        arrays: what to pack.
-        out: a vector of :func:`packed_size` to write into; by default a new one.
-    """
-    if out is None:
-        out = np.empty(packed_size(arrays), np.float32)
-    octets, end = out.view(np.uint8), 0
-    starts, size = _places(arrays)
-    for array, start in zip(arrays, starts, strict=True):
-        octets[end:start] = 0
-        end = start + array.nbytes
-        octets[start:end] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    octets[end:size] = 0
-    return out
-
-
-def unpack(vector: npt.NDArray[np.float32], like: Sequence[Array]) -> list[Array]:
-    """What :func:`pack` put into a vector, given arrays of the same shapes and types; views, not copies.
-
-    Raises:
-        ValueError: the vector has not the length that these arrays need.
-    """
-    octets = np.ascontiguousarray(vector, dtype=np.float32).view(np.uint8)
-    starts, size = _places(like)
-    if size != len(octets):
-        raise ValueError(f"a buffer of {len(octets) // 4} numbers does not fit a network that needs {size // 4}")
-    return [
-        octets[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-        for array, start in zip(like, starts, strict=True)
-    ]
 
 
 @contextmanager
@@ -111,19 +53,23 @@ class Network:
     """A Keras model as a pure function, with what is needed to start it again for every trial.
 
     Args:
-        model: a built-in model's name or ``package.module:function``.
+        model: the network.
         hyperparameters: resolved; only those that shape the network are read.
         input_shape: shape of one example.
-        classes: number of classes.
+        classes: number of classes, or of numbers in a target.
+        target: shape of a target; None for class labels.
         compiler: ``xla``; ``graph`` for TensorFlow's own kernels; ``auto`` for XLA unless the network has convolutions
             and runs on a CPU.
         compiled: called whenever something is compiled for this network.
+        fell: called when something runs in another mode than `mode`, and why.
 
     Attributes:
         variables: all variables, trainable ones first: their names and shapes matter, not what they hold.
         values: what they held when the network was built.
         trainable: how many are trainable.
-        jit: whether XLA compiles this network.
+        mode: who compiles this network, if nothing speaks against it.
+        read: the hyperparameters that a user's builder asked for; empty for built-in models.
+        optimizer: the optimizer that the model brings; None if it brings none.
     """
 
     def __init__(
@@ -132,24 +78,47 @@ class Network:
         hyperparameters: Mapping[str, Any],
         input_shape: tuple[int, ...],
         classes: int,
+        target: tuple[int, ...] | None = None,
         compiler: Compiler = "auto",
         compiled: Callable[[], None] = lambda: None,
+        fell: Callable[[Mode, str], None] = lambda *_: None,
     ) -> None:
         keras.utils.set_random_seed(0)  # a builder that draws numbers by itself draws the same in every process
+        self.own = isinstance(model, KerasSpec)
+        reading = own_models.Reading(hyperparameters)
         with _recorded_initializers() as initializers:
-            self.model = builder(model)(hyperparameters, input_shape, classes)
-            if not self.model.built:
-                self.model.build((None, *input_shape))
-        self.compiled = compiled
-        self.jit = compiler == "xla" or (compiler == "auto" and not self._slow_in_xla())
+            if self.own:
+                self.model = own_models.build(builder(model), reading, input_shape, classes)
+            else:
+                self.model = builder(model)(hyperparameters, input_shape, classes)
+        self.read = frozenset(reading.read)
+        self.target = target
+        self._loss = None
+        if self.own or target is not None:
+            loss, metrics = (model.loss, model.metrics) if isinstance(model, KerasSpec) else (None, ())
+            self._loss = own_models.measured(self.model, loss, metrics, input_shape, classes, target)
+        self.optimizer: Optimizer | None = None
+        if self.own and self.model.compiled and self.model.optimizer is not None:
+            self.optimizer = of_keras(self.model.optimizer, self.model.trainable_variables)
+        self.compiled, self.fell = compiled, fell
         self.variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        if self.own:
+            self.variables.append(global_seed_generator().state)
         self.values: list[Array] = [np.array(variable.numpy()) for variable in self.variables]
         self.trainable = len(self.model.trainable_variables)
+        self.float16 = any(getattr(layer, "compute_dtype", "") == "float16" for layer in self.model._flatten_layers())
         self._initializers = [self._fresh(initializers.get(id(v)), v) for v in self.variables]
         self._generators = [i for i, v in enumerate(self.variables) if v.path.endswith("seed_generator_state")]
         self._knobs = {i: v.name.removeprefix(KNOB) for i, v in enumerate(self.variables) if v.name.startswith(KNOB)}
-        self._evaluate = tf.function(self._evaluation, jit_compile=self.jit)
+        self.mode: Mode = self._first_mode(compiler)
         self._ready = False
+
+    def _first_mode(self, compiler: Compiler) -> Mode:
+        if self.own and self.model.run_eagerly:
+            return "eager"
+        takes_xla = not self.own or all(layer.supports_jit for layer in self.model._flatten_layers())
+        xla = compiler == "xla" or (compiler == "auto" and not self._slow_in_xla())
+        return "xla" if xla and takes_xla else "graph"
 
     def _slow_in_xla(self) -> bool:
         """Convolutions on a CPU: XLA has no fast code for their gradients (tens of times slower than TensorFlow's here)."""
@@ -186,44 +155,165 @@ class Network:
         """Values of all variables, with the numeric hyperparameters among them set."""
         values = list(values)
         for index, name in self._knobs.items():
+            if name not in hyperparameters:
+                raise ValueError(f"a layer takes its rate from {name!r}, which this configuration does not have")
             values[index] = np.asarray(hyperparameters[name], dtype=values[index].dtype)
         return values
 
-    def losses(
-        self, weights: Tensors, others: Tensors, x: Any, y: Any, training: bool
-    ) -> tuple[Any, Any, Tensors, Any]:
-        """Cross-entropy per example, logits, the non-trainable variables afterwards, and the regularisation terms."""
-        logits, others, penalties = self.model.stateless_call(weights, others, x, training=training, return_losses=True)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
-        return losses, logits, others, tf.add_n(penalties) if penalties else 0.0
+    @property
+    def shaping(self) -> frozenset[str]:
+        """What a user's builder reads, but for what every step is given anyway."""
+        given = self.optimizer is None or self.optimizer.rated
+        return self.read - set(own_models.SCHEDULED) if given else self.read
 
-    def _evaluation(self, weights: Tensors, others: Tensors, x: Any, y: Any, rows: Any, scale: Any) -> tuple[Any, Any]:
-        self.compiled()
-        losses, logits, _, _ = self.losses(weights, others, tf.cast(x, tf.float32) * scale, y, training=False)
-        counts = tf.range(EVALUATION_ROWS) < rows
-        correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), y) & counts
-        summed = tf.reduce_sum(tf.where(counts, tf.cast(losses, tf.float64), tf.zeros((), tf.float64)))
-        return summed, tf.reduce_sum(tf.cast(correct, tf.int32))
+    @property
+    def used(self) -> frozenset[str]:
+        """The hyperparameters that have an effect, in this structure."""
+        used = {"epochs", "batch_size", *self.read, *self.knobs}
+        if self.optimizer is None:
+            used |= {"optimizer", *(name for ours in OPTIMIZERS.values() for name in ours.coefficients)}
+        return frozenset(used | {*own_models.SCHEDULED} if self.optimizer is None or self.optimizer.rated else used)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what is measured."""
+        if self._loss is None:
+            return "loss", "accuracy"
+        return "loss", *(name for name in self.model.get_metrics_result() if name != "loss")
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(value.size for value in self.values[: self.trainable])
+
+    @property
+    def knobs(self) -> frozenset[str]:
+        """Hyperparameters that variables of the network hold, so that they may change without compiling."""
+        return frozenset(self._knobs.values())
+
+    def forward(self, weights: Tensors, others: Tensors, x: Any, training: bool) -> tuple[Any, Tensors, Any]:
+        """Outputs, the non-trainable variables afterwards, and the regularisation terms."""
+        if not self.own:
+            outputs, others, penalties = self.model.stateless_call(
+                weights, others, x, training=training, return_losses=True
+            )
+            return outputs, others, tf.add_n(penalties) if penalties else 0.0
+        # As `stateless_call` does, but with the generator that unseeded draws share, and by the model's `__call__`, which
+        # casts inputs where precisions are mixed and knows whether `call` takes `training`.
+        shared = (global_seed_generator().state, others[-1])
+        mapping = [*zip(self.variables[:-1], [*weights, *others[:-1]], strict=True), shared]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = self.model(x, training=training)
+            penalties = [tf.cast(term, tf.float32) for term in self.model.losses]
+        others = [scope.get_current_value(variable) for variable in (*self.variables[self.trainable : -1], shared[0])]
+        return outputs, others, tf.add_n(penalties) if penalties else 0.0
+
+    def mean_loss(self, outputs: Any, y: Any) -> Any:
+        """The loss of a batch, without regularisation terms."""
+        if self._loss is None:
+            return tf.reduce_mean(_cross_entropy(outputs, y))
+        return tf.cast(self._loss(y, outputs), tf.float32)
+
+    def constrained(self, weights: Tensors) -> Tensors:
+        """Weights after an update, within the constraints that layers put on them."""
+        limits = [variable.constraint for variable in self.variables[: self.trainable]]
+        return [w if limit is None else limit(w) for w, limit in zip(weights, limits, strict=True)]
+
+    def compile(self, function: Callable[..., Any], mode: Mode) -> Callable[..., Any]:
+        """A function as it is run in a mode; everything that is compiled is counted."""
+        if mode == "eager":
+            return function
+
+        def traced(*arguments: Any) -> Any:
+            self.compiled()
+            return function(*arguments)
+
+        compiled: Callable[..., Any] = tf.function(traced, jit_compile=mode == "xla")
+        return compiled
+
+    def settle(self, attempt: Callable[[Mode], None], where: str) -> Mode:
+        """The first mode, from the network's own on, in which something runs.
+
+        A user's model may do what a compiler refuses. Every structure is tried on its own, so that what a trial runs in
+        does not depend on the trials before.
+
+        Args:
+            attempt: compiles and runs it in a mode.
+            where: what it is, for the warning.
+
+        Raises:
+            Exception: what happened in the last mode, where the model's own errors are clearest.
+        """
+        modes = MODES[MODES.index(self.mode) :] if self.own else (self.mode,)
+        refused: Exception | None = None
+        for mode in modes:
+            try:
+                attempt(mode)
+            except Exception as error:
+                if mode == modes[-1]:
+                    raise
+                refused = refused or error
+                continue
+            if refused is not None:
+                self.fell(mode, f"{where}: {in_a_line(refused).rstrip('.')}")
+            return mode
+        raise AssertionError("there is a last mode")
 
     def prepare(self, x: Array, y: Array) -> None:
         """Compile the evaluation now, by a run of one example."""
         if not self._ready:
             tensors = [tf.constant(value) for value in self.values]
-            self.evaluate(tensors[: self.trainable], tensors[self.trainable :], x[:1], y[:1], 1.0)
+
+            def attempt(mode: Mode) -> None:
+                self._evaluate = self.compile(self._evaluation if self._loss is None else self._prediction, mode)
+                self.evaluate(tensors[: self.trainable], tensors[self.trainable :], x[:1], y[:1], 1.0)
+
+            self.measured_in = self.settle(attempt, "measuring it")
             self._ready = True
 
-    def evaluate(self, weights: Tensors, others: Tensors, x: Array, y: Array, scale: float) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy over a part of the data."""
+    def _evaluation(self, weights: Tensors, others: Tensors, x: Any, scale: Any, y: Any, rows: Any) -> tuple[Any, Any]:
+        logits, _, _ = self.forward(weights, others, tf.cast(x, tf.float32) * scale, training=False)
+        losses = _cross_entropy(logits, y)
+        counts = tf.range(EVALUATION_ROWS) < rows
+        correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), y) & counts
+        summed = tf.reduce_sum(tf.where(counts, tf.cast(losses, tf.float64), tf.zeros((), tf.float64)))
+        return summed, tf.reduce_sum(tf.cast(correct, tf.int32))
+
+    def _prediction(self, weights: Tensors, others: Tensors, x: Any, scale: Any) -> Any:
+        return self.forward(weights, others, tf.cast(x, tf.float32) * scale, training=False)[0]
+
+    def evaluate(self, weights: Tensors, others: Tensors, x: Array, y: Array, scale: float) -> dict[str, float]:
+        """Mean loss and metrics over a part of the data, regularisation terms left out.
+
+        Built-in losses are summed in the compiled step. Metrics of users run uncompiled, on what the compiled network
+        predicts, so that any of Keras's or of their own will do; those that are no means, such as the area under a
+        curve, are taken over the whole part.
+        """
         loss, correct = 0.0, 0
+        if self._loss is not None:
+            self.model.reset_metrics()
         for start in range(0, len(x), EVALUATION_ROWS):
             rows = min(EVALUATION_ROWS, len(x) - start)
-            padding = EVALUATION_ROWS - rows
-            inputs, labels = x[start : start + rows], y[start : start + rows]
-            if padding:
-                inputs = np.concatenate([inputs, np.zeros((padding, *x.shape[1:]), x.dtype)])
-                labels = np.concatenate([labels, np.zeros(padding, y.dtype)])
-            summed, hits = self._evaluate(
-                weights, others, tf.constant(inputs), tf.constant(labels), tf.constant(rows), tf.constant(scale)
-            )
-            loss, correct = loss + float(summed), correct + int(hits)
-        return loss / len(x), correct / len(x)
+            inputs, labels = (_padded(part[start : start + rows]) for part in (x, y))
+            tensors = weights, others, tf.constant(inputs), tf.constant(scale, tf.float32)
+            if self._loss is None:
+                summed, hits = self._evaluate(*tensors, tf.constant(labels), tf.constant(rows))
+                loss, correct = loss + float(summed), correct + int(hits)
+            else:
+                outputs, truth = self._evaluate(*tensors)[:rows], tf.constant(labels[:rows])
+                loss += float(self.mean_loss(outputs, truth)) * (1 if self._loss.reduction == "sum" else rows)
+                self.model.compute_metrics(None, truth, outputs)
+        if self._loss is None:
+            return {"loss": loss / len(x), "accuracy": correct / len(x)}
+        measured = {name: float(value) for name, value in self.model.get_metrics_result().items() if name != "loss"}
+        return {"loss": loss / len(x), **measured}
+
+
+def _cross_entropy(logits: Any, y: Any) -> Any:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=tf.cast(logits, tf.float32))
+
+
+def _padded(part: Array) -> Array:
+    """Rows of data, filled up to whole calls."""
+    padding = EVALUATION_ROWS - len(part)
+    return np.concatenate([part, np.zeros((padding, *part.shape[1:]), part.dtype)]) if padding else part

@@ -42,7 +42,23 @@ with _quietly():
     import keras
     import tensorflow as tf
 
-__all__ = ["configure", "has_gpu", "keras", "tf"]
+    # What Keras does not export, as is: the generator that unseeded draws advance, what `compile` makes of a function, and
+    # what optimizers do for TensorFlow and without it.
+    from keras.src.backend.tensorflow.optimizer import TFOptimizer
+    from keras.src.losses.losses import LossFunctionWrapper
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+    from keras.src.random.seed_generator import global_seed_generator
+
+__all__ = [
+    "BaseOptimizer",
+    "LossFunctionWrapper",
+    "TFOptimizer",
+    "configure",
+    "global_seed_generator",
+    "has_gpu",
+    "keras",
+    "tf",
+]
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 

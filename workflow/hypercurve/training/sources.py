@@ -9,11 +9,12 @@ import hashlib
 import io
 import os
 import socket
+import traceback
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,17 @@ import numpy.typing as npt
 from ..data_spec import DataSpec
 from ..errors import UserError
 from ..files import appearing
+from ..importing import load_object
 from ..seeding import generator
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
+PARTS = ("train", "validation", "test")
+
 SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+VALIDATION_ARRAYS = ("x_validation", "y_validation")
+"""What a function may give besides; else examples of the training part are kept."""
 
 DIGITS_TEST_SHARE = 0.2
 """scikit-learn's digits come without a test part: this share is held out, always the same examples (seed 0)."""
@@ -57,7 +64,13 @@ def sha256(path: Path) -> str:
 
 
 def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
-    """The four arrays, the scale of the inputs, where they are from in words, and the sha256 of that."""
+    """The four arrays, the scale of the inputs, where they are from in words, and the sha256 of that.
+
+    A function may give six.
+    """
+    if spec.function is not None:
+        source, origin = from_function(spec.function), f"function {spec.function}"
+        return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, _digest_arrays(source)
     if spec.path is not None:
         path = Path(spec.path).expanduser()
         if not path.is_file():
@@ -80,7 +93,7 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
 
 def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256()
-    for name in SOURCE_ARRAYS:
+    for name in (*SOURCE_ARRAYS, *(name for name in VALIDATION_ARRAYS if name in source)):
         digest.update(np.ascontiguousarray(source[name]).data)
     return digest.hexdigest()
 
@@ -150,6 +163,46 @@ def cut(source: str, output: Path, train: int, test: int) -> None:
         np.savez_compressed(file, allow_pickle=False, **parts)
 
 
+def from_function(reference: str) -> Arrays:
+    """What a user's function gives: a mapping of arrays by name, or a tuple of four or six in the order of the names.
+
+    Args:
+        reference: the function, as ``package.module:function``; it takes no arguments.
+
+    Raises:
+        DataError: there is no such function, it raised, or it gave something else.
+    """
+    names = (*SOURCE_ARRAYS, *VALIDATION_ARRAYS)
+    wanted = (
+        f"it should give the arrays {', '.join(SOURCE_ARRAYS)}, and {' and '.join(VALIDATION_ARRAYS)} if it likes, by name "
+        "or in this order"
+    )
+    function = load_object(reference, "data.function")
+    try:
+        given = function()
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise DataError(f"data function {reference} raised {type(error).__name__}: {error}{where}") from error
+    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(part, tuple | list) for part in given):
+        given = (*given[0], *given[1])  # (x_train, y_train), (x_test, y_test), as Keras's loaders have it
+    if isinstance(given, tuple | list) and len(given) in (4, 6):
+        given = dict(zip(names, given, strict=False))
+    if not isinstance(given, Mapping):
+        held = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
+        raise DataError(f"data function {reference} gave {held}; {wanted}")
+    if unknown := [str(name) for name in given if name not in names]:
+        raise DataError(f"data function {reference} gave {', '.join(unknown)}; {wanted}")
+    if missing := [name for name in SOURCE_ARRAYS if name not in given]:
+        raise DataError(f"data function {reference} gave no {' and no '.join(missing)}; {wanted}")
+    if len([name for name in VALIDATION_ARRAYS if name in given]) == 1:
+        raise DataError(f"data function {reference} gave one of {' and '.join(VALIDATION_ARRAYS)}; both are needed")
+    arrays = {str(name): np.asarray(array) for name, array in given.items()}
+    if objects := [name for name, array in arrays.items() if array.dtype == object]:
+        raise DataError(f"data function {reference}: {objects[0]} holds Python objects, not numbers")
+    return arrays
+
+
 def _digits() -> Arrays:
     from sklearn.datasets import load_digits
 
@@ -193,46 +246,85 @@ def _advice(name: str, place: Path) -> str:
     )
 
 
-def check(source: Arrays, origin: str) -> None:
-    """Stop at data that cannot be trained on; labels become int32 vectors, inputs uint8 or float32."""
+def classes_in(source: Arrays) -> int | None:
+    """Number of classes of checked data; None where they have targets."""
+    y = source["y_train"]
+    return None if np.issubdtype(y.dtype, np.floating) else int(y.max()) + 1
 
-    def stop(message: str) -> None:
+
+def check(source: Arrays, origin: str) -> None:
+    """Stop at data that cannot be trained on.
+
+    Inputs become uint8 or float32. Whole numbers in y are labels and become int32 vectors; other numbers are targets of a
+    regression, of any shape, and become float32.
+    """
+
+    def stop(message: str) -> NoReturn:
         raise DataError(f"data from {origin}: {message}")
 
-    for part in ("train", "test"):
+    parts = [part for part in PARTS if f"x_{part}" in source]
+    for part in parts:
         x, y = source[f"x_{part}"], source[f"y_{part}"]
-        if y.ndim == 2 and y.shape[1] == 1:  # CIFAR-10 has its labels in a column
+        if y.ndim == 2 and y.shape[1] == 1 and np.issubdtype(y.dtype, np.integer):  # CIFAR-10 has labels in a column
             y = y[:, 0]
         if x.ndim < 2:
             stop(f"x_{part} has shape {x.shape}; the first axis counts examples and others are needed")
         if x.size == 0 or y.size == 0:
             stop(f"x_{part} or y_{part} is empty")
-        if y.ndim != 1 or len(x) != len(y):
-            stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; one label per example is needed")
-        if not np.issubdtype(y.dtype, np.integer):
-            stop(f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on")
+        targets = np.issubdtype(y.dtype, np.floating)
+        if y.ndim < 1 or len(x) != len(y) or (y.ndim != 1 and not targets):
+            needed = "one target" if targets else "one label"
+            stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; {needed} per example is needed")
+        if not (targets or np.issubdtype(y.dtype, np.integer)):
+            stop(
+                f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers"
+            )
         if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
             stop(f"x_{part} holds {x.dtype.name}, not numbers")
-        if int(y.min()) < 0:
+        if not targets and int(y.min()) < 0:
             stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
-        with np.errstate(over="ignore"):
-            inputs = x if x.dtype == np.uint8 else x.astype(np.float32)
-        if bad := int(np.count_nonzero(~np.isfinite(inputs))) if inputs.dtype != np.uint8 else 0:
-            stop(f"x_{part} has {bad} values that are NaN, infinite or beyond float32")
-        source[f"x_{part}"] = inputs
-        source[f"y_{part}"] = y
-    x_train, x_test, y_train, y_test = (source[name] for name in ("x_train", "x_test", "y_train", "y_test"))
-    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
-        stop(
-            f"examples of x_train have shape {x_train.shape[1:]} ({x_train.dtype.name}), those of x_test "
-            f"{x_test.shape[1:]} ({x_test.dtype.name}); they must agree"
-        )
-    present = np.unique(y_train)
+        source[f"x_{part}"] = _finite(x, f"x_{part}", stop)
+        source[f"y_{part}"] = _finite(y, f"y_{part}", stop) if targets else y
+    kinds = {np.issubdtype(source[f"y_{part}"].dtype, np.floating) for part in parts}
+    if len(kinds) > 1:
+        held = ", ".join(f"y_{part} {source[f'y_{part}'].dtype.name}" for part in parts)
+        stop(f"{held}; labels must be whole numbers in all parts, targets floating-point numbers in all")
+    for axis, what in (("x", "examples"), ("y", "targets")) if True in kinds else (("x", "examples"),):
+        one = source[f"{axis}_train"]
+        for part in parts:
+            other = source[f"{axis}_{part}"]
+            if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
+                stop(
+                    f"{what} of {axis}_train have shape {one.shape[1:]} ({one.dtype.name}), those of {axis}_{part} "
+                    f"{other.shape[1:]} ({other.dtype.name}); they must agree"
+                )
+    if np.issubdtype(source["y_train"].dtype, np.floating):
+        if (source["y_train"] == source["y_train"][:1]).all():
+            stop("all targets in y_train are equal; there is nothing to learn")
+    else:
+        _check_labels(source, parts, stop)
+
+
+def _finite(values: npt.NDArray[Any], name: str, stop: Callable[[str], NoReturn]) -> npt.NDArray[Any]:
+    """Numbers as they are stored: bytes as they are, others as float32, in which they must be finite."""
+    if values.dtype == np.uint8:
+        return values
+    with np.errstate(over="ignore"):
+        stored = values.astype(np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(stored))):
+        stop(f"{name} has {bad} values that are NaN, infinite or beyond float32")
+    return stored
+
+
+def _check_labels(source: Arrays, parts: Sequence[str], stop: Callable[[str], NoReturn]) -> None:
+    present = np.unique(source["y_train"])
     if len(present) < 2:
         stop(f"y_train has the single label {int(present[0])}; at least two classes are needed")
     if int(present[-1]) != len(present) - 1:
         gap = next(label for label in range(len(present) + 1) if label >= len(present) or present[label] != label)
         stop(f"y_train goes up to label {int(present[-1])}, but label {gap} never occurs; labels must be 0, 1, 2, ...")
-    if int(y_test.max()) > int(present[-1]):
-        stop(f"y_test has the label {int(y_test.max())}, which never occurs in y_train")
-    source["y_train"], source["y_test"] = y_train.astype(np.int32), y_test.astype(np.int32)
+    for part in parts:
+        y = source[f"y_{part}"]
+        if int(y.max()) > int(present[-1]):
+            stop(f"y_{part} has the label {int(y.max())}, which never occurs in y_train")
+        source[f"y_{part}"] = y.astype(np.int32)

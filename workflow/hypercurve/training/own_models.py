@@ -1,0 +1,177 @@
+"""Keras models of users: built from hyperparameters, with the loss, metrics and optimizer that they bring.
+
+A builder is a function ``function(hyperparameters) -> keras.Model``, or ``function(hyperparameters, input_shape, classes)``
+as the built-in ones are. A model that it has compiled (``model.compile``) is trained and measured by what it was compiled
+with; any other gets what its data ask for. How it is trained is left to :mod:`hypercurve.training.engine`.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ..errors import UserError
+from ..importing import load_object
+from .runtime import LossFunctionWrapper, keras
+
+SCHEDULED = ("learning_rate", "decay", "decay_ratio", "decay_every")
+"""Hyperparameters that a model may read though they shape nothing: every step is given its learning rate."""
+
+Target: TypeAlias = tuple[int, ...] | None
+
+SEVERAL = "one output, one loss and one list of metrics are needed"
+
+
+class NoHyperparameter(KeyError):
+    """A model asks for a hyperparameter that a configuration does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would put it in quotes
+
+
+class Reading(Mapping[str, Any]):
+    """Hyperparameters that note which of them are read: those shape the network, and no others.
+
+    Attributes:
+        read: names that were asked for, whether they are there or not.
+    """
+
+    def __init__(self, hyperparameters: Mapping[str, Any]) -> None:
+        self.read: set[str] = set()
+        self._values = dict(hyperparameters)
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.add(name)
+        if name not in self._values:
+            held = ", ".join(self._values)
+            raise NoHyperparameter(f"the model reads {name!r}, which this configuration does not have; it has {held}")
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(self._values)
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
+def build(
+    function: Callable[..., Any], hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+) -> Any:
+    """The model that a user's function makes.
+
+    Raises:
+        TypeError: it gave no Keras model.
+        Exception: whatever the function raises.
+    """
+    policy = keras.config.dtype_policy()
+    try:
+        arguments = (hyperparameters, input_shape, classes)
+        model = function(*arguments[: 1 if _takes_one(function) else 3])
+    finally:
+        keras.config.set_dtype_policy(policy)  # a builder may set mixed precision for all that follows
+    name = getattr(function, "__name__", str(function))
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"{name} returned {type(model).__name__}, not a keras.Model")
+    if not all(layer.built for layer in model._flatten_layers()):
+        model(
+            np.zeros((1, *input_shape), np.float32), training=False
+        )  # many know their shapes only when they are called
+    return model
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether a builder takes hyperparameters alone."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+        return False
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters) == 1
+
+
+def as_loss(given: Any) -> Any:
+    """A `keras.losses.Loss` from whatever `compile` takes for one output.
+
+    Raises:
+        UserError: it is no loss.
+    """
+    if isinstance(given, str) and ":" in given:
+        given = load_object(given, "model.loss")
+    if isinstance(given, dict | list | tuple):
+        raise UserError(f"model: its loss is a {type(given).__name__}; {SEVERAL}")
+    try:
+        found = keras.losses.get(given)
+    except ValueError:
+        raise UserError(f"model: loss = {given!r}: Keras has no loss of this name") from None
+    return found if isinstance(found, keras.losses.Loss) else LossFunctionWrapper(found, name="loss")
+
+
+def measured(
+    model: Any, loss: Any, metrics: Sequence[str], input_shape: tuple[int, ...], classes: int, target: Target
+) -> Any:
+    """The loss of a user's model, which is compiled afterwards; None: cross-entropy of logits, as for built-in ones.
+
+    Args:
+        model: the model; compiled here with what it needs, if it is not.
+        loss: of the experiment file, Keras's name or package.module:function; None: none is named.
+        metrics: of the experiment file, named in the same way.
+        input_shape: shape of one example.
+        classes: number of classes, or of numbers in a target.
+        target: shape of a target; None for class labels.
+
+    Raises:
+        UserError: a loss too many or none, or one that Keras does not know.
+        ValueError: the model's output does not fit the data.
+    """
+    with keras.StatelessScope():  # which takes back what layers count
+        outputs = model(np.zeros((2, *input_shape), np.float32), training=False)
+    if isinstance(outputs, list | tuple | dict):
+        raise UserError(f"model: it gives {len(outputs)} outputs; {SEVERAL}")
+    if model.compiled:
+        if loss is not None or metrics:
+            raise UserError("model: `loss` and `metrics` are for models that are not compiled; this one has its own")
+        if model.loss is None:
+            raise UserError("model: it is compiled without a loss; give `compile` one, or do not compile")
+        return as_loss(model.loss)
+    if loss is None:
+        _check_output(tuple(outputs.shape[1:]), classes, target)
+        probabilities = gives_probabilities(model)
+        if target is None and not metrics and not probabilities:
+            return None
+        loss = (
+            "mse" if target is not None else keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+        )
+    if not metrics:
+        metrics = ["accuracy"] if target is None else ["mae"]
+    found = as_loss(loss)
+    own: list[Any] = [load_object(metric, "model.metrics") if ":" in metric else metric for metric in metrics]
+    own = [metric() if isinstance(metric, type) else metric for metric in own]
+    model.compile(optimizer=None, loss=found, metrics=own, run_eagerly=model.run_eagerly)
+    return found
+
+
+def gives_probabilities(model: Any) -> bool:
+    """Whether the last layer is a softmax, so that its outputs are no logits."""
+    last = model.layers[-1] if model.layers else None
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+def _check_output(shape: tuple[int, ...], classes: int, target: Target) -> None:
+    """Losses would take outputs that do not fit, and sum them in silence."""
+    if target is None and shape != (classes,):
+        raise ValueError(f"the model gives outputs of shape {shape}, but the data have {classes} classes")
+    if target is not None and shape not in (target, (*target, 1)):
+        raise ValueError(f"the model gives outputs of shape {shape}, but targets have shape {target}")
+
+
+def structure(read: Collection[str], hyperparameters: Mapping[str, Any]) -> Hashable:
+    """What two configurations must agree in to have the same network, given what its builder reads."""
+    missing = "there is no such value"
+    return tuple((name, hyperparameters.get(name, missing)) for name in sorted(read))
