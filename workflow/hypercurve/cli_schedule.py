@@ -70,7 +70,9 @@ def _schedule(given: Arguments) -> None:
     if given.seeds is None or given.only_export:
         return
     for run, folder in places.items():
-        _train(folder, given.data or run.resolve().parents[3] / "data" / read[run][1].data.key, read[run][0].data)
+        spec = read[run][1].data
+        data = None if spec is None else given.data or run.resolve().parents[3] / "data" / spec.key
+        _train(folder, data, read[run][0].data)
     _tell(given.run, read, places)
 
 
@@ -96,7 +98,7 @@ def _check(read: dict[Path, tuple[Any, Any]]) -> None:
                 raise UserError(f"{run}: has another {name} than {first}, so their networks cannot be compared")
 
 
-def _train(folder: Path, data: Path, digest: str) -> None:
+def _train(folder: Path, data: Path | None, digest: str) -> None:
     """Carry out a retraining as any other search, in a process of its own; one that is there already is kept."""
     from .journal import read_lines
     from .reading import read_setting
@@ -106,7 +108,8 @@ def _train(folder: Path, data: Path, digest: str) -> None:
     if first and (first[0].get("setting"), first[0].get("data")) == (read_setting(setting).digest, digest):
         print(f"{output}: is there already")
         return
-    command = [sys.executable, "-m", "hypercurve", "search", setting, "--data", data, "--output", output]
+    command = [sys.executable, "-m", "hypercurve", "search", setting, "--output", output]
+    command += [] if data is None else ["--data", data]
     done = subprocess.run([str(part) for part in command], check=False)
     if done.returncode:
         raise UserError(f"{folder}: the retraining ended with code {done.returncode}; run the same command to go on")

@@ -19,7 +19,8 @@ from ..config import Budget, Setting
 from ..cost import report_points, step_at
 from ..errors import UserError
 from ..files import write_text
-from ..hyperparameters import RECORDED, resolve
+from ..hyperparameters import resolve
+from ..model_spec import RECORDED, Trained
 from ..reading import read_setting
 from ..schedules import learning_rates
 from ..search_options import Search
@@ -87,7 +88,7 @@ def pieces(schedule: Sequence[Segment], total: int) -> Iterator[Piece]:
         yield Piece(segment.step, end, segment)
 
 
-def rates(schedule: Sequence[Segment], total: int, model: str) -> npt.NDArray[np.float32]:
+def rates(schedule: Sequence[Segment], total: int, model: Trained) -> npt.NDArray[np.float32]:
     """The learning rate of every step, decay included; shape (total,)."""
     return np.concatenate(
         [
@@ -97,7 +98,7 @@ def rates(schedule: Sequence[Segment], total: int, model: str) -> npt.NDArray[np
     )
 
 
-def table(schedule: Sequence[Segment], total: int, model: str) -> pd.DataFrame:
+def table(schedule: Sequence[Segment], total: int, model: Trained) -> pd.DataFrame:
     """The exported `schedule.csv`: a row for each step at which something changes; it holds until the next row's.
 
     Columns: ``step``, counted from 0; ``source``, what changed: ``start``, ``copy`` or ``decay``; ``member``, whose training
