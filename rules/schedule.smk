@@ -51,9 +51,10 @@ rule retrain:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=CODE["runs"],
+        code=code_of,
+        data=training_data,
     shell:
-        "hypercurve search {input.setting:q} --data {input.data:q} --output {output:q} > {log:q} 2>&1"
+        "hypercurve search {input.setting:q} {params.data} --output {output:q} > {log:q} 2>&1"
 
 
 rule gain:
