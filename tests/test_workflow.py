@@ -49,17 +49,19 @@ class Workflow:
         self.experiments = folder / "experiments"
         self.experiments.mkdir()
         self.results = folder / "results"
+        self.listed = ["tiny"]
 
     def write(self, text: str, name: str = "tiny") -> None:
         (self.experiments / f"{name}.yaml").write_text(text)
 
     def call(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake for targets below the results folder."""
+        """Run Snakemake for targets below the results folder; without one, for all that is listed."""
         return subprocess.run(
             [
                 *(SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2"),
                 *("--configfile", str(ROOT / "config/config.yaml"), *options),
-                *("--config", f"folder={self.experiments}", f"results={self.results}", "experiments=[tiny]"),
+                *("--config", f"folder={self.experiments}", f"results={self.results}"),
+                f"experiments=[{','.join(self.listed)}]",
                 *("--", *(str(self.results / target) for target in targets)),
             ],
             capture_output=True,
@@ -97,6 +99,8 @@ AGGREGATES = {
     ("compare", "tiny/comparison.csv"),
     ("figure", "tiny/figures/best.svg"),
     ("figure", "tiny/figures/curves.svg"),
+    ("figure", "tiny/figures/parallel.svg"),
+    ("figure", "tiny/figures/importance.svg"),
     ("report", "tiny/report.html"),
 }
 
@@ -164,6 +168,10 @@ class TestFinished:
             below = {str(path.relative_to(finished.results)) for path in finished.results.glob("again/**/*")}
             assert {"again/replay.csv", "again/vary.csv", "again/figures/pareto.svg", "again/comparison.csv"} <= below
             assert "again/runs/lcm/2/journal.jsonl" in below
+            finished.listed = ["tiny", "again"]
+            wanted = finished.planned()
+            assert ("overview", "report.html") in wanted
+            assert {output for rule, output in wanted if rule == "archive"} == {"tiny.tar.gz"}, "replays are not packed"
             assert finished.planned("again/report.html") == set()
             finished.write(text.replace("repeats: 3", "repeats: 4"), "again")
             rules = {rule for rule, _ in finished.planned("again/report.html")}
@@ -173,13 +181,24 @@ class TestFinished:
             assert {"search", "curves", "replay"} <= rules, "what is played is recorded first"
             assert "data" not in rules
         finally:
+            finished.listed = ["tiny"]
             finished.write(TINY)
             (finished.experiments / "again.yaml").unlink()
 
-    def test_snakemakes_own_report_holds_tables_and_figures(self, finished: Workflow) -> None:
-        made = finished.call("tiny/report.html", options=("--report", str(finished.folder / "all.zip")))
+    def test_snakemakes_own_report_holds_tables_and_figures_with_captions(self, finished: Workflow) -> None:
+        assert finished.call("report.html").returncode == 0
+        made = finished.call("report.html", options=("--report", str(finished.folder / "all.html")))
         assert made.returncode == 0, made.stderr[-2000:]
-        assert (finished.folder / "all.zip").stat().st_size > 50_000
+        text = (finished.folder / "all.html").read_text()
+        for part in (
+            "searches hyperparameters",
+            "What to look for",
+            "The methods of",
+            "tiny/report.html",
+            "all experiments",
+        ):
+            assert part in text, part
+        assert not re.search(r'<(script|link|img)[^>]*(src|href)="?http', text), "it needs no network"
 
 
 @pytest.mark.slow

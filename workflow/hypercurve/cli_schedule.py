@@ -20,7 +20,7 @@ def add_commands(add: Add) -> None:
         _schedule,
         "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
         "the schedule is worth",
-        "results/pbt-schedule/runs/pbt/0 -o found\n"
+        "results/demo/runs/pbt/0 -o found\n"
         "  hypercurve schedule results/pbt-schedule/runs/pbt/0 --seeds 5 "
         "--against results/pbt-schedule/runs/constant/0",
     )
