@@ -69,13 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(given: Arguments) -> None:
     from .reading import ConfigError, read_experiment
-    from .user_code import code_files
+    from .user_code import code_files, module_file
 
     problems: list[str] = []
     for path in given.files:
         try:
             experiment = read_experiment(path)
             code_files(experiment.model)
+            if experiment.data is not None and experiment.data.function is not None:
+                module_file(experiment.data.function.partition(":")[0], "data.function")
         except ConfigError as error:
             problems.append(str(error))
         except UserError as error:
