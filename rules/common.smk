@@ -132,6 +132,11 @@ def runs_of(name, file="journal.jsonl", folder="runs"):
     )
 
 
+def retrained_of(name):
+    """The retrainings of all runs of an experiment; none without `retrain`."""
+    return runs_of(name, "retrained.jsonl", "schedules") if EXPERIMENTS[name].retrain else []
+
+
 def recorded_in(path):
     """What must be there before curves can be read: a file, or the runs of another experiment of this workflow."""
     if not Path(path).is_relative_to(RESULTS):

@@ -4,11 +4,6 @@ SCHEDULE = f"{RESULTS}/{{experiment}}/schedules/{{method}}/{{repeat}}"
 RETRAINING = "|".join(name for name, experiment in EXPERIMENTS.items() if experiment.retrain) or "(?!)"
 
 
-def retrained_of(name):
-    """The retrainings of all runs of an experiment; none without `retrain`."""
-    return runs_of(name, "retrained.jsonl", "schedules") if EXPERIMENTS[name].retrain else []
-
-
 rule schedule:
     input:
         setting=rules.setting.output,

@@ -333,6 +333,11 @@ class TestRetraining:
         assert code == 2
         assert problem in capsys.readouterr().err
 
+    def test_loops_have_schedules_of_their_own(self, write_experiment: Any, capsys: pytest.CaptureFixture[str]) -> None:
+        text = "model: {loop: 'm:f'}\nretrain: 2\nspace: {epochs: 3}\nbudget: {trials: 4}\nmethods: {a: {search: random}}\n"
+        assert main(["check", str(write_experiment(text))]) == 2
+        assert "retrain = 2: is for networks" in capsys.readouterr().err
+
     def test_replays_cannot_be_trained_again(self, write_experiment: Any, capsys: pytest.CaptureFixture[str]) -> None:
         text = (
             "data: {curves: x.csv}\nmodel: recorded\nretrain: 2\nbudget: {trials: 4}\nmethods: {a: {search: random}}\n"

@@ -21,8 +21,7 @@ def add_commands(add: Add) -> None:
         "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
         "the schedule is worth",
         "results/demo/runs/pbt/0 -o found\n"
-        "  hypercurve schedule results/pbt-schedule/runs/pbt/0 --seeds 5 "
-        "--against results/pbt-schedule/runs/constant/0",
+        "  hypercurve schedule results/demo/runs/pbt/0 --seeds 5 --against results/demo/runs/random/0",
     )
     sub.add_argument("run", type=Path, help="a run's folder: results/EXPERIMENT/runs/METHOD/REPEAT")
     sub.add_argument(

@@ -299,6 +299,8 @@ class Experiment(Model):
             yield Problem(("vary",), f"is for `model: {RECORDED}`")
         if self.budget.cost is not None:
             yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
+        if self.retrain and counts_epochs(self.model):
+            yield Problem(("retrain",), "is for networks: loops and programs have schedules of their own")
         yield from self._model_problems()
         yield from _space_problems(self.model, self.space, ("space",), self.space)
         if self.baseline is not None and self.baseline not in self.methods:

@@ -20,7 +20,7 @@ from ..cost import report_points, step_at
 from ..errors import UserError
 from ..files import write_text
 from ..hyperparameters import resolve
-from ..model_spec import RECORDED, Trained
+from ..model_spec import RECORDED, Trained, counts_epochs
 from ..reading import read_setting
 from ..schedules import learning_rates
 from ..search_options import Search
@@ -64,6 +64,10 @@ def read(run: Path) -> tuple[RunRecord, Setting]:
         raise UserError(f"{journal}: was made with another setting than {written}")
     if setting.model == RECORDED:
         raise UserError(f"{run}: plays recorded curves: there is nothing to train again")
+    if counts_epochs(setting.model):
+        raise UserError(
+            f"{run}: trains a loop or a program, whose schedules are its own: only networks have one to write"
+        )
     if record.best is None:
         raise UserError(f"{run}: none of its trials completed, so it found no schedule")
     return record, setting
