@@ -355,5 +355,5 @@ def test_a_model_is_known_by_its_files_without_importing_them(home: Path) -> Non
     with pytest.raises(UserError, match="there is no program 'no-such-program'"):
         CommandTrainer(CommandSpec(command=("no-such-program",)), None)
     module.write_text("raise RuntimeError('imported')")
-    with pytest.raises(UserError, match=r"importing mine\.model raises RuntimeError: imported"):
+    with pytest.raises(UserError, match=r"mine\.model cannot be imported: RuntimeError: imported"):
         LoopTrainer(spec, None)
