@@ -242,7 +242,7 @@ class Experiment(Model):
     the recorded curves that `data` names; or your own: a Keras function `package.module:function`, a loop or a command."""
     objective: Objective = Objective()
     """What is optimised."""
-    constraints: Constraints = Field(default_factory=dict)
+    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     """Bounds on reported metrics, or on `cost` (virtual seconds of a whole training); a trial that breaks one has failed."""
     space: Space = Space({})
     """The search space: a domain, or a constant, for each hyperparameter. Recorded curves bring their own."""
