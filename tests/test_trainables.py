@@ -299,6 +299,28 @@ def test_a_bound_on_what_is_not_reported_fails_a_trial_at_its_end(tmp_path: Path
     assert {line["progress"] for line in lines if line["event"] == "failed"} == {1.0}
 
 
+# The documentation
+
+
+def test_the_loop_in_the_documentation_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    blocks = {kind: text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "yaml")}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(blocks["python"])
+    (tmp_path / "mine.yaml").write_text(blocks["yaml"])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for command in (
+        ["check", "mine.yaml"],
+        ["resolve", "mine.yaml", "--method", "lcm", "-o", "setting.json"],
+        ["data", "digits", "-o", "digits"],
+        ["search", "setting.json", "--data", "digits", "-o", "journal.jsonl"],
+    ):
+        assert main(command) == 0
+    lines = events(tmp_path / "journal.jsonl")
+    assert not [line for line in lines if line["event"] == "failed"]
+    assert lines[-1]["metrics"]["test_accuracy"] > 0.9
+
+
 # The workflow
 
 
