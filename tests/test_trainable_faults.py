@@ -323,6 +323,17 @@ def test_what_is_wrong_with_an_experiment_is_told(text: str, old: str, new: str,
         assert said in problems(text.replace(old, new), home)
 
 
+def test_all_mistakes_around_a_command_are_told_at_once(home: Path) -> None:
+    text = COMMAND.replace("{trials: 5}", "{trials: 5, samples: 4}\nconstraints: {size: {mx: 3}}").replace(
+        "epochs}", "epoch}"
+    )
+    said = problems(text, home)
+    assert "unknown placeholder {epoch}" in said
+    assert "budget: needs exactly one of trials, seconds, samples" in said
+    assert "constraints.size.mx = 3: unknown key; allowed: min, max" in said
+    assert "data: is required" not in said
+
+
 def test_texts_cannot_differ_in_a_population(home: Path) -> None:
     text = LOOP.replace("epochs: 3", "epochs: 3, kind: {choice: [a, b]}").replace(
         "{search: random}", "{population: {every: 1}}"
@@ -355,5 +366,5 @@ def test_a_model_is_known_by_its_files_without_importing_them(home: Path) -> Non
     with pytest.raises(UserError, match="there is no program 'no-such-program'"):
         CommandTrainer(CommandSpec(command=("no-such-program",)), None)
     module.write_text("raise RuntimeError('imported')")
-    with pytest.raises(UserError, match=r"importing mine\.model raises RuntimeError: imported"):
+    with pytest.raises(UserError, match=r"mine\.model cannot be imported: RuntimeError: imported"):
         LoopTrainer(spec, None)

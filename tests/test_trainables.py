@@ -297,3 +297,59 @@ def test_a_bound_on_what_is_not_reported_fails_a_trial_at_its_end(tmp_path: Path
     given = setting_of(KINDS["loop"], "random", constraints={"memory": {"max": 1}})
     lines = carried_out(given, None, tmp_path / "journal.jsonl")
     assert {line["progress"] for line in lines if line["event"] == "failed"} == {1.0}
+
+
+# The documentation
+
+
+def test_the_loop_in_the_documentation_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    blocks = {kind: text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "yaml")}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(blocks["python"])
+    (tmp_path / "mine.yaml").write_text(blocks["yaml"])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for command in (
+        ["check", "mine.yaml"],
+        ["resolve", "mine.yaml", "--method", "lcm", "-o", "setting.json"],
+        ["data", "digits", "-o", "digits"],
+        ["search", "setting.json", "--data", "digits", "-o", "journal.jsonl"],
+    ):
+        assert main(command) == 0
+    lines = events(tmp_path / "journal.jsonl")
+    assert not [line for line in lines if line["event"] == "failed"]
+    assert lines[-1]["metrics"]["test_accuracy"] > 0.9
+
+
+# The workflow
+
+
+@pytest.mark.slow
+def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "experiments").mkdir()
+    kinds = [name for name in KINDS if name != "program" or CC is not None]
+    for name in kinds:
+        methods = {"lcm": METHODS["lcm"]}
+        given = experiment(KINDS[name], methods=methods, space={"learning_rate": RATE, "epochs": EPOCHS})
+        (tmp_path / "experiments" / f"{name}.yaml").write_text(given.model_dump_json(exclude_none=True))
+
+    def made(*targets: str, dry: bool = False) -> str:
+        command = [str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(tmp_path), "--cores", "2", "--configfile", str(ROOT / "config/config.yaml")]
+        command += ["--dry-run"] if dry else []
+        command += ["--config", "folder=experiments", "experiments=[]", "--", *(f"results/{each}" for each in targets)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-1000:]
+        return done.stdout + done.stderr
+
+    tables = [f"{name}/runs/lcm/0/trials.csv" for name in kinds]
+    made(*tables, "loop.tar.gz")
+    for table in tables:
+        assert (tmp_path / "results" / table).read_text().count("\n") == 9
+    assert "Nothing to be done" in made(*tables, dry=True)
+    assert main(["verify", str(tmp_path / "results" / "loop.tar.gz")]) == 0
+    with (tmp_path / "user_models.py").open("a") as file:
+        file.write("# changed\n")
+    planned = made(*tables, dry=True)
+    assert all((f"results/{name}/runs" in planned) == (name in ("keras", "loop")) for name in kinds)

@@ -242,7 +242,7 @@ class Experiment(Model):
     the recorded curves that `data` names; or your own: a Keras function `package.module:function`, a loop or a command."""
     objective: Objective = Objective()
     """What is optimised."""
-    constraints: Constraints = Field(default_factory=dict)
+    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     """Bounds on reported metrics, or on `cost` (virtual seconds of a whole training); a trial that breaks one has failed."""
     space: Space = Space({})
     """The search space: a domain, or a constant, for each hyperparameter. Recorded curves bring their own."""
@@ -263,7 +263,7 @@ class Experiment(Model):
     vary: dict[Name, Vary] = Field(default_factory=dict)
     """For recorded curves: settings of a method's stopper that are replayed in all combinations, for heat maps of what they
     cost and lose."""
-    retrain: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    retrain: Annotated[Whole, Field(ge=0, le=1000, exclude_if=lambda given: not given)] = 0
     """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
     schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
     figures: tuple[Figure, ...] | None = None

@@ -46,6 +46,7 @@ class DataSpec(BaseModel):
     )
     function: Reference | None = Field(
         None,
+        exclude_if=lambda given: given is None,  # digests and folders of what there was before it stay as they were
         description="A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, "
         "x_test and y_test, and x_validation and y_validation if it likes: by name, or in this order.",
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from .config import Experiment
 from .methods import Method
+from .objective_spec import Bound
 from .space import Space
 from .typed import Problem
 
@@ -103,7 +104,7 @@ _STAND_INS: dict[str, Any] = {
     "data": {"name": "digits"},
     "model": "softmax",
     "space": {},
-    "budget": {"trials": 10**9},
+    "budget": {"trials": 10**6},
     "methods": {"stand-in": {"search": "random"}},
     "search": "random",
 }
@@ -135,7 +136,7 @@ def all_problems(given: dict[str, Any], error: ValidationError) -> list[Problem]
 def _leave_out(rest: dict[str, Any], path: Place) -> Place:
     """Take the smallest part with a problem out of a file that can do without it; returns the part's place."""
     depth = 1
-    if path[:1] in (("space",), ("training",), ("cost",), ("objective",)):
+    if path[:1] in (("space",), ("training",), ("cost",), ("objective",), ("constraints",)):
         depth = 2
     elif path[:1] == ("methods",):
         depth = 4 if path[2:3] == ("space",) else 3
@@ -157,6 +158,7 @@ def _follows(path: Place, left_out: set[Place]) -> bool:
     spaces = any(part[0] == "space" or part[2:3] == ("space",) for part in left_out if part)
     return (
         (path[-1] == "check_points" and bool(left_out & {("training",), ("training", "accumulation_points")}))
+        or (path == ("data",) and ("model",) in left_out)  # which may do without
         or (path == ("baseline",) and any(part[0] == "methods" and len(part) < 3 for part in left_out if part))
         or ("space" in (path[0], *path[2:3]) and (("model",) in left_out or (spaces and "when" in path)))
     )
@@ -165,11 +167,12 @@ def _follows(path: Place, left_out: set[Place]) -> bool:
 def _siblings(path: Sequence[str | int]) -> tuple[str, ...]:
     """The keys that may stand where an unknown key stands."""
     model: Any = Experiment
+    mapped = {"methods": Method, "constraints": Bound}  # names of one's own to these
     for part in path[:-1]:
-        if model is Experiment and part == "methods":
-            model = dict
-        elif model is dict:
-            model = Method
+        if model is Experiment and part in mapped:
+            model = part
+        elif isinstance(model, str):
+            model = mapped[model]
         elif isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
             model = _model_in(model.model_fields[str(part)].annotation)
         else:

@@ -6,6 +6,7 @@ digest, so that a run which was begun with other code begins anew.
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ def code_files(model: Trained) -> dict[str, Path]:
         case CommandSpec(command=command):
             if "/" in command[0]:
                 found[command[0]] = _file(command[0], "model.command")
+                if not os.access(command[0], os.X_OK):
+                    raise UserCodeError(f"model.command: {command[0]!r} is no program: it cannot be executed")
             elif shutil.which(command[0]) is None:
                 raise UserCodeError(f"model.command: there is no program {command[0]!r} on the PATH")
     return found | {name: _file(name, "model.files") for name in model.files}

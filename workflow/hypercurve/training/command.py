@@ -99,6 +99,7 @@ class CommandSession(EpochSession):
     def _begin(self, until: int) -> None:
         if self._program is not None:
             return
+        self._file("snapshot").unlink(missing_ok=True)
         resume = None
         if self._content is not None:
             resume = self._file("resume")
@@ -127,7 +128,7 @@ class CommandSession(EpochSession):
             found = None
         if not isinstance(found, dict):
             text = line[:200].decode(errors="backslashreplace").strip()
-            raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object{self._log.told}")
+            raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object")
         return found
 
     def _reached(self, end: bool) -> None:
@@ -138,7 +139,7 @@ class CommandSession(EpochSession):
             program.pause()
             return
         if program.line() is not None:
-            raise TrialFailed(f"printed more than {self.done} lines, one for each epoch{self._log.told}")
+            raise TrialFailed(f"printed more than {self.done} lines, one for each epoch")
         if code := program.code():
             raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
         self._program = None

@@ -61,6 +61,14 @@ class EpochSession(ABC):
         if not 0 < progress <= 1 or progress < self.progress:
             raise ValueError(f"cannot train from {self.progress} to {progress} of a training")
         start = time.perf_counter()
+        try:
+            metrics = self._advance(progress)
+        except TrialFailed as failure:
+            failure.report = failure.report or Report(progress, {}, time.perf_counter() - start)
+            raise
+        return Report(progress, metrics, time.perf_counter() - start)
+
+    def _advance(self, progress: float) -> dict[str, float]:
         target = max(1, self.done, step_at(progress, self.epochs))
         trained = target > self.done
         if trained:
@@ -75,7 +83,7 @@ class EpochSession(ABC):
         metrics = {name: value for name, value in self._last.items() if not name.startswith(_TEST)}
         if self.exchanges and trained and all(map(math.isfinite, metrics.values())):
             self._state = vector_of(self._save(), self.spec.state_bytes)
-        return Report(progress, metrics, time.perf_counter() - start)
+        return metrics
 
     @abstractmethod
     def _begin(self, until: int) -> None:

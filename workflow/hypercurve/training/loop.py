@@ -5,7 +5,6 @@ A loop is a generator function of (hyperparameters, context), or a class with th
 population of it exchanges states. See docs/models.md.
 """
 
-import importlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import UserError
+from ..importing import load_object
 from ..model_spec import LoopSpec
 from ..seeding import integer_seed
-from ..user_code import import_from_here
 from .base import Snapshot, Trial, TrialFailed
 from .data import Dataset, load
 from .epochs import EpochSession, tested
@@ -68,7 +67,7 @@ class LoopTrainer:
         self.data = None if dataset is None else load(dataset)
         for name in THREADS:
             os.environ.setdefault(name, str(threads))
-        self.target = _imported(spec.loop)
+        self.target: Callable[..., Any] = load_object(spec.loop, "model.loop")
         if isinstance(self.target, type):
             if not callable(getattr(self.target, "train", None)):
                 raise UserError(f"model.loop: class {spec.loop} has no method train")
@@ -89,18 +88,6 @@ class LoopTrainer:
         """What the loop reported last as `test_...`."""
         del trial
         return tested(snapshot)
-
-
-def _imported(reference: str) -> Callable[..., Any]:
-    module, _, name = reference.partition(":")
-    import_from_here()
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:
-        raise UserError(f"model.loop: importing {module} raises {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise UserError(f"model.loop: module {module} has no function or class {name}")
-    return found  # type: ignore[no-any-return]
 
 
 class LoopSession(EpochSession):

@@ -7,6 +7,7 @@ its guardian (:mod:`hypercurve.training.guardian`) kills it.
 """
 
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -50,6 +51,7 @@ class Programs:
             bufsize=0,
         )
         self._ended: list[subprocess.Popen[bytes]] = []
+        _allow_open_files()
         self._finalizer = weakref.finalize(self, _close, self._guardian)
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -103,6 +105,14 @@ class Programs:
         except OSError:  # somebody has killed it: programs then end in the ordinary way only
             if line.startswith("-"):
                 _kill_group(int(line[1:].partition(" ")[0]), signal.SIGKILL)
+
+
+def _allow_open_files() -> None:
+    """Raise the limit on open files as far as is allowed: every trial that is paused has two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
@@ -178,7 +188,7 @@ class Program:
         self._timeout, self._log = timeout, log
         self._process = programs.start(command, environment)
         self._finalizer = weakref.finalize(self, programs.end, self._process)
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
         self._rest = bytearray()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -204,7 +214,7 @@ class Program:
                     return bytes(line)
                 continue
             if len(self._rest) > LONGEST_LINE:
-                raise TrialFailed(f"printed a line of more than {LONGEST_LINE} bytes{self._log.told}")
+                raise TrialFailed(f"printed a line of more than {LONGEST_LINE} bytes")
             if self._out.fileno() not in self._watched():
                 last, self._rest = bytes(self._rest), bytearray()
                 return last if last.strip() else None
