@@ -151,6 +151,7 @@ def _batch(given: Arguments) -> None:
     setting = read_setting(given.setting)
     if given.batch >= given.of:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
+    _check_data(given, setting)
     table, _ = read_lines(given.table)
     if given.data is not None:
         verify(given.data)
@@ -227,14 +228,13 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     from .training.tables import load_curves
     from .user_code import model_digest
 
+    _check_data(given, setting)
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
         run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
         return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
     samples, digest = 0, NO_DATA
-    if (given.data is None) != (setting.data is None):
-        raise UserError(f"{given.setting}: `--data` goes with an experiment's `data`")
     if given.data is not None:
         dataset = load(given.data)
         verify(given.data)
@@ -249,6 +249,15 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
     named = {"model": model, "record": None if record is None else record.digest}
     return run, first | {key: value for key, value in named.items() if value is not None}
+
+
+def _check_data(given: Arguments, setting: Any) -> None:
+    if setting.data is not None and given.data is None:
+        raise UserError(
+            f"{given.setting}: needs `--data`, the folder of its prepared data: see `hypercurve data --help`"
+        )
+    if setting.data is None and given.data is not None:
+        raise UserError(f"{given.setting}: takes no `--data`: the experiment has none")
 
 
 @contextmanager
