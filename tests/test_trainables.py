@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -319,6 +320,43 @@ def test_the_loop_in_the_documentation_works_as_it_stands(tmp_path: Path, monkey
     lines = events(tmp_path / "journal.jsonl")
     assert not [line for line in lines if line["event"] == "failed"]
     assert lines[-1]["metrics"]["test_accuracy"] > 0.9
+
+
+# Archives
+
+
+def test_an_archive_holds_the_code_and_is_rerun_with_that_alone(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = experiment(KINDS["loop"], methods={"random": METHODS["random"]})
+    results = tmp_path / "mine"
+    method = results / "runs" / "random"
+    (method / "0").mkdir(parents=True)
+    (results / "experiment.json").write_text(given.model_dump_json())
+    (method / "setting.json").write_text(given.setting("mine", "random").model_dump_json())
+    for command in (
+        ["search", str(method / "setting.json"), "-o", str(method / "0" / "journal.jsonl")],
+        ["trials", str(method / "setting.json"), str(method / "0/journal.jsonl"), "-o", str(method / "0/trials.csv")],
+        ["compare", str(results), "-o", str(results / "comparison.csv")],
+        ["archive", str(results), "-o", str(tmp_path / "mine.tar.gz")],
+        ["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0"],
+    ):
+        assert main(command) == 0, capsys.readouterr().err
+    with tarfile.open(tmp_path / "mine.tar.gz") as archive:
+        copy = archive.extractfile("mine/code/user/user_models.py")
+        assert copy is not None
+        assert copy.read() == (home / "user_models.py").read_bytes()
+    before = (home / "user_models.py").read_text()
+    try:
+        (home / "user_models.py").write_text(before + "# changed\n")
+        assert main(["archive", str(results), "-o", str(tmp_path / "other.tar.gz")]) == 2
+        assert main(["verify", str(tmp_path / "mine.tar.gz")]) == 0
+        assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0"]) == 2
+    finally:
+        (home / "user_models.py").write_text(before)
+    said = capsys.readouterr().err
+    assert "was changed after the runs were made" in said
+    assert "is not the code that the archive's runs trained" in said
 
 
 # The workflow

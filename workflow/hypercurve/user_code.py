@@ -9,7 +9,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from .errors import UserError
@@ -98,10 +98,13 @@ def model_digest(model: Trained) -> str | None:
     """
     if isinstance(model, str):
         return None
-    digest = hashlib.sha256()
-    for name, path in sorted(code_files(model).items()):
-        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    return digest_of({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in code_files(model).items()})
+
+
+def digest_of(sums: Mapping[str, str]) -> str:
+    """The digest of code whose files have these sha256 sums."""
+    listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
 
 def function_digest(reference: str, key: str) -> str:

@@ -1,5 +1,6 @@
 """Checking an archive, which may come from a stranger: nothing in it is run or imported, nothing is unpickled."""
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 from ..errors import UserError
 from ..provenance import module_digests
+from ..user_code import digest_of
 from .checking import Results, check, data_digest
 from .contents import MANIFEST, Manifest, file_sha256, read_manifest
-from .making import DATA
+from .making import DATA, USER_FILES
 from .packing import LIMITS, ArchiveError, Limits, unpack
 
 
@@ -85,6 +87,7 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
         yield f"{MANIFEST}: names the payload digest {manifest.payload}, but that of the results is {results.payload}"
     if results.data is not None and manifest.data != results.data:
         yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
+    yield from _user_code(root, manifest, results)
     if results.experiment is not None and results.experiment.data is None:
         return
     try:
@@ -94,6 +97,26 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
     else:
         if results.data is not None and described != results.data:
             yield f"{DATA}: describes the data {described}, but the runs were trained on {results.data}"
+
+
+def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
+    """What the archive says of the user's own code, held to its copies and to what journals say."""
+    if results.experiment is None or isinstance(results.experiment.model, str):
+        return
+    try:
+        listed = json.loads((root / USER_FILES).read_text(encoding="utf-8"))
+        sums = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
+        copies = {f"code/user/{entry['path']}": str(entry["sha256"]) for entry in listed.values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        yield f"{USER_FILES}: is missing or damaged, so nothing tells what was trained"
+        return
+    for name, entry in manifest.files.items():
+        if name in copies and entry.sha256 != copies[name]:
+            yield f"{name}: is not what {USER_FILES} says of it"
+    digest = digest_of(sums)
+    for (method, repeat), lines in results.journals.items():
+        if lines[0].get("model") != digest:
+            yield f"runs/{method}/{repeat}/journal.jsonl: trained other code than {USER_FILES} lists"
 
 
 def command(archive: Path, rerun: str | None = None, data: Path | None = None) -> None:
