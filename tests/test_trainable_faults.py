@@ -102,6 +102,8 @@ def test_faults_of_a_loop_fail_its_trial_with_a_reason(fault: str, progress: flo
         ("too many", 1.0, "printed more than 3 lines, one for each epoch"),
         ("late", 1.0, "ended with exit code 4 after its last line"),
         ("talks", 1.0, None),
+        ("terminated", 1.0, None),
+        ("terminated late", 1.0, None),
     ],
 )
 def test_faults_of_a_program_fail_its_trial_with_a_reason(

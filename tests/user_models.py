@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,12 +123,18 @@ def program(fault: str, epochs: int) -> None:
                     time.sleep(600)
                 case "long":
                     print("x" * (3 << 20), flush=True)
+                case "terminated" if not (marker := Path("terminated")).exists():
+                    marker.touch()
+                    os.kill(os.getpid(), signal.SIGTERM)
                 case "talks":
                     for _ in range(4096):
                         print("x" * 1023, file=sys.stderr)
         print(json.dumps({"loss": 1.0 / (epoch + 1), "val_loss": 1.0 / (epoch + 1)}), flush=True)
     if fault == "too many":
         print(json.dumps({"loss": 1.0}), flush=True)
+    if fault == "terminated late" and not (marker := Path("terminated")).exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
     if fault == "late":
         sys.exit(4)
 

@@ -7,6 +7,7 @@ See docs/models.md.
 
 import json
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from .epochs import EpochSession, tested
 from .loop import THREADS
 from .program import Log, Program, Programs
 from .states import State
+
+PATIENCE = 1.0
+"""Seconds to wait, when a program was ended by SIGTERM, for ours."""
 
 
 class CommandTrainer:
@@ -71,6 +75,8 @@ class CommandSession(EpochSession):
         self._log = Log(None if trainer.logs is None else trainer.logs / f"{trial.number}.log")
         self._program: Program | None = None
         self._content: bytes | None = None  # of the snapshot file of the last segment
+        self._from, self._until = 0, 0  # epochs of the trial that the program runs through
+        self._again = False
 
     def command(self, until: int, resume: Path | None, snapshot: Path) -> list[str]:
         """The program and its arguments.
@@ -97,15 +103,19 @@ class CommandSession(EpochSession):
         return [argument for argument in arguments if argument is not None]
 
     def _begin(self, until: int) -> None:
-        if self._program is not None:
-            return
+        if self._program is None:
+            self._from, self._until = self.done, until
+            self._start()
+
+    def _start(self) -> None:
+        """Start the program, to go on from the last segment or from the start."""
         self._file("snapshot").unlink(missing_ok=True)
         resume = None
         if self._content is not None:
             resume = self._file("resume")
             resume.write_bytes(self._content)
         # A program counts the epochs of its state, which may be another's.
-        until = self.age + until - self.done if self.exchanges else self.epochs
+        until = self.age - self.done + self._until if self.exchanges else self.epochs
         command = self.command(until, resume, self._file("snapshot"))
         spec = self.trainer.spec
         self._program = Program(self.trainer.programs, command, self.trainer.environment, spec.timeout, self._log)
@@ -117,9 +127,27 @@ class CommandSession(EpochSession):
         assert self._program is not None
         line = self._program.line()
         if line is None:
-            how = _ending(self._program.code())
-            raise TrialFailed(f"{how} after {self.done} of {self.epochs} epochs{self._log.told}")
+            code = self._program.code()
+            if self._interrupted(code):
+                return self._next()
+            raise TrialFailed(f"{_ending(code)} after {self.done} of {self.epochs} epochs{self._log.told}")
         return self._parsed(line)
+
+    def _interrupted(self, code: int) -> bool:
+        """Whether the program was ended by SIGTERM, which is no fault of its trial: it is started again, once.
+
+        A scheduler that ends a job signals all processes in it, ours too. If it does, nobody must learn that the
+        program ended first; if it has ended the program alone, the trial goes on.
+        """
+        if code != -signal.SIGTERM or self._again:
+            return False
+        self._again = True
+        time.sleep(PATIENCE)  # ours may be on its way
+        self._start()
+        assert self._program is not None
+        for _ in range(self.done - self._from):
+            self._program.line()
+        return True
 
     def _parsed(self, line: bytes) -> Mapping[str, Any]:
         try:
@@ -141,6 +169,9 @@ class CommandSession(EpochSession):
         if program.line() is not None:
             raise TrialFailed(f"printed more than {self.done} lines, one for each epoch")
         if code := program.code():
+            if self._interrupted(code):
+                self._reached(end)
+                return
             raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
         self._program = None
         if self.exchanges:
