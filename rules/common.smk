@@ -99,11 +99,17 @@ def training_data(wildcards, input):
 
 
 def code_of(wildcards):
-    """What changes with the code that decides a run, the user's own included; ends the program where that is missing."""
+    """What changes with the code that decides a run, the user's own included."""
+    return code_in(wildcards.experiment)
+
+
+@cache
+def code_in(experiment):
+    """The same by the experiment's name; ends the program where the user's code is missing."""
     try:
-        own = model_digest(experiment_of(wildcards).model)
+        own = model_digest(EXPERIMENTS[experiment].model)
     except UserError as error:
-        print(f"{config['folder']}/{wildcards.experiment}.yaml: {error}", file=sys.stderr)
+        print(f"{config['folder']}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
     return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
 
