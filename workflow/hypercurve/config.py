@@ -32,6 +32,8 @@ from .space import Space, merged
 from .typed import Model, Name, Number, Positive, Problem, Share, Whole
 from .variation import POINTS, Vary, varied
 
+COLUMNS = ("trial", "member", "status", "progress", "performance", "seconds", "cost")
+"""What hyperparameters of users' own models cannot be called: columns of tables."""
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
 # More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
@@ -542,6 +544,8 @@ def _space_problems(
                 yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
             elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS):
                 yield Problem((*at, name), "means something else in commands; give the hyperparameter another name")
+            elif name in COLUMNS:
+                yield Problem((*at, name), "is a column of `trials.csv`; give the hyperparameter another name")
             continue
         for value in domain.extremes:
             if problem := table[name].problem(value):

@@ -321,7 +321,7 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
     read back as exactly what they were. Hyperparameters of a population's member are those that it had at its end, as
     they were set when it last copied. Further columns hold what else trials reported at their ends: of a user's own model
-    all of it, of a built-in one what is not always reported.
+    all of it, of a built-in one what is not always reported. One that is called as another column is has `reported_` before it.
     """
     names = setting.space.names
     usual = {setting.objective.key} | (
@@ -331,7 +331,8 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     others = list(dict.fromkeys(name for trial in trials for name in trial.metrics if name not in usual))
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", *names, "status", "progress", "performance", "seconds", "cost", *others])
+        columns = ["trial", *names, "status", "progress", "performance", "seconds", "cost"]
+        writer.writerow([*columns, *(f"reported_{name}" if name in columns else name for name in others)])
         for trial in trials:
             values = [_cell(trial.configuration.get(name)) for name in names]
             performance = trial.performance(setting.objective.key)
