@@ -321,7 +321,8 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
     read back as exactly what they were. Hyperparameters of a population's member are those that it had at its end, as
     they were set when it last copied. Further columns hold what else trials reported at their ends: of a user's own model
-    all of it, of a built-in one what is not always reported. One that is called as another column is has `reported_` before it.
+    all of it, of a built-in one what is not always reported; `reported_` sets those apart that are called as another
+    column is.
     """
     names = setting.space.names
     usual = {setting.objective.key} | (
