@@ -53,17 +53,17 @@ def _schedule(given: Arguments) -> None:
 
     if given.seeds is None and (given.against or given.only_export):
         raise UserError("--against and --only-export need --seeds: how often is the schedule to be trained again?")
-    places: dict[Path, Path] = {run: _place(run) for run in (given.run, *given.against)}
-    if given.output is not None:
-        places[given.run] = given.output
+    places: dict[Path, Path] = {given.run: given.output or _place(given.run)}
+    places |= {run: _place(run) for run in given.against if run != given.run}
     read = {run: exporting.read(run) for run in places}
     _check(read)
     for run, folder in places.items():
         record, setting = read[run]
         exporting.export(record, setting, folder, given.seeds or 0)
         about = exporting.summary(record, setting)
+        copies = "" if setting.population is None else f" after {about['copies']} copies"
         print(
-            f"{folder}: {about['steps']} steps, winner {about['winner']} after {about['copies']} copies, learning rate "
+            f"{folder}: {about['steps']} steps, winner {about['winner']}{copies}, learning rate "
             f"{about['first']:.3g} at the start, {about['highest']:.3g} at most, {about['last']:.3g} at the end"
         )
     if given.seeds is None or given.only_export:
