@@ -26,6 +26,7 @@ methods:
 
 NOT_RUN = {
     "hypercurve watch results": "goes on until one ends it",
+    "hypercurve cut cifar10 data/cifar10-10k.npz --train 10000 --test 5000": "CIFAR-10 comes over the network",
 }
 """Examples that are only parsed, and why."""
 
