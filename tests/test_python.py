@@ -1,22 +1,30 @@
 """The interface for notebooks and scripts: `import hypercurve`."""
 
+import doctest
+import inspect
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 import hypercurve
-from conftest import SYNTHETIC, changed
+from conftest import ROOT, SYNTHETIC, changed, listing
 from hypercurve.analysis.records import read_run, write_trials
+from hypercurve.cli import main
 from hypercurve.errors import UserError
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal
+from hypercurve.journal import Journal, read_lines, without_wall
 from hypercurve.reading import read_experiment
 from hypercurve.run import Run
+from hypercurve.training.loop import Context
 from hypercurve.training.synthetic import SyntheticTrainer
 
 
@@ -135,3 +143,144 @@ class TestResults:
             hypercurve.figure(results, "bets")
         with pytest.raises(UserError, match=r"drawn from replay.csv"):
             hypercurve.load(results).figure("pareto")
+
+
+def train(hyperparameters: dict[str, float], context: Context) -> Iterator[dict[str, float]]:
+    """Falls faster at a rate of a half; which is what its validation loss tells, with a little luck."""
+    luck = np.random.default_rng(context.seed).random() * 1e-3
+    loss = 2.3
+    for _ in range(context.epochs):
+        loss *= 1 - hyperparameters["rate"] * (1 - hyperparameters["rate"])
+        yield {"loss": loss, "val_loss": loss + luck, "test_loss": loss + 2 * luck}
+
+
+RATE = {"rate": {"uniform": [0.0, 1.0]}}
+LOOP = {**RATE, "epochs": 10}
+
+
+class TestTuning:
+    def test_of_a_function_finds_its_least_loss(self) -> None:
+        found = hypercurve.tune(lambda h: (h["x"] - 0.3) ** 2, {"x": {"uniform": [0, 1]}}, trials=40, search="tpe")
+        assert found.chosen["x"].item() == pytest.approx(0.3, abs=0.05)
+        assert found.chosen["performance"].item() == found.trials["performance"].min()
+        assert found.folder is None
+
+    def test_tells_functions_their_hyperparameters_only(self) -> None:
+        seen: list[dict[str, Any]] = []
+        hypercurve.tune(lambda h: seen.append(h) or 1.0, {"x": {"choice": [1, 2]}, "y": 3}, trials=2)  # type: ignore[func-returns-value]
+        assert [set(one) for one in seen] == [{"x", "y"}] * 2
+
+    def test_of_a_generator_stops_bad_trials(self) -> None:
+        found = hypercurve.tune(train, LOOP, trials=40, stop="lcm", repeats=2)
+        assert (found.trials["status"] == "stopped").mean() > 0.4
+        assert found.trials.query("status == 'stopped'")["progress"].max() < 1
+        assert found.chosen["rate"].between(0.3, 0.7).all()
+        assert (found.chosen["test_loss"] > found.chosen["performance"]).all()
+
+    def test_decides_as_the_workflow_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The same loop in an experiment file, by the commands that the workflow calls."""
+        mine = hypercurve.tune(train, LOOP, trials=15, stop={"asha": {}}, slots=3, seed=5, folder=tmp_path / "mine")
+        (tmp_path / "my_loop.py").write_text("import numpy as np\n" + inspect.getsource(train).replace(": Context", ""))
+        (tmp_path / "mine.yaml").write_text(
+            "model: {loop: my_loop:train}\nobjective: {metric: loss}\nspace: {rate: {uniform: [0, 1]}, epochs: 10}\n"
+            "budget: {trials: 15}\nseed: 5\nmethods: {asha: {search: random, stop: {asha: {}}, slots: 3}}\n"
+        )
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.modules", {k: v for k, v in sys.modules.items() if k != "my_loop"})
+        assert main(["resolve", "mine.yaml", "--method", "asha", "--output", "setting.json"]) == 0
+        assert main(["search", "setting.json", "--output", "journal.jsonl"]) == 0
+        theirs = [without_wall(line) for line in read_lines(tmp_path / "journal.jsonl")[0]]
+        own = [without_wall(line) for line in read_lines(tmp_path / "mine/runs/asha/0/journal.jsonl")[0]]
+        assert own[0] == theirs[0] | {"setting": own[0]["setting"], "model": own[0]["model"]}
+        assert own[1:] == theirs[1:]
+        assert len(mine.trials) == 15
+
+    def test_compares_methods_on_the_same_draws(self) -> None:
+        methods = {"random": {"search": "random"}, "asha": {"search": "random", "stop": "asha", "slots": 2}}
+        found = hypercurve.tune(train, LOOP, trials=20, methods=methods)
+        rates = found.trials.pivot_table(index="trial", columns="method", values="rate")
+        assert (rates["random"] == rates["asha"]).all()
+        assert found.comparison["method"].tolist() == ["random", "asha"]
+        found.figure("best")
+
+    def test_goes_on_in_a_folder(self, tmp_path: Path) -> None:
+        calls: list[float] = []
+        broken = [True]
+
+        def loss(h: dict[str, float]) -> float:
+            if broken[0] and len(calls) == 7:
+                raise KeyboardInterrupt
+            calls.append(h["x"])
+            return h["x"]
+
+        space = {"x": {"uniform": [0.0, 1.0]}}
+        with pytest.raises(KeyboardInterrupt):
+            hypercurve.tune(loss, space, trials=12, folder=tmp_path / "kept")
+        broken[0] = False
+        found = hypercurve.tune(loss, space, trials=12, folder=tmp_path / "kept")
+        assert (len(found.trials), len(calls)) == (12, 12), "what was tried is not tried again"
+        again = hypercurve.tune(loss, space, trials=12, folder=tmp_path / "kept")
+        assert len(calls) == 12
+        pd.testing.assert_frame_equal(again.trials, hypercurve.load(tmp_path / "kept").trials)
+        fewer = hypercurve.tune(loss, space, trials=5, folder=tmp_path / "kept")
+        assert (len(fewer.trials), len(calls)) == (5, 17), "another setting begins anew"
+
+    def test_keeps_no_files_without_a_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        hypercurve.tune(train, LOOP, trials=3)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_names_why_trials_failed(self) -> None:
+        def loss(h: dict[str, float]) -> object:
+            return {"x": h["x"], "text": "high"}[["x", "text"][h["x"] > 0.5]] if h["x"] < 0.8 else 1 / 0
+
+        reasons = set(hypercurve.tune(loss, {"x": {"uniform": [0.0, 1.0]}}, trials=30).trials["reason"].dropna())
+        assert reasons == {
+            "ZeroDivisionError: division by zero",
+            "epoch 1: reported 'high', which is no mapping of metrics",
+        }
+
+    def test_warns_if_every_trial_failed(self) -> None:
+        with pytest.warns(UserWarning, match="all 3 trials failed; the first: NameError: name 'nonsense'"):
+            hypercurve.tune(lambda h: nonsense, RATE, trials=3)  # type: ignore[name-defined]  # noqa: F821
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"trials": 0}, "budget.trials: must be at least 1"),
+            ({}, "budget: needs exactly one of trials, seconds, samples"),
+            ({"trials": 5, "search": "randm"}, "methods.randm.search"),
+            ({"trials": 5, "space": {"rate": {"unifrm": [0, 1]}, "epochs": 3}}, "space.rate"),
+            ({"trials": 5, "space": RATE}, "space.epochs: is required"),
+            ({"trials": 5, "objective": "f1"}, "objective: needs `mode`"),
+            ({"trials": 5, "methods": {"pbt": {"population": {"every": 2}}}}, "populations and methods with `tasks`"),
+            ({"trials": 5, "folder": "a folder"}, "may hold letters, digits"),
+        ],
+    )
+    def test_says_what_does_not_fit(self, options: dict[str, Any], message: str) -> None:
+        with pytest.raises(UserError, match=re.escape(message)):
+            hypercurve.tune(train, **({"space": LOOP} | options))
+
+    def test_of_a_plain_function_cannot_stop_early(self) -> None:
+        with pytest.raises(UserError, match="check_points"):
+            hypercurve.tune(lambda h: h["rate"], RATE, trials=5, stop="lcm")
+
+    def test_leaves_results_of_something_else_alone(self, results: Path) -> None:
+        before = listing(results)
+        with pytest.raises(UserError, match="holds results of something else"):
+            hypercurve.tune(train, LOOP, trials=3, folder=results)
+        assert listing(results) == before
+
+
+class TestExamples:
+    def test_of_docstrings_run(self) -> None:
+        import hypercurve.tuning
+
+        outcome = doctest.testmod(hypercurve.tuning)
+        assert (outcome.failed, outcome.attempted > 5) == (0, True)
+
+    def test_of_the_documentation_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        outcome = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)
+        assert (outcome.failed, outcome.attempted > 15) == (0, True)

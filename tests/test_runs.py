@@ -318,7 +318,7 @@ def search_in(folder: Path, prepared: Path, given: Setting) -> list[str]:
 def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_another_setting(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("hypercurve.cli.PATIENCE", 0.0)
+    monkeypatch.setattr("hypercurve.resumable.PATIENCE", 0.0)
     partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
     note.write_text("other")
     with Journal(partial) as other:

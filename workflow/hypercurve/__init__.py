@@ -1,6 +1,6 @@
 """hypercurve: hyperparameter optimisation of neural networks on clusters.
 
-From Python, `load` reads results, `figure` draws them, and `search` searches a function's hyperparameters; see
+From Python, `load` reads results, `figure` draws them, and `tune` searches a function's hyperparameters; see
 docs/python.md. They are imported when they are first used: the workflow imports this package wherever it is parsed.
 """
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .results import Results, figure, load
+    from .tuning import tune
 
 __version__ = "0.1.0"
-__all__ = ["Results", "__version__", "figure", "load"]
+__all__ = ["Results", "__version__", "figure", "load", "tune"]
 
-_PLACES = {"Results": "results", "figure": "results", "load": "results"}
+_PLACES = {"Results": "results", "figure": "results", "load": "results", "tune": "tuning"}
 
 
 def __getattr__(name: str) -> Any:

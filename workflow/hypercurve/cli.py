@@ -10,8 +10,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,6 @@ from . import __version__, cli_cut, cli_replay, cli_results, cli_schedule
 from .cli_arguments import Arguments, count, number
 from .errors import UserError
 from .files import write_text
-
-PATIENCE = 60.0
-"""Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
 
 # As in config.Figure, which a test compares: importing it would cost every command a third of a second.
 FIGURES = (
@@ -144,6 +141,7 @@ def _batch(given: Arguments) -> None:
     from .execution.batches import batch_of, run_batch
     from .journal import read_lines
     from .reading import read_setting
+    from .resumable import resumable
     from .training import make_trainer
     from .training.data import verify
     from .user_code import model_digest
@@ -159,7 +157,7 @@ def _batch(given: Arguments) -> None:
     first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
     if (model := model_digest(setting.model)) is not None:
         first["model"] = model
-    with _journal(given.output, first) as journal:
+    with resumable(given.output, first) as journal:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)
 
@@ -169,6 +167,7 @@ def _search(given: Arguments) -> None:
     from .execution.serial import execute
     from .progress import Progress
     from .reading import read_setting
+    from .resumable import resumable
     from .training import make_trainer
     from .training.recorded import RecordedTrainer
 
@@ -178,7 +177,7 @@ def _search(given: Arguments) -> None:
         return
     _end_on_sigterm()
     run, first = _run(given, setting)
-    with _journal(given.output, first) as journal, Progress() as watch:
+    with resumable(given.output, first) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         if given.batches is not None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
@@ -202,6 +201,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     from .execution import population, supervised
     from .execution.comm import GRACE, communicator, guarded
     from .progress import Progress
+    from .resumable import resumable
     from .training import make_trainer
 
     comm = communicator(given.tasks or 1)
@@ -210,7 +210,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         journal = watch = None
         if comm.rank == 0:
-            journal = stack.enter_context(_journal(given.output, first))
+            journal = stack.enter_context(resumable(given.output, first))
             watch = stack.enter_context(Progress())
         if setting.population is None:
             supervised.execute(run, trainer, journal, comm, watch=watch)
@@ -258,56 +258,6 @@ def _check_data(given: Arguments, setting: Any) -> None:
         )
     if setting.data is None and given.data is not None:
         raise UserError(f"{given.setting}: takes no `--data`: the experiment has none")
-
-
-@contextmanager
-def _journal(output: Path, first: dict[str, Any]) -> Iterator[Any]:
-    """A journal that is written beside ``output`` and takes its place when it is complete.
-
-    Snakemake deletes the outputs of a job that failed or was killed; what is to be resumed must not be one. A journal
-    that other settings, data or code began is of no use: it is emptied, and the run begins anew. All that is done to the
-    files is done while the journal is locked.
-
-    Args:
-        first: what the first line of a journal worth going on with must say.
-    """
-    from .journal import Journal
-    from .provenance import code_digest, source_digest
-
-    partial = output.with_name(output.stem + ".partial" + output.suffix)
-    code = code_digest("runs")
-    note = partial.with_suffix(".code")
-    was_there = output.exists()
-    journal = Journal(partial, PATIENCE)  # nothing is decided or changed before it is locked
-    if not journal.lines and output.exists() and not was_there:  # completed by the process that was writing it
-        output.replace(partial)
-        journal.close()
-        journal = Journal(partial, PATIENCE)
-    with journal:
-        if journal.lines:
-            begun = journal.lines[0]
-            # A first line that is no header at all is damage, which folding the journal will name; it stays.
-            changed = [key for key, value in first.items() if begun.get(key, value) != value]
-            # What was completed has no note, but its first line says which source made it.
-            if (note.read_text() != code) if note.exists() else (_source(begun) != source_digest()):
-                changed.append("code")
-            if changed:
-                print(f"{partial}: begun with other {', '.join(changed)}; beginning anew", file=sys.stderr)
-                journal.clear()
-            else:
-                print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
-        write_text(note, code)
-        yield journal
-        journal.check_place()
-        note.unlink(missing_ok=True)
-        partial.replace(output)
-
-
-def _source(first: dict[str, Any]) -> Any:
-    """The digest of the source that wrote a journal's first line; None if it does not say."""
-    wall = first.get("wall")
-    made = wall.get("origin") if isinstance(wall, dict) else None
-    return made.get("source") if isinstance(made, dict) else None
 
 
 def _record(given: Arguments) -> None:

@@ -34,6 +34,8 @@ OUTER = (
         "execution/preflight.py",
         "__init__.py",
         "results.py",
+        "resumable.py",
+        "tuning.py",
     ),
     *("__main__.py", "archive/", "watching/", "export/"),
 )

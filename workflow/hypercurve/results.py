@@ -48,8 +48,9 @@ class Results:
     def __repr__(self) -> str:
         runs = [run for own in self.runs.values() for run in own]
         trials = sum(len(run.trials) for run in runs)
-        text = f"{self.name}: {len(runs)} runs of {', '.join(self.runs)}; {trials} trials"
-        return f"<{text}{f'; {len(self.missing)} runs missing' if self.missing else ''}>"
+        text = f"{self.name}: {_many(len(runs), 'run')} of {', '.join(self.runs)}; {_many(trials, 'trial')}"
+        missing = f"; {_many(len(self.missing), 'run')} missing" if self.missing else ""
+        return f"<{text}{missing}>"
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -142,11 +143,15 @@ class Results:
         return list(dict.fromkeys([*(name for names in spaces for name in names), *seen]))
 
 
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def load(path: str | Path, *, whole: bool = False) -> Results:
     """Read results: of an experiment (``results/demo``), a method (``results/demo/runs/lcm``) or a run (``.../runs/lcm/0``).
 
     Args:
-        path: a folder that the workflow, or `hypercurve.search`, has written.
+        path: a folder that the workflow, or `hypercurve.tune`, has written.
         whole: refuse results in which a run has not ended, instead of naming it in `Results.missing`.
 
     Raises:

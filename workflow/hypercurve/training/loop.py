@@ -57,17 +57,26 @@ class LoopTrainer:
         dataset: the folder of the prepared data set; None: the loop has data of its own.
         threads: threads that a trial may use.
         exchanges: whether sessions are members of a population.
+        target: the loop itself, where it is at hand and need not be imported.
 
     Raises:
         UserError: the loop cannot be imported, or cannot do what a population asks for.
     """
 
-    def __init__(self, spec: LoopSpec, dataset: Path | None, *, threads: int = 1, exchanges: bool = False) -> None:
+    def __init__(
+        self,
+        spec: LoopSpec,
+        dataset: Path | None,
+        *,
+        threads: int = 1,
+        exchanges: bool = False,
+        target: Callable[..., Any] | None = None,
+    ) -> None:
         self.spec, self.threads, self.exchanges = spec, threads, exchanges
         self.data = None if dataset is None else load(dataset)
         for name in THREADS:
             os.environ.setdefault(name, str(threads))
-        self.target: Callable[..., Any] = load_object(spec.loop, "model.loop")
+        self.target: Callable[..., Any] = load_object(spec.loop, "model.loop") if target is None else target
         if isinstance(self.target, type):
             if not callable(getattr(self.target, "train", None)):
                 raise UserError(f"model.loop: class {spec.loop} has no method train")
