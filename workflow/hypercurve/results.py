@@ -59,19 +59,23 @@ class Results:
         Columns: ``trial``; every hyperparameter (empty where inactive; of a population's members those at their ends);
         ``status``, which is completed, stopped or failed; ``progress``, the share of training done; ``performance``, the
         objective at the end, empty unless completed; ``seconds`` of computing; ``cost`` in virtual seconds; ``reason`` of a
-        failure.
+        failure; and the other metrics at the end, by name.
         """
-        names = self._hyperparameters()
+        names, objective = self._hyperparameters(), self.experiment.objective.key
+        others: dict[str, None] = {}
         rows = []
         for run in self._all():
             for trial in sorted(run.trials.values(), key=lambda trial: trial.number):
                 row: dict[str, object] = {"method": run.method, "repeat": run.repeat, "trial": trial.number}
                 row |= {name: trial.configuration.get(name) for name in names}
                 row |= {"status": trial.status, "progress": trial.progress}
-                row |= {"performance": trial.performance(self.experiment.objective.key)}
-                rows.append({**row, "seconds": trial.seconds, "cost": trial.cost, "reason": trial.reason})
-        ends = ["status", "progress", "performance", "seconds", "cost", "reason"]
-        found = pd.DataFrame(rows, columns=["method", "repeat", "trial", *names, *ends])
+                row |= {"performance": trial.performance(objective)}
+                row |= {"seconds": trial.seconds, "cost": trial.cost, "reason": trial.reason}
+                ends = {name: value for name, value in trial.metrics.items() if name != objective and name not in row}
+                others |= dict.fromkeys(ends)
+                rows.append(row | ends)
+        usual = ["status", "progress", "performance", "seconds", "cost", "reason"]
+        found = pd.DataFrame(rows, columns=["method", "repeat", "trial", *names, *usual, *others])
         return found.astype({"performance": float})
 
     @cached_property

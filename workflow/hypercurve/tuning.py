@@ -124,7 +124,7 @@ def tune(
         raise UserError(
             "methods: populations and methods with `tasks` are carried out by the workflow: write an experiment"
         )
-    target = function if inspect.isclass(function) else _loop(function, set(space))
+    target = function if inspect.isclass(function) else _loop(function, set(space), experiment.objective.key)
     digest = _digest(function)
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
@@ -182,7 +182,7 @@ def _methods(
     return {name: {"search": search, "slots": slots} | ({} if stop is None else {"stop": stop})}
 
 
-def _loop(function: Function, names: set[str]) -> Function:
+def _loop(function: Function, names: set[str], objective: str) -> Function:
     """A training loop of what a user wrote, told the hyperparameters that the user named and nothing else."""
     told = _arguments(function) > 1
 
@@ -190,22 +190,22 @@ def _loop(function: Function, names: set[str]) -> Function:
         given = {name: value for name, value in hyperparameters.items() if name in names}
         made = function(given, context) if told else function(given)
         if isinstance(made, Iterator):
-            yield from map(_metrics, made)
+            yield from (_metrics(one, objective) for one in made)
         else:
-            yield _metrics(made)
+            yield _metrics(made, objective)
 
     return train
 
 
-def _metrics(given: Any) -> Any:
-    """A report with the objective's default, which is the loss; what is neither number nor mapping is judged later."""
-    if isinstance(given, Mapping):
-        return {**given, "val_loss": given.get("val_loss", given["loss"])} if "loss" in given else given
-    try:
-        loss = float(given)
-    except (TypeError, ValueError):
-        return given
-    return {"loss": loss, "val_loss": loss}
+def _metrics(given: Any, objective: str) -> Any:
+    """A report, in which the loss is the objective if no other is told; what is neither number nor mapping is judged later."""
+    if not isinstance(given, Mapping):
+        try:
+            given = {"loss": float(given)}
+        except (TypeError, ValueError):
+            return given
+    told = objective != "val_loss" or objective in given or "loss" not in given
+    return given if told else {**given, objective: given["loss"]}
 
 
 def _yields(function: Function) -> bool:
