@@ -198,7 +198,7 @@ def _loop(function: Function, names: set[str], objective: str) -> Function:
 
 
 def _metrics(given: Any, objective: str) -> Any:
-    """A report, in which the loss is the objective if no other is told; what is neither number nor mapping is judged later."""
+    """A report, in which the loss is the objective if nothing else is told; what makes no sense is judged later."""
     if not isinstance(given, Mapping):
         try:
             given = {"loss": float(given)}
