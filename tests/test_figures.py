@@ -17,7 +17,7 @@ from hypercurve.analysis.figures.parallel import ABSENT
 from hypercurve.analysis.figures.timeline import Bar, without_pauses
 from hypercurve.analysis.importance import fit, importances, main_effects, shares_of, table
 from hypercurve.analysis.plan import FEWEST
-from hypercurve.analysis.records import RunRecord, Status, TrialRecord
+from hypercurve.analysis.records import EventRecord, RunRecord, Status, TrialRecord
 from hypercurve.analysis.spaces import alike, searched
 from hypercurve.config import Experiment
 from hypercurve.seeding import generator
@@ -274,6 +274,21 @@ class TestTimeline:
     def test_without_pauses_is_as_it_was(self) -> None:
         found = [Bar(0, 0, 0, 5), Bar(1, 1, 2, 9), Bar(0, 2, 8, 12)]
         assert without_pauses(found) == (found, [])
+
+    def test_of_jobs_that_waited_is_as_long_as_they_trained(self) -> None:
+        chosen = alone(4)
+        run = RunRecord("e", "random", 0, "setting", "data", 1000, reason="finished")
+        for number, (job, at) in enumerate([(0, 10.0), (0, 20.0), (1, 7210.0), (1, 7220.0)]):
+            run.trials[number] = TrialRecord(
+                number, {"learning_rate": 0.1}, 0.0, "completed", progress=1.0, seconds=9.0
+            )
+            run.events.append(EventRecord("completed", number, 1.0, at, 9.0, 1.0, job, at))
+        figure = figures.FIGURES["timeline"](chosen, {"random": [run]})
+        axes = figure.axes[0]
+        assert axes.get_xlim()[1] < 45, "two hours of waiting are cut out"
+        texts = " ".join(text.get_text() for text in axes.texts)
+        assert "2 jobs, busy 100\u202f% of the time, training 90\u202f%" in texts
+        assert "nobody trained for 7\u202f180\u202fs more" in texts
 
 
 @pytest.mark.filterwarnings("error")
