@@ -66,7 +66,7 @@ def digits(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "strides"), [(5, 2), (4, 2), (2, 2), (5, 1), (9, 3)])
-def test_feature_maps_never_vanish(digits, kernel, strides):
+def test_feature_maps_never_vanish(digits, kernel, strides, capfd):
     from hypercurve.training.keras_trainer import KerasTrainer
 
     numbers = range(1, 5)
@@ -79,6 +79,7 @@ def test_feature_maps_never_vanish(digits, kernel, strides):
     convolutions = [layer for layer in session.network.model.layers if hasattr(layer, "strides")]
     assert [layer.output.shape[1] for layer in convolutions] == sides
     assert 0 < session.advance(1.0).metrics["val_accuracy"] <= 1
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.slow

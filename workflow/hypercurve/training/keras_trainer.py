@@ -135,6 +135,8 @@ class KerasTrainer:
                 f"objective.metric = {self.objective}: model {label(self.model)} does not measure it on these data "
                 f"({targets}it measures {', '.join(held)})"
             )
+        if not network.own:  # what built-in models do not know is refused with the experiment
+            return
         for name in sorted({*configuration} - network.used - self._unread):
             self._unread.add(name)
             print(
