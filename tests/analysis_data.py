@@ -70,7 +70,7 @@ class PretendSession:
             accuracy = 0.1 + (self.quality - 0.1) * (1 - math.exp(-2 * self.speed * progress))
             metrics |= {"val_accuracy": self.quality if progress == 1 else round(accuracy, 4), "val_loss": loss}
         wall: dict[str, Any] = {"seconds": seconds, "overhead": 0.5, "worker": 0, "at": self.trainer.clock}
-        return Report(progress, metrics, seconds, 0.5, wall)
+        return Report(progress, metrics, seconds, 0.5, wall=wall)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.progress, 0, np.empty(0, np.float32), np.empty(0, np.float32))
