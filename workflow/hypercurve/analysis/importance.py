@@ -30,6 +30,8 @@ from .tables import CONFIDENCE, Runs
 TREES = 64
 DRAWN = 1000
 """Most trials that a tree is fitted to, drawn with replacement, so that 10,000 trials take seconds."""
+SHUFFLES = 3
+"""Times that the hyperparameters' values are shuffled, to see what those get that do nothing."""
 WORST = 0.05
 """Share of the performances, the worst, that count as the best of them: a loss that diverged would be all the variance."""
 
@@ -47,7 +49,7 @@ class Importance:
         pooled: whether all repeats are one sample, each having too few trials for itself.
         shares: shape (samples, names), main effects as shares of the variance; no samples where trials are too few.
         rest: shape (samples,): what main effects leave of the variance, interactions of several hyperparameters.
-        idle: shape (samples,): the greatest share of a shuffled copy, in a forest of hyperparameters and their copies.
+        idle: shape (samples,): the greatest share of a shuffled copy, in forests of hyperparameters and their copies.
         explained: shape (samples,): R² on trials that trees were not fitted to; 0 is no better than the mean.
     """
 
@@ -139,9 +141,12 @@ def _sample(
     points = np.nan_to_num(points, nan=0.5)
     forest_seed = integer_seed(seed, repeat, "importance forest")
     forest = fit(points, values, forest_seed)
-    shuffled = points[generator(seed, repeat, "importance").permutation(len(points))]
-    both = main_effects(fit(np.hstack([points, shuffled]), values, forest_seed))
-    return [*main_effects(forest), float(both[points.shape[1] :].max()), float(forest.oob_score_)]
+    idle = 0.0
+    for number in range(SHUFFLES):
+        shuffled = points[generator(seed, repeat, "importance", number).permutation(len(points))]
+        both = main_effects(fit(np.hstack([points, shuffled]), values, forest_seed))
+        idle = max(idle, float(both[points.shape[1] :].max()))
+    return [*main_effects(forest), idle, float(forest.oob_score_)]
 
 
 def fit(points: Floats, values: Floats, seed: int) -> Any:

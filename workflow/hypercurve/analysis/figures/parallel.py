@@ -1,6 +1,6 @@
 """All trials over all hyperparameters: the figure `parallel`, in parallel coordinates (Inselberg 1985)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from ...domains import Choice, Domain, Integer, LogUniform
 from ...seeding import generator
 from ...space import Space
 from ..records import RunRecord, TrialRecord
-from ..spaces import searched
+from ..spaces import alike, completed, searched
 from ..tables import Runs
 from .style import (
     FAILED,
@@ -104,18 +104,24 @@ def parallel(experiment: Experiment, runs: Runs) -> Figure:
     height = 2.25 if len(first) <= 2 else 1.85
     figure = new_figure(0.55 + height * len(first))
     panels = figure.subplots(len(first), 1, squeeze=False)[:, 0]
+    names = {
+        method: _shown(space, [first[other] for other in methods], objective)
+        for space, methods in alike(spaces)
+        for method in methods
+    }
     for axes, (method, run) in zip(panels, first.items(), strict=True):
         axes.set_title(method, loc="left", pad=34)
         note(axes, _summary(run), 22)
-        _panel(axes, run, spaces[method], objective, palette, norm)
+        _panel(axes, run, spaces[method], names[method], objective, palette, norm)
     figure.legend(handles=_legend(list(first.values())), loc="outside upper left", ncols=5, handlelength=2.2)
     return figure
 
 
-def _panel(axes: Axes, run: RunRecord, space: Space, objective: Objective, palette, norm: Normalize) -> None:  # type: ignore[no-untyped-def]
+def _panel(
+    axes: Axes, run: RunRecord, space: Space, names: Sequence[str], objective: Objective, palette, norm: Normalize
+) -> None:  # type: ignore[no-untyped-def]
     axes.set_axis_off()
     trials = [trial for trial in run.trials.values() if trial.status in ("completed", "stopped", "failed")]
-    names = _shown(space, trials, objective)
     if not names or not trials:
         nothing(axes, "no trials" if names else "nothing is varied")
         return
@@ -242,21 +248,18 @@ def _strip(axes: Axes, place: int, objective: Objective, palette, norm: Normaliz
     )  # fmt: skip
 
 
-def _shown(space: Space, trials: Sequence[TrialRecord], objective: Objective) -> list[str]:
+def _shown(space: Space, runs: Sequence[RunRecord], objective: Objective) -> list[str]:
     """At most so many hyperparameters, as declared: those whose rank correlation with performance is strongest."""
     names = list(space.variables)
     if len(names) <= MOST:
         return names
     from scipy import stats
 
-    done = [(t.configuration, v) for t in trials if (v := t.performance(objective.key)) is not None]
-    strength: Mapping[str, float] = {
-        name: abs(float(stats.spearmanr(*np.array(pairs).T).statistic))
-        if len(pairs) > 2 and np.ptp(pairs, axis=0).all()
-        else 0.0
-        for name in names
-        for pairs in [[(space[name].encode(c[name]), v) for c, v in done if name in c]]
-    }
+    strength = dict.fromkeys(names, 0.0)
+    for name in names:
+        pairs = [(space[name].encode(c[name]), v) for c, v in completed(runs, objective.key) if name in c]
+        if len(pairs) > 2 and np.ptp(pairs, axis=0).all():
+            strength[name] = abs(float(stats.spearmanr(*np.array(pairs).T).statistic))
     best = sorted(names, key=lambda name: -strength[name])[:MOST]
     return [name for name in names if name in best]
 
