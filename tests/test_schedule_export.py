@@ -293,6 +293,13 @@ class TestRetraining:
         assert seeds["random", "0"] == seeds["pbt", "0"] != seeds["pbt", "1"] == seeds["random", "1"]
         assert read_resolved(formulas / "experiment.json").seed not in seeds.values()
 
+    def test_digest_changes_with_every_segment(self, networks: Path, found: dict[str, Found]) -> None:
+        run, setting = found["copied"]
+        again = exporting.retraining(run, setting, 1)
+        other = again.schedule[-1].model_copy(update={"step": again.schedule[-1].step + 1})
+        changed = again.model_copy(update={"schedule": (*again.schedule[:-1], other)})
+        assert len({again.digest, changed.digest, again.model_copy(update={"schedule": ()}).digest}) == 3
+
     def test_settings_without_a_schedule_are_what_they_were(self, formulas: Path) -> None:
         assert "schedule" not in json.loads(read_setting(formulas / "runs" / "pbt" / "setting.json").model_dump_json())
 
