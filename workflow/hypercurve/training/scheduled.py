@@ -68,7 +68,7 @@ class ScheduledSession:
         metrics = dict(report.metrics)
         if progress == 1 and all(math.isfinite(value) for value in metrics.values()):
             metrics |= self._trainer.test(self._trial, self._session.snapshot())
-        return Report(progress, metrics, seconds + report.seconds, overhead + report.overhead)
+        return replace(report, metrics=metrics, seconds=seconds + report.seconds, overhead=overhead + report.overhead)
 
     def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
         """The state now."""
