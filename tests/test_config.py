@@ -231,6 +231,7 @@ MATTERS: list[tuple[str, str]] = [
     ("{trials: 20}", "{trials: 20}\nseed: 1"),
     ("lcm: {search: random", "lcm: {record: [earlier.tar.gz], search: random"),
     ("{trials: 20}", "{trials: 20}\nobjective: {metric: loss, mode: min}"),
+    ("{trials: 20}", "{trials: 20}\nconstraints: {loss: {max: 3}}"),
     ("{trials: 20}", "{trials: 20}\ncost: {step: 0.5}"),
     ("{trials: 20}", "{trials: 20}\ncost: {sample: 0.5}"),
     ("accumulation_points: 5", "accumulation_points: 10"),
@@ -279,7 +280,7 @@ def test_digest_does_not_change_with_what_does_not(
 
 def test_digest_changes_with_every_field_of_a_setting() -> None:
     covered = {"seed", "data", "model", "objective", "constraints", "space", "budget", "cost", "training"}
-    covered |= {"search", "stop", "record", "preselect", "population", "order", "slots"}
+    covered |= {"search", "stop", "record", "preselect", "population", "order", "slots", "schedule"}
     assert set(Setting.model_fields) == covered | {"experiment", "method"}, "a new field wants a row in MATTERS"
 
 
