@@ -231,6 +231,7 @@ MATTERS: list[tuple[str, str]] = [
     ("{trials: 20}", "{trials: 20}\nseed: 1"),
     ("lcm: {search: random", "lcm: {record: [earlier.tar.gz], search: random"),
     ("{trials: 20}", "{trials: 20}\nobjective: {metric: loss, mode: min}"),
+    ("{trials: 20}", "{trials: 20}\nconstraints: {loss: {max: 3}}"),
     ("{trials: 20}", "{trials: 20}\ncost: {step: 0.5}"),
     ("{trials: 20}", "{trials: 20}\ncost: {sample: 0.5}"),
     ("accumulation_points: 5", "accumulation_points: 10"),
