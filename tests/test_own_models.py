@@ -139,7 +139,7 @@ def test_pieces_and_snapshots_change_no_bit(trainer, name):
 def test_what_compilers_refuse_runs_without_them_and_says_so_once(trainer, capfd):
     for name, mode, reason in [
         ("called_back", "graph", "InvalidArgumentError: Detected unsupported operations"),
-        ("branching", "eager", "TypeError: Using a symbolic `tf.Tensor` as a Python"),
+        ("branching", "eager", "TypeError: float() argument must be"),
         ("accumulating", "eager", ""),
     ]:
         made = trainer(name, compiler="xla")

@@ -157,7 +157,7 @@ class Network:
         for index, name in self._knobs.items():
             if name not in hyperparameters:
                 raise ValueError(f"a layer takes its rate from {name!r}, which this configuration does not have")
-            values[index] = np.asarray(hyperparameters[name], dtype=values[index].dtype)
+            values[index] = np.asarray(hyperparameters[name], dtype=self.values[index].dtype)
         return values
 
     @property
