@@ -57,6 +57,8 @@ def retrained(experiment: Experiment, runs: Runs, folder: Path) -> Figure:
         note(axes, f"{len(found)} repeat{'s' * (len(found) != 1)}")
         iteration_axis(axes.xaxis, 4)
         axes.set_xlabel("iteration")
+    # One axis for all, but each panel knows its own data only.
+    panels[0].update_datalim([(0, axes.dataLim.y0) for axes in panels] + [(0, axes.dataLim.y1) for axes in panels])
     log_if_positive(panels[0])
     panels[0].set_ylabel(words("learning_rate"))
     axes = lower.subplots()
@@ -118,4 +120,4 @@ def _strip(axes: Axes, experiment: Experiment, table: pd.DataFrame) -> None:
         Line2D([], [], linestyle="", marker="o", mfc=MUTED, mec=MUTED, ms=4, label="retrained from a fresh seed"),
         Line2D([], [], linestyle="", marker="D", color=INK, ms=4, label="mean and 95\u202f% interval over repeats"),
     ]
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=3, frameon=False)
