@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -118,8 +118,14 @@ def parallel(experiment: Experiment, runs: Runs) -> Figure:
 
 
 def _panel(
-    axes: Axes, run: RunRecord, space: Space, names: Sequence[str], objective: Objective, palette, norm: Normalize
-) -> None:  # type: ignore[no-untyped-def]
+    axes: Axes,
+    run: RunRecord,
+    space: Space,
+    names: Sequence[str],
+    objective: Objective,
+    palette: Colormap,
+    norm: Normalize,
+) -> None:
     axes.set_axis_off()
     trials = [trial for trial in run.trials.values() if trial.status in ("completed", "stopped", "failed")]
     if not names or not trials:
