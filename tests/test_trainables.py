@@ -390,4 +390,4 @@ def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: 
     with (tmp_path / "user_models.py").open("a") as file:
         file.write("# changed\n")
     planned = made(*tables, dry=True)
-    assert all((f"results/{name}/runs" in planned) == (name in ("keras", "loop")) for name in kinds)
+    assert all((f"output: results/{name}/runs" in planned) == (name in ("keras", "loop")) for name in kinds)
