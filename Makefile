@@ -1,4 +1,4 @@
-# make run   sets everything up and runs the main job      make test  sets everything up and runs the tests
+# make run   sets everything up and runs the demo      make test  sets everything up and runs the tests
 PYTHON ?= python3
 # GPU machines: make env TENSORFLOW='tensorflow[and-cuda]==2.21.0'
 TENSORFLOW ?=
@@ -23,7 +23,7 @@ $(ENV)/.done: envs/lock.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: env ## run the main job: config/experiments/demo.yaml to tables, figures and a report
+run: env ## run the demo: config/experiments/demo.yaml to tables, figures and a report
 	snakemake
 	@echo "Report: results/demo/report.html   Table: results/demo/comparison.csv   Figures: results/demo/figures/"
 	@echo "All experiments that config/config.yaml lists: results/report.html"
@@ -54,9 +54,10 @@ crate: env ## hold an archive to the public validator of RO-Crates
 		{ $(PYTHON) -m venv $(ENV)-crate && $(ENV)-crate/bin/pip install --quiet roc-validator==0.13.0; }
 	ROCRATE_VALIDATOR_PYTHON=$(abspath $(ENV)-crate/bin/python) pytest tests/test_archive.py -k crate
 
+SLURM ?= tests/slurm
 test-slurm: env ## install and start a Slurm on this Debian machine (as root), run the workflow on it and disturb it
 	python tests/slurm/cluster.py install
-	pytest tests/slurm
+	pytest $(SLURM)
 
 lint: env ## check style and types
 	ruff check .

@@ -339,9 +339,12 @@ def test_an_archive_holds_the_code_and_is_rerun_with_that_alone(
         ["trials", str(method / "setting.json"), str(method / "0/journal.jsonl"), "-o", str(method / "0/trials.csv")],
         ["compare", str(results), "-o", str(results / "comparison.csv")],
         ["archive", str(results), "-o", str(tmp_path / "mine.tar.gz")],
-        ["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0"],
+        ["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0", "--trust"],
     ):
         assert main(command) == 0, capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0"]) == 2, (
+        "code of others is not run unasked"
+    )
     with tarfile.open(tmp_path / "mine.tar.gz") as archive:
         copy = archive.extractfile("mine/code/user/user_models.py")
         assert copy is not None
@@ -351,7 +354,7 @@ def test_an_archive_holds_the_code_and_is_rerun_with_that_alone(
         (home / "user_models.py").write_text(before + "# changed\n")
         assert main(["archive", str(results), "-o", str(tmp_path / "other.tar.gz")]) == 2
         assert main(["verify", str(tmp_path / "mine.tar.gz")]) == 0
-        assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0"]) == 2
+        assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0", "--trust"]) == 2
     finally:
         (home / "user_models.py").write_text(before)
     said = capsys.readouterr().err

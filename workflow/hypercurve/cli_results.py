@@ -42,8 +42,9 @@ def add_commands(add: Add) -> None:
     sub.add_argument(
         "--rerun",
         metavar="METHOD/REPEAT",
-        help="train this run again and compare it event for event; runs what the archive names: for those you trust",
+        help="train this run again and compare it event for event",
     )
+    sub.add_argument("--trust", action="store_true", help="let --rerun run code or programs that the archive names")
     sub.add_argument("--data", type=Path, help="folder of prepared data for --rerun (default: prepared anew)")
 
     sub = add(
@@ -88,7 +89,7 @@ def _archive(given: Arguments) -> None:
 def _verify(given: Arguments) -> None:
     from .archive.verifying import command
 
-    command(given.archive, given.rerun, given.data)
+    command(given.archive, given.rerun, given.data, given.trust)
 
 
 def _watch(given: Arguments) -> None:

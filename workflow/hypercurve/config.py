@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from .data_spec import DataSpec
 from .hyperparameters import known, role_of
 from .methods import PRESELECT, Method, Population, Stop
-from .model_spec import RECORDED, RESERVED, SEGMENTS, CommandSpec, ModelSpec, Trained, counts_epochs
+from .model_spec import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, ModelSpec, Trained, counts_epochs
 from .objective_spec import Constraints, constraint_problems
 from .objective_spec import Objective as Objective
 from .search_options import Search
@@ -303,6 +303,8 @@ class Experiment(Model):
             yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
         if self.retrain and counts_epochs(self.model):
             yield Problem(("retrain",), "is for networks: loops and programs have schedules of their own")
+        if self.retrain and isinstance(self.model, KerasSpec) and "learning_rate" not in self.space.root:
+            yield Problem(("retrain",), "needs learning_rate in the space, if only as a constant")
         yield from self._model_problems()
         yield from _space_problems(self.model, self.space, ("space",), self.space)
         if self.baseline is not None and self.baseline not in self.methods:

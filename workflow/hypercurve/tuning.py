@@ -4,6 +4,7 @@ It is the workflow's search: the same searchers and stoppers, the same journals,
 users' training loops. What the function decides is part of the journal, as a digest of its source.
 """
 
+import functools
 import hashlib
 import inspect
 import re
@@ -245,7 +246,17 @@ def _name(function: Function, folder: str | Path | None) -> str:
 
 
 def _digest(function: Function) -> str:
-    """Sixteen hexadecimal digits that change with a function's source, or with its code where there is no source."""
+    """Sixteen hexadecimal digits that change with a function's source, or with its code where there is no source.
+
+    Plain values that it closes over, or that `functools.partial` gives it, count as well; what they refer to does not.
+    """
+    if isinstance(function, functools.partial):
+        keywords = [(name, _plain([value])) for name, value in sorted(function.keywords.items())]
+        whole = repr((_digest(function.func), _plain(function.args), keywords))
+        return hashlib.sha256(whole.encode()).hexdigest()[:16]
+    if not hasattr(function, "__code__") and not inspect.isclass(function):
+        function = type(function)  # an object that can be called
+    held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):  # typed at a prompt
@@ -253,7 +264,13 @@ def _digest(function: Function) -> str:
         source = (
             repr(function) if code is None else repr((code.co_code, code.co_names, code.co_varnames, _constants(code)))
         )
+    if plain := _plain(held):
+        source += repr(plain)
     return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, bool | int | float | str | None)]
 
 
 def _constants(code: Any) -> list[Any]:

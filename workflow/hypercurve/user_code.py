@@ -36,6 +36,10 @@ def code_files(model: Trained) -> dict[str, Path]:
             module = reference.partition(":")[0]
             kind = "keras" if isinstance(model, KerasSpec) else "loop"
             found[module] = module_file(module, f"model.{kind}")
+            if isinstance(model, KerasSpec):
+                named = [("model.loss", model.loss), *(("model.metrics", metric) for metric in model.metrics)]
+                own = {given.partition(":")[0]: key for key, given in named if given is not None and ":" in given}
+                found |= {module: module_file(module, key) for module, key in own.items()}
         case CommandSpec(command=command):
             if "/" in command[0]:
                 found[command[0]] = _file(command[0], "model.command")

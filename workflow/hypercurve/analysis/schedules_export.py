@@ -20,7 +20,7 @@ from ..cost import report_points, step_at
 from ..errors import UserError
 from ..files import write_text
 from ..hyperparameters import resolve
-from ..model_spec import RECORDED, Trained, counts_epochs
+from ..model_spec import RECORDED, KerasSpec, Trained, counts_epochs
 from ..reading import read_setting
 from ..schedules import learning_rates
 from ..search_options import Search
@@ -67,6 +67,10 @@ def read(run: Path) -> tuple[RunRecord, Setting]:
     if counts_epochs(setting.model):
         raise UserError(
             f"{run}: trains a loop or a program, whose schedules are its own: only networks have one to write"
+        )
+    if isinstance(setting.model, KerasSpec) and "learning_rate" not in setting.space.root:
+        raise UserError(
+            f"{run}: the rates of its optimizer stand in no journal: put learning_rate into the space, if only as a constant"
         )
     if record.best is None:
         raise UserError(f"{run}: none of its trials completed, so it found no schedule")

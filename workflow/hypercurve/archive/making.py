@@ -192,5 +192,5 @@ In a checkout of the commit that `manifest.json` names under `code`, with the pa
 def _source(data: DataSpec | None, results: Results) -> str:
     if data is None:
         return "Data: what the model brings itself."
-    given = f"the file `{data.path}` must be there." if data.path else f"`{data.name}`, by name."
+    given = f"the file `{data.path}` must be there." if data.path else f"`{data.name or data.function}`, by name."
     return f"Data: {given} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts."

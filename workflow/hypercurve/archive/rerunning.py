@@ -16,7 +16,7 @@ from .contents import Manifest
 from .packing import ArchiveError
 
 
-def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: Path | None) -> int:
+def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: Path | None, trust: bool = False) -> int:
     """Train a run of an archive that has been checked again.
 
     Args:
@@ -40,6 +40,11 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     method, repeat = known[name]
     assert results.experiment is not None
     setting = results.experiment.setting(manifest.experiment, method)
+    if not trust and (not isinstance(setting.model, str) or (setting.data is not None and setting.data.function)):
+        raise ArchiveError(
+            f"{name}: to run it again is to run code that the archive names ({label(setting.model)}). "
+            "Look at it first, then add --trust"
+        )
     samples, digest = 0, NO_DATA
     if setting.data is not None:
         if data is None:
@@ -54,7 +59,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     if model != lines[0].get("model"):
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
     run = Run(setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model)
-    trainer = make_trainer(setting, data)
+    trainer = make_trainer(setting, data, folder / "programs")
     if setting.population is None:
         drive_again(run, trainer, lines, name)
         return len(lines)

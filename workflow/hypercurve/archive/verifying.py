@@ -119,13 +119,14 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
             yield f"runs/{method}/{repeat}/journal.jsonl: trained other code than {USER_FILES} lists"
 
 
-def command(archive: Path, rerun: str | None = None, data: Path | None = None) -> None:
+def command(archive: Path, rerun: str | None = None, data: Path | None = None, trust: bool = False) -> None:
     """Check an archive and say what came out; with a run's name, train that run again and compare.
 
     Args:
         archive: the file.
         rerun: METHOD/REPEAT.
         data: folder of prepared data for the rerun; by default they are prepared anew.
+        trust: whether the rerun may run code that the archive names.
 
     Raises:
         ArchiveError: something is wrong; the message lists all of it.
@@ -151,7 +152,7 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None) -
         if rerun is not None:
             from .rerunning import rerun as again
 
-            events = again(manifest, results, rerun, Path(temporary), data)
+            events = again(manifest, results, rerun, Path(temporary), data, trust)
             print(f"rerun           {rerun}: all {events} events came out equal")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from ..errors import UserError
 from ..importing import load_object
@@ -75,8 +76,9 @@ class LoopTrainer:
         self.spec, self.threads, self.exchanges = spec, threads, exchanges
         self.data = None if dataset is None else load(dataset)
         for name in THREADS:
-            os.environ.setdefault(name, str(threads))
+            os.environ[name] = str(threads)
         self.target: Callable[..., Any] = load_object(spec.loop, "model.loop") if target is None else target
+        self._limits = threadpool_limits(threads)  # of libraries that had read the environment before, as NumPy has
         if isinstance(self.target, type):
             if not callable(getattr(self.target, "train", None)):
                 raise UserError(f"model.loop: class {spec.loop} has no method train")

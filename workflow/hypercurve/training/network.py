@@ -162,9 +162,9 @@ class Network:
 
     @property
     def shaping(self) -> frozenset[str]:
-        """What a user's builder reads, but for what every step is given anyway."""
-        given = self.optimizer is None or self.optimizer.rated
-        return self.read - set(own_models.SCHEDULED) if given else self.read
+        """What a user's builder reads, but for the rate of its own optimizer, which every step is given anyway."""
+        given = self.optimizer is not None and self.optimizer.rated
+        return self.read - {own_models.RATE} if given else self.read
 
     @property
     def used(self) -> frozenset[str]:

@@ -16,7 +16,8 @@ from ..importing import load_object
 from .runtime import LossFunctionWrapper, keras
 
 SCHEDULED = ("learning_rate", "decay", "decay_ratio", "decay_every")
-"""Hyperparameters that a model may read though they shape nothing: every step is given its learning rate."""
+"""Hyperparameters that make up the learning rate, which every step is given."""
+RATE = "learning_rate"
 
 Target: TypeAlias = tuple[int, ...] | None
 
@@ -142,7 +143,7 @@ def measured(
         return as_loss(model.loss)
     if loss is None:
         _check_output(tuple(outputs.shape[1:]), classes, target)
-        probabilities = gives_probabilities(model)
+        probabilities = gives_probabilities(model) or (target is None and _sums_to_one(outputs))
         if target is None and not metrics and not probabilities:
             return None
         loss = (
@@ -161,6 +162,12 @@ def gives_probabilities(model: Any) -> bool:
     """Whether the last layer is a softmax, so that its outputs are no logits."""
     last = model.layers[-1] if model.layers else None
     return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
+
+
+def _sums_to_one(outputs: Any) -> bool:
+    """Whether outputs look like probabilities, however the model comes by them; logits would have to hit that by chance."""
+    values = np.asarray(outputs, dtype=np.float64)
+    return bool((values >= 0).all() and np.allclose(values.sum(axis=-1), 1.0, atol=1e-2))
 
 
 def _check_output(shape: tuple[int, ...], classes: int, target: Target) -> None:

@@ -212,6 +212,8 @@ class Program:
                 self._rest = rest
                 if line.strip():
                     return bytes(line)
+                if time.monotonic() >= end:
+                    raise TrialFailed(f"printed nothing for {self._timeout:g} s (`timeout`){self._log.told}")
                 continue
             if len(self._rest) > LONGEST_LINE:
                 raise TrialFailed(f"printed a line of more than {LONGEST_LINE} bytes")
@@ -257,8 +259,11 @@ class Program:
                 self._log.write(content)
 
     def pause(self) -> None:
-        """Stop it where it is, until its next line is wanted."""
-        if self._running and self._process.poll() is None:
+        """Stop it where it is, until its next line is wanted.
+
+        Whether it has ended is not asked: that would free its number, and signals would reach whoever has it next.
+        """
+        if self._running:
             _signal(self._process, signal.SIGSTOP)
         self._running = False
 

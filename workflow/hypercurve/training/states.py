@@ -15,7 +15,7 @@ State: TypeAlias = bytes | Mapping[str, npt.NDArray[Any]]
 Vector: TypeAlias = npt.NDArray[np.float32]
 
 HEADER = 64  # room for the header of bytes
-LAST_BYTES = 4096
+LAST_BYTES = 16384
 """Room for how old a state is, and the metrics that were reported last."""
 
 
