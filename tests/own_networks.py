@@ -52,6 +52,17 @@ def adamw(hyperparameters):
     return compiled(hyperparameters, optimizer)
 
 
+def regularised(hyperparameters):
+    hidden = layers.Dense(16, activation="relu", kernel_regularizer=keras.regularizers.l2(hyperparameters["decay"]))
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), hidden, layers.Dense(10)])
+
+
+def nested(hyperparameters):
+    head = keras.Sequential([layers.Dense(10), layers.Softmax(), layers.Reshape((10,))])
+    hidden = layers.Dense(hyperparameters.get("width", 16), activation="relu")
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), hidden, head])
+
+
 def scheduled(hyperparameters):
     rates = keras.optimizers.schedules.CosineDecay(hyperparameters["learning_rate"], 40)
     return compiled(hyperparameters, keras.optimizers.SGD(rates, momentum=hyperparameters["momentum"], nesterov=True))

@@ -360,3 +360,19 @@ def test_targets_that_cannot_be_learned_are_refused(tmp_path, arrays, changes, w
     with pytest.raises(DataError) as caught:
         prepare(DataSpec(path=str(save(tmp_path / "targets.npz", given))), tmp_path / "set")
     assert words in str(caught.value)
+
+
+def test_what_a_builder_reads_is_its_structure_whatever_it_is_called(trainer):
+    made = trainer("regularised")
+    made.open(trial_of(made, decay=0.0)).advance(1.0)
+    after_another = made.open(trial_of(made, 1, decay=5.0)).advance(1.0).metrics
+    alone = trainer.__wrapped__("regularised")
+    assert alone.open(trial_of(alone, 1, decay=5.0)).advance(1.0).metrics == after_another
+
+
+def test_probabilities_are_known_wherever_the_softmax_stands(trainer):
+    made = trainer("nested")
+    report = made.open(trial_of(made)).advance(1.0)
+    session = made.open(trial_of(made))
+    assert not session.network.model.loss.get_config().get("from_logits", False)
+    assert report.metrics["val_accuracy"] > 0.2

@@ -16,7 +16,7 @@ from conftest import ROOT
 from hypercurve.config import Experiment, Setting
 from hypercurve.errors import UserError
 from hypercurve.execution.judging import Judge, advance
-from hypercurve.model_spec import CommandSpec, LoopSpec, filled
+from hypercurve.model_spec import CommandSpec, KerasSpec, LoopSpec, filled
 from hypercurve.reading import ConfigError, read_experiment
 from hypercurve.scheduling import Completed, Event, Failed
 from hypercurve.training import make_trainer
@@ -371,3 +371,32 @@ def test_a_model_is_known_by_its_files_without_importing_them(home: Path) -> Non
     module.write_text("raise RuntimeError('imported')")
     with pytest.raises(UserError, match=r"mine\.model cannot be imported: RuntimeError: imported"):
         LoopTrainer(spec, None)
+
+
+def test_a_report_beyond_what_a_snapshot_holds_fails_its_trial(home: Path) -> None:
+    (home / "talkative.py").write_text(
+        "def train(hyperparameters, context):\n"
+        "    for _ in range(context.epochs):\n"
+        "        yield {'loss': 1.0, 'val_loss': 1.0} | {f'recall_of_class_{n:04}': 0.5 for n in range(1000)}\n"
+    )
+    given = setting({"loop": "talkative:train"})
+    event = outcome(make_trainer(given, None).open(Trial(0, {"epochs": 3})), given)
+    assert isinstance(event, Failed)
+    assert "bytes is more than" in event.reason
+
+
+def test_a_program_that_prints_blank_lines_for_ever_times_out() -> None:
+    given = setting({"command": ["sh", "-c", "yes ''"], "timeout": 0.5})
+    event = outcome(make_trainer(given, None).open(Trial(0, {"epochs": 3})), given)
+    assert isinstance(event, Failed)
+    assert event.reason.startswith("printed nothing for 0.5 s")
+
+
+def test_losses_and_metrics_of_users_are_part_of_the_code(home: Path) -> None:
+    (home / "losses.py").write_text("def focal(y, p): ...\n")
+    spec = KerasSpec(keras="user_models:network", loss="losses:focal")
+    before = model_digest(spec)
+    (home / "losses.py").write_text("def focal(y, p): return 0\n")
+    assert model_digest(spec) != before
+    with pytest.raises(UserError, match=r"model\.metrics: there is no module 'nowhere'"):
+        model_digest(KerasSpec(keras="user_models:network", metrics=("nowhere:f1",)))

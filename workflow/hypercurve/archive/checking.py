@@ -113,7 +113,10 @@ def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dic
             setting = schedules_export.retraining(run, experiment.setting(name, method), experiment.retrain)
             if read_setting(folder / own / "retraining.json").digest != setting.digest:
                 yield f"{own}/retraining.json: differs from what follows from the run's journal"
-            check_journal(folder / own / "retrained.jsonl", setting, 0)
+            lines = check_journal(folder / own / "retrained.jsonl", setting, 0)
+            searched = next(iter(each_line(folder / "runs" / method / str(repeat) / "journal.jsonl")), {})
+            if lines[0].get("model") != searched.get("model"):
+                yield f"{own}/retrained.jsonl: was trained with other code of the user's than the run"
             if read_run(folder / own / "retrained.jsonl").data != run.data:
                 yield f"{own}/retrained.jsonl: was trained on other data than the run"
         except UserError as error:
