@@ -17,9 +17,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.stats import bootstrap
 
 from hypercurve.analysis.figures import save
+from hypercurve.analysis.figures.style import styled
 from methods import key_of_line
 
 Line = Mapping[str, Any]
@@ -38,8 +40,24 @@ KEYS = (
     "elapsed",
     "idle",
 )
-OURS = {"matching": "black", "matching, record: siblings": "crimson", "record: hyperparameters only": "grey"}
-TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.003, 0.01, 0.03, 0.1, 0.3]}
+# Colour, line and marker: one colour a rule; dotted where its settings differ in place of its budget.
+LOOKS: dict[str, tuple[str, Any, str]] = {
+    "matching": ("#000000", "-", "o"),
+    "matching, record: siblings": ("#D55E00", "-", "o"),
+    "record: hyperparameters only": ("#8796a5", "-", "X"),
+    "halving": ("#0072B2", "-", "s"),
+    "hyperband": ("#0072B2", (0, (5, 1.5)), "D"),
+    "asha, promotion": ("#009E73", "-", "^"),
+    "asha, stopping": ("#009E73", (0, (5, 1.5)), "v"),
+    "fixed": ("#E69F00", "-", "P"),
+    "median": ("#CC79A7", "-", "s"),
+    "median, settings": ("#CC79A7", (0, (1.2, 1.2)), "s"),
+    "patience": ("#56B4E9", "-", "D"),
+    "patience, settings": ("#56B4E9", (0, (1.2, 1.2)), "D"),
+    "lcm": ("#666666", "-", "^"),
+    "lcm, settings": ("#666666", (0, (1.2, 1.2)), "^"),
+}
+TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]}
 
 
 def read(paths: Sequence[Path]) -> list[Line]:
@@ -53,7 +71,9 @@ def read(paths: Sequence[Path]) -> list[Line]:
 
 
 def short(name: str) -> str:
-    return name.removeprefix("rnn-imdb-")
+    """A set as the documentation calls it."""
+    kinds = {"128-lstm": "lstm 128", "32-lstm": "lstm 32"} | {kind: kind for kind in ("gru", "irnn", "vrnn", "cnn")}
+    return next((kind for part, kind in kinds.items() if part in name), name)
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -135,7 +155,7 @@ def curves_of(lines: Sequence[Line]) -> dict[str, list[Line]]:
     return found
 
 
-def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str], methods: Sequence[str]) -> None:
+def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str]) -> None:
     """Mean regret over sets against mean cost, one line a method; intervals are of the mean over all replays."""
     for name, own in curves_of(lines).items():
         points = []
@@ -146,29 +166,33 @@ def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str], methods: Sequenc
                 mean = float(np.mean([line["regret"] for line in some]))
                 points.append((float(np.mean([line["cost"] for line in some])), mean, half))
         if points:
-            number = methods.index(name)
+            colour, line, marker = LOOKS[name]
+            own_rule = name.startswith("matching")
             costs, means, halves = zip(*sorted(points), strict=True)
             axes.errorbar(
                 costs,
                 np.maximum(means, 0.001),
                 yerr=np.minimum(halves, np.maximum(means, 0.001) * 0.9),
-                marker="osD^vP*Xh<>dp8H"[number % 15],
-                color=OURS.get(name, plt.get_cmap("tab20")(number % 20)),
-                markersize=4,
-                linewidth=2.2 if name.startswith("matching") else 0.9,
-                linestyle=":" if name.endswith("settings") else "-",
-                capsize=2,
+                marker=marker,
+                color=colour,
+                markersize=5 if own_rule else 3.5,
+                linewidth=2.0 if own_rule else 1.0,
+                linestyle=line,
+                elinewidth=0.7,
+                capsize=1.5,
+                zorder=3 if own_rule else 2,
                 label=name,
             )
-    axes.set(xscale="log", yscale="log", xlim=(0.06, 1.0), ylim=(0.0008, 1.0))
+    axes.set(xscale="log", yscale="log", xlim=(0.06, 1.0), ylim=(0.0008, 1.6))
     axes.set_xticks(TICKS["x"], [f"{tick:g}".lstrip("0") for tick in TICKS["x"]])
     axes.set_xticks([], minor=True)
     axes.set_yticks(TICKS["y"], [f"{tick:g}".lstrip("0") for tick in TICKS["y"]])
     axes.set_yticks([], minor=True)
 
 
-def figures(lines: Sequence[Line], folder: Path) -> None:
-    """`matching`: the mean over the sets with a record; `methods`: every set by itself."""
+@styled
+def figures(lines: Sequence[Line], folder: Path) -> Figure:
+    """`matching`: the mean over the sets with a record; `methods`, which is returned: every set by itself."""
     # The guard drops shuffled and foreign records: they lie where `matching` does.
     chosen = [
         line
@@ -179,25 +203,25 @@ def figures(lines: Sequence[Line], folder: Path) -> None:
         and not line["method"].endswith(("shuffled", "foreign"))
         and not line["method"].startswith("alone")
     ]
-    methods = list(curves_of(chosen))
     family = sorted({line["set"] for line in chosen if "record" in line["method"]} or {line["set"] for line in chosen})
-    drawn, axes = plt.subplots(figsize=(7.5, 4.4), layout="constrained")
-    draw(axes, chosen, family, methods)
-    axes.set(xlabel="cost (share of full training)", ylabel="mean regret")
-    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    drawn, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
+    draw(axes, chosen, family)
+    axes.set(xlabel="cost (share of full training)", ylabel="mean regret (below .001: .001)")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save(drawn, folder / "matching.svg", folder / "matching.png")
     sets = sorted({line["set"] for line in chosen})
     drawn, grid = plt.subplots(2, 3, figsize=(10.0, 6.0), sharex=True, sharey=True, layout="constrained")
     for axes, name in zip(grid.flat, sets, strict=False):
-        draw(axes, chosen, [name], methods)
-        axes.set_title(short(name), fontsize=9)
+        draw(axes, chosen, [name])
+        axes.set_title(short(name), loc="left")
     drawn.supxlabel("cost (share of full training)")
     drawn.supylabel("mean regret (below .001: .001)")
     handles = {
         label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    drawn.legend(handles.values(), handles.keys(), fontsize=7, loc="outside right upper")
+    drawn.legend(handles.values(), handles.keys(), loc="outside right upper")
     save(drawn, folder / "methods.svg", folder / "methods.png")
+    return drawn
 
 
 def main() -> None:
