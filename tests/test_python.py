@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from threadpoolctl import threadpool_info
 
 import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
@@ -285,3 +286,9 @@ class TestExamples:
         monkeypatch.chdir(tmp_path)
         outcome = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)
         assert (outcome.failed, outcome.attempted > 15) == (0, True)
+
+
+def test_a_notebook_keeps_its_own_number_of_threads() -> None:
+    before = [library["num_threads"] for library in threadpool_info()]
+    hypercurve.tune(lambda h: h["x"], {"x": {"uniform": [0.0, 1.0]}}, trials=2)
+    assert [library["num_threads"] for library in threadpool_info()] == before

@@ -143,8 +143,9 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
         setting = experiment.setting(name, method)
         trainer = LoopTrainer(experiment.model, None, threads=setting.training.threads, target=target)
         write_text(folder / "runs" / method / "setting.json", setting.model_dump_json(indent=2) + "\n")
-        for repeat in range(experiment.repeats):
-            _run(setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest)
+        with trainer.limits:  # a notebook goes on with its own
+            for repeat in range(experiment.repeats):
+                _run(setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest)
     found = load(folder, whole=True)
     failed = found.trials["reason"].dropna()
     if len(failed) == len(found.trials):

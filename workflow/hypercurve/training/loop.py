@@ -78,7 +78,7 @@ class LoopTrainer:
         for name in THREADS:
             os.environ[name] = str(threads)
         self.target: Callable[..., Any] = load_object(spec.loop, "model.loop") if target is None else target
-        self._limits = threadpool_limits(threads)  # of libraries that had read the environment before, as NumPy has
+        self.limits = threadpool_limits(threads)  # of libraries that had read the environment before, as NumPy has
         if isinstance(self.target, type):
             if not callable(getattr(self.target, "train", None)):
                 raise UserError(f"model.loop: class {spec.loop} has no method train")
