@@ -3,7 +3,6 @@
 What :mod:`hypercurve` offers by name: `load`, `figure` and :class:`Results`. Reads what runs have written.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .analysis import importance, tables
-from .analysis.records import RunRecord, read_run
+from .analysis.records import RunRecord, beside, read_run
 from .analysis.tables import Runs
 from .config import Experiment
 from .errors import UserError
@@ -72,7 +71,7 @@ class Results:
                 row |= {"status": trial.status, "progress": trial.progress}
                 row |= {"performance": trial.performance(objective)}
                 row |= {"seconds": trial.seconds, "cost": trial.cost, "reason": trial.reason}
-                ends = _beside(row, {name: value for name, value in trial.metrics.items() if name != objective})
+                ends = {beside(name, row): value for name, value in trial.metrics.items() if name != objective}
                 others |= dict.fromkeys(ends)
                 rows.append(row | ends)
         usual = ["status", "progress", "performance", "seconds", "cost", "reason"]
@@ -87,7 +86,7 @@ class Results:
             for trial in sorted(run.trials.values(), key=lambda trial: trial.number):
                 for progress, reported in trial.curve:
                     row = {"method": run.method, "repeat": run.repeat, "trial": trial.number, "progress": progress}
-                    rows.append(row | _beside(row, reported))
+                    rows.append(row | {beside(name, row): value for name, value in reported.items()})
         metrics = dict.fromkeys(name for row in rows for name in row)
         return pd.DataFrame(rows, columns=list(dict.fromkeys(["method", "repeat", "trial", "progress", *metrics])))
 
@@ -146,11 +145,6 @@ class Results:
         spaces = [self.experiment.space_of(method).names for method in self.runs]
         seen = (name for run in self._all() for trial in run.trials.values() for name in trial.configuration)
         return list(dict.fromkeys([*(name for names in spaces for name in names), *seen]))
-
-
-def _beside(row: dict[str, object], metrics: Mapping[str, float]) -> dict[str, float]:
-    """Metrics under names that a row does not have yet, as in trials.csv."""
-    return {f"reported_{name}" if name in row else name: value for name, value in metrics.items()}
 
 
 def _many(count: int, noun: str) -> str:

@@ -7,7 +7,7 @@ does that). Only the standard library and the journal module are imported, since
 
 import csv
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -314,6 +314,11 @@ def _say(error: Exception) -> str:
     return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
+def beside(name: str, taken: Container[str]) -> str:
+    """A reported metric's column beside others: under a name of its own where another column is called so."""
+    return f"reported_{name}" if name in taken else name
+
+
 def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     """Write `trials.csv`: one row per trial.
 
@@ -333,7 +338,7 @@ def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         columns = ["trial", *names, "status", "progress", "performance", "seconds", "cost"]
-        writer.writerow([*columns, *(f"reported_{name}" if name in columns else name for name in others)])
+        writer.writerow([*columns, *(beside(name, columns) for name in others)])
         for trial in trials:
             values = [_cell(trial.configuration.get(name)) for name in names]
             performance = trial.performance(setting.objective.key)

@@ -77,10 +77,10 @@ class EpochSession(ABC):
             self._last = checked(self._next(), self.done + 1)
             self.done += 1
             self.age += 1
-            try:
-                last_vector(self.age, self._last)
-            except ValueError as error:
-                raise TrialFailed(str(error)) from None
+        try:
+            last_vector(self.age, self._last)
+        except ValueError as error:
+            raise TrialFailed(str(error)) from None
         if trained or progress == 1:
             self._reached(end=progress == 1)
         self.progress = progress

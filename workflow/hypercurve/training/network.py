@@ -164,7 +164,7 @@ class Network:
     def shaping(self) -> frozenset[str]:
         """What a user's builder reads, but for the rate of its own optimizer, which every step is given anyway."""
         given = self.optimizer is not None and self.optimizer.rated
-        return self.read - {own_models.RATE} if given else self.read
+        return self.read - {"learning_rate"} if given else self.read
 
     @property
     def used(self) -> frozenset[str]:

@@ -17,7 +17,6 @@ from .runtime import LossFunctionWrapper, keras
 
 SCHEDULED = ("learning_rate", "decay", "decay_ratio", "decay_every")
 """Hyperparameters that make up the learning rate, which every step is given."""
-RATE = "learning_rate"
 
 Target: TypeAlias = tuple[int, ...] | None
 
@@ -143,7 +142,7 @@ def measured(
         return as_loss(model.loss)
     if loss is None:
         _check_output(tuple(outputs.shape[1:]), classes, target)
-        probabilities = gives_probabilities(model) or (target is None and _sums_to_one(outputs))
+        probabilities = gives_probabilities(outputs)
         if target is None and not metrics and not probabilities:
             return None
         loss = (
@@ -158,13 +157,7 @@ def measured(
     return found
 
 
-def gives_probabilities(model: Any) -> bool:
-    """Whether the last layer is a softmax, so that its outputs are no logits."""
-    last = model.layers[-1] if model.layers else None
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) is keras.activations.softmax
-
-
-def _sums_to_one(outputs: Any) -> bool:
+def gives_probabilities(outputs: Any) -> bool:
     """Whether outputs look like probabilities, however the model comes by them; logits would have to hit that by chance."""
     values = np.asarray(outputs, dtype=np.float64)
     return bool((values >= 0).all() and np.allclose(values.sum(axis=-1), 1.0, atol=1e-2))
