@@ -158,6 +158,49 @@ def test_a_stopped_trials_program_ends_and_leaves_no_zombie() -> None:
     assert open_files() <= files
 
 
+def test_a_child_that_keeps_the_output_open_is_not_waited_for() -> None:
+    command = [argument.replace("{fault}", "heirs") for argument in FAULT]
+    given = setting({"command": command, "grace": 0.2, "timeout": 600})
+    session = make_trainer(given, None).open(Trial(0, {"epochs": 3}))
+    start = time.monotonic()
+    session.advance(1 / 3)
+    group = session._program._process.pid  # type: ignore[attr-defined]
+    assert isinstance(outcome(session, given), Completed)
+    assert time.monotonic() - start < 60
+    assert gone(group), "the child ends with its parent"
+
+
+def test_what_a_program_prints_last_is_read_though_another_process_prints_it() -> None:
+    line = '{"loss": 1.0, "val_loss": 1.0}'
+    script = f"(sleep 0.5; for i in 1 2 3; do echo '{line.replace('{', '{{').replace('}', '}}')}'; done) & exit 0"
+    given = setting({"command": ["sh", "-c", script]})
+    assert isinstance(outcome(make_trainer(given, None).open(Trial(0, {"epochs": 3})), given), Completed)
+
+
+def test_a_program_that_only_talks_times_out() -> None:
+    given = setting({"command": ["sh", "-c", "yes >&2"], "timeout": 0.5, "grace": 0})
+    event = outcome(make_trainer(given, None).open(Trial(0, {"epochs": 3})), given)
+    assert isinstance(event, Failed)
+    assert event.reason == "printed nothing for 0.5 s (`timeout`)"
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="daemons are found in Linux's /proc")
+def test_daemons_end_with_the_trial_that_started_them(home: Path) -> None:
+    given = setting({"command": [argument.replace("{fault}", "daemon") for argument in FAULT], "grace": 0.1})
+    trainer = make_trainer(given, None)
+    started = []
+    for _ in range(2):
+        session = trainer.open(Trial(0, {"epochs": 3}))
+        session.advance(2 / 3)
+        note = home / f"daemon-{session._program._process.pid}"  # type: ignore[attr-defined]
+        started.append(int(note.read_text()))
+    assert state_of(started[1]) not in ("", "Z")
+    assert eventually(lambda: state_of(started[0]) in ("", "Z")), "its trial was let go"
+    assert state_of(started[1]) not in ("", "Z"), "that of another trial goes on"
+    del session, trainer
+    assert eventually(lambda: state_of(started[1]) in ("", "Z"))
+
+
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 

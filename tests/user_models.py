@@ -99,6 +99,20 @@ class Shapeless(Loop):
         return {"x": np.zeros(3 + self.context.trial), "epoch": self.epoch}
 
 
+def daemon() -> None:
+    """Leave a process in a session of its own, whose parent has ended, and write down its number."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if grandchild := os.fork():
+        Path(f"daemon-{os.getppid()}").write_text(str(grandchild))
+        os._exit(0)
+    for stream in (0, 1, 2):
+        os.close(stream)
+    time.sleep(600)
+
+
 def program(fault: str, epochs: int) -> None:
     """A program with a fault."""
     for epoch in range(epochs):
@@ -117,6 +131,8 @@ def program(fault: str, epochs: int) -> None:
                     return
                 case "hangs":
                     time.sleep(600)
+                case "daemon":
+                    daemon()
                 case "stubborn":
                     signal.signal(signal.SIGTERM, signal.SIG_IGN)
                     os.fork()
@@ -137,6 +153,12 @@ def program(fault: str, epochs: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
     if fault == "late":
         sys.exit(4)
+    if fault == "heirs" and not os.fork():  # a child that keeps the output open
+        while True:
+            time.sleep(0.01)
+            print("still here", file=sys.stderr, flush=True)
+    if fault == "daemon":
+        time.sleep(600)
 
 
 if __name__ == "__main__":

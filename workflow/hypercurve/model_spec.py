@@ -71,7 +71,8 @@ class CommandSpec(Model):
     timeout: Positive = 3600.0
     """Seconds between two lines, and from the last line to the program's end, after which the trial fails."""
     grace: Annotated[Number, Field(ge=0, le=3600)] = 5.0
-    """Seconds from SIGTERM to SIGKILL, when a program is to end."""
+    """Seconds from SIGTERM to SIGKILL, when a program is to end, and from its end to that of children that keep its
+    output open."""
     state_bytes: Annotated[Whole, Field(ge=1, le=MOST_STATE)] = 65536
     """Room for a snapshot file."""
 

@@ -3,7 +3,8 @@
 A program has a process group of its own, so that what it starts ends with it. It runs only while its next line is waited
 for: in between, its group is stopped (SIGSTOP), so that a paused trial computes nothing, and what it takes is measured where
 it is spent. When it is no longer wanted it gets SIGTERM, and SIGKILL after a while; when this process dies, even by SIGKILL,
-its guardian (:mod:`hypercurve.training.guardian`) kills it.
+its guardian (:mod:`hypercurve.training.guardian`) kills it, and what has left the group, which it knows by a mark in its
+environment.
 """
 
 import os
@@ -28,6 +29,7 @@ LONGEST_LINE = 1 << 20
 LARGEST_LOG = 1 << 20
 """Bytes of a trial's standard error that are kept."""
 _PIECE = 1 << 16
+_LOOK = 0.25  # seconds between two looks whether a program has ended whose output somebody else keeps open
 # A program that is itself started by MPI's or Slurm's launcher would take these for its own.
 _LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
 
@@ -51,6 +53,7 @@ class Programs:
             bufsize=0,
         )
         self._ended: list[subprocess.Popen[bytes]] = []
+        self._started = 0
         _allow_open_files()
         self._finalizer = weakref.finalize(self, _close, self._guardian)
 
@@ -62,20 +65,23 @@ class Programs:
         """
         self._reap()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHERS)}
+        mark = f"{self.folder.name}-{self._started}"
+        self._started += 1
+        marks = {guardian.VARIABLE: f"{kept.get(guardian.VARIABLE, '')} {mark}".strip()}
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**kept, **environment},
+                env={**kept, **environment, **marks},
                 start_new_session=True,
                 bufsize=0,
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise TrialFailed(f"{command[0]} cannot be started: {reason}") from None
-        self._tell(f"+{process.pid}")
+        self._tell(f"+{process.pid} {mark}")
         return process
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
@@ -185,7 +191,7 @@ class Program:
         timeout: float,
         log: Log,
     ):
-        self._timeout, self._log = timeout, log
+        self._timeout, self._grace, self._log = timeout, programs.grace, log
         self._process = programs.start(command, environment)
         self._finalizer = weakref.finalize(self, programs.end, self._process)
         self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
@@ -197,6 +203,7 @@ class Program:
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ)
         self._running = True
+        self._over: float | None = None  # until when its output is read though it has ended, and others keep that open
 
     def line(self) -> bytes | None:
         """The next line that it prints, without the newline; blank ones are passed over. None: it has closed its output.
@@ -243,10 +250,19 @@ class Program:
         return {key.fd for key in self._selector.get_map().values()}
 
     def _read(self, end: float, what: str) -> None:
-        found = self._selector.select(max(0.0, end - time.monotonic()))
-        if not found and time.monotonic() >= end:
+        """Take what it has written meanwhile.
+
+        Its output ends with it, or, where something that it has started keeps that open, `grace` seconds later.
+        """
+        now = time.monotonic()
+        if self._over is None and self._has_ended():
+            self._over = now + self._grace
+        until = end if self._over is None else self._over
+        found = [key for key, _ in self._selector.select(max(0.0, min(until - now, _LOOK)))]
+        now = time.monotonic()
+        if self._over is None and now >= end and all(key.fileobj is not self._out for key in found):
             raise TrialFailed(f"{what} for {self._timeout:g} s (`timeout`){self._log.told}")
-        for key, _ in found:
+        for key in found:
             try:
                 content = os.read(key.fd, _PIECE)
             except BlockingIOError:
@@ -257,6 +273,13 @@ class Program:
                 self._rest += content
             else:
                 self._log.write(content)
+        if self._over is not None and now >= self._over:
+            for key in list(self._selector.get_map().values()):
+                self._selector.unregister(key.fileobj)
+
+    def _has_ended(self) -> bool:
+        """Whether it has ended, asked so that its number stays its own; see :meth:`pause`."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def pause(self) -> None:
         """Stop it where it is, until its next line is wanted.
@@ -265,7 +288,7 @@ class Program:
         """
         if self._running:
             _signal(self._process, signal.SIGSTOP)
-        self._running = False
+        self._running, self._over = False, None
 
     def go_on(self) -> None:
         """Let it run."""
