@@ -1,4 +1,4 @@
-"""Cost against regret of every stopper on recorded curves: the tables of docs/methods.md.
+"""Cost against regret of every stopper on recorded curves: the tables of docs/methods-measured.md.
 
 Every method searches the same 100 trials of a set, by the schedulers and the executor of any search, and ends when it
 has spent a share of what training them all would cost. Settings of rivals are chosen on some of the sets, those with the
@@ -102,6 +102,19 @@ def points_of(curves: Curves, points: int | None) -> int:
     return points or len(curves.points)
 
 
+def carried(stop: Options, points: int, tuned_at: int | None) -> Options:
+    """A rival's setting for another number of points: numbers of points stay the same shares of training."""
+    if tuned_at is None or points == tuned_at:
+        return stop
+    [(name, options)] = stop.items()
+    scaled = {
+        key: min(max(1, round(options[key] * points / tuned_at)), max(1, points - 1))
+        for key in ("first_rung", "first_check", "points")
+        if key in options
+    }
+    return {name: {**options, **scaled}}
+
+
 def tuned(sets: Sequence[Curves], cost: float, repeats: int, points: int | None) -> Iterator[tuple[str, Options]]:
     """The setting of each rival with the least mean regret on some sets."""
     for name, options in rivals(min(points_of(curves, points) for curves in sets)).items():
@@ -120,7 +133,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tune", nargs="+", default=["cnn-cifar10"])
     parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--siblings", default="rnn-imdb", help="sets whose names begin so are records of each other")
+    parser.add_argument(
+        "--siblings",
+        nargs="+",
+        default=["rnn-imdb"],
+        help="sets whose names begin with the same of these are records of each other",
+    )
     parser.add_argument("--costs", nargs="+", type=float, default=[0.1, 0.15, 0.3])
     parser.add_argument("--slots", nargs="+", type=int, default=[1, 8, 64])
     parser.add_argument("--points", type=int, help="accumulation points; by default those of the set")
@@ -134,6 +152,11 @@ def main() -> None:
     )
     parser.add_argument("--methods", nargs="*", help="of the parts, only these, as the output names them")
     parser.add_argument("--tuned", type=Path, help="file with the chosen settings; written if it is not there")
+    parser.add_argument(
+        "--tuned-at",
+        type=int,
+        help="the number of points at which the settings were chosen, where a set has another: they keep their shares",
+    )
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
     found = {path.name.removesuffix(".csv.gz"): read_curves(path) for path in sorted(given.folder.glob("*.csv.gz"))}
@@ -168,6 +191,11 @@ def main() -> None:
                 print({key: value for key, value in line.items() if key != "regrets"}, flush=True)
 
 
+def siblings(name: str, prefixes: Sequence[str]) -> str:
+    """What the names of a set's siblings begin with; empty if it has none."""
+    return next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+
+
 def key_of_line(line: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two measurements the same."""
     return (*(line[key] for key in ("set", "method", "budget", "slots", "points")), line.get("spread", 0.0))
@@ -180,14 +208,14 @@ def planned(
     name: str, recorded: int, chosen: Mapping[str, Mapping[str, Options]], given: argparse.Namespace
 ) -> Iterator[Plan]:
     """What to measure on one set: label, stopper, cost, slots, kind of record, other keys of the method."""
-    related = name.startswith(given.siblings)
+    related = bool(siblings(name, given.siblings))
     for cost in given.costs:
         for slots in given.slots:
             first = slots == given.slots[0] or given.every_slot
             if "rivals" in given.parts:
                 for label, stop in chosen[f"{cost:g}"].items():
                     if label in ASYNCHRONOUS or first:
-                        yield label, stop, cost, slots, None, {}
+                        yield label, carried(stop, given.points or recorded, given.tuned_at), cost, slots, None, {}
             if "own" in given.parts:
                 yield "matching", "matching", cost, slots, None, {}
                 if first:
@@ -222,7 +250,8 @@ def measured(
 ) -> dict[str, Any]:
     """The result of one method on one set."""
     curves = uneven(found[name], given.spread) if given.spread else found[name]
-    family = [found[other] for other in found if other != name and other.startswith(given.siblings)]
+    prefix = siblings(name, given.siblings)
+    family = [found[other] for other in found if prefix and other != name and other.startswith(prefix)]
     rival = kind is None and not label.startswith(("matching", "alone"))
     setting = setting_of(
         stop,

@@ -133,6 +133,19 @@ def interval(samples: Sequence[np.ndarray[Any, Any]]) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
+def lost(lines: Sequence[Line]) -> str:
+    """Share of repeats in which LCM stops the best trial: it then finds another, and the regret is above 0."""
+    sets = sorted({line["set"] for line in lines})
+    rows = [f"| lcm | {' | '.join(map(short, sets))} | mean | cost |", "| --- " * (len(sets) + 3) + "|"]
+    for method in dict.fromkeys(line["method"] for line in lines if line["method"].startswith("lcm")):
+        own = {line["set"]: line for line in lines if line["method"] == method}
+        if set(own) == set(sets):
+            shares = [float(np.mean(np.array(own[name]["regrets"]) > 0)) for name in sets]
+            cells = " | ".join(f"{share:.2f}" for share in (*shares, np.mean(shares)))
+            rows.append(f"| {method} | {cells} | {np.mean([line['cost'] for line in own.values()]):.2f} |")
+    return "\n".join(rows)
+
+
 def elapsed(lines: Sequence[Line]) -> str:
     """Means over sets: cost, regret, time to the end, and the share of it in which slots were idle."""
     rows = ["| method | cost | regret | elapsed | idle |", "| --- " * 5 + "|"]
@@ -228,25 +241,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--figures", type=Path, help="folder for matching.png and methods.png")
-    parser.add_argument("--csv", type=Path, help="all means, one row a method, set, cost and number of slots")
+    parser.add_argument(
+        "--csv", type=Path, help="all means, added to the rows that the file has, one a method, set, cost and slots"
+    )
     given = parser.parse_args()
     lines = read(given.files)
     groups: dict[tuple[Any, ...], list[Line]] = {}
     for line in lines:
-        kind = line["points"] < 20, line.get("spread", 0.0), line["budget"] or 1.0, line["slots"]
+        alone = line["method"].partition(":")[0] if line["method"].startswith("alone") else ""
+        kind = alone, line["points"] < 20, line.get("spread", 0.0), line["budget"] or 1.0, line["slots"]
         groups.setdefault(kind, []).append(line)
-    for (few, spread, budget, slots), some in sorted(groups.items(), key=lambda group: group[0]):
-        note = (", few points" if few else "") + (f", speeds spread by {spread:g}" if spread else "")
-        print(f"\n### cost {budget:g}, {slots} slots{note}\n\n{table(some)}\n\n{differences(some)}")
+    for (alone, few, spread, budget, slots), some in sorted(groups.items(), key=lambda group: group[0]):
+        note = f", {alone}" if alone else ""
+        note += (", few points" if few else "") + (f", speeds spread by {spread:g}" if spread else "")
+        print(f"\n### cost {budget:g}, {slots} slots{note}\n\n{table(some)}")
+        if budget == 1:
+            print(f"\n{lost(some)}")
+        elif not alone:
+            print(f"\n{differences(some)}")
         if slots > 1:
             print(f"\n{elapsed(some)}")
     if given.figures is not None:
         figures(lines, given.figures)
     if given.csv is not None:
-        with given.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, KEYS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(sorted(lines, key=lambda line: [str(line.get(key)) for key in KEYS[:6]]))
+        write_means(lines, given.csv)
+
+
+def write_means(lines: Sequence[Line], path: Path) -> None:
+    """Write all means; rows that the file has already stay, unless they were measured anew."""
+
+    def key(row: Mapping[str, Any]) -> tuple[str, ...]:
+        values = (row[name] for name in KEYS[:6])
+        return tuple("" if value is None else f"{float(value):g}" if _numeric(value) else value for value in values)
+
+    rows: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = {key(row): row for row in csv.DictReader(file)}
+    rows |= {key({"spread": 0.0, **line}): {"spread": 0.0, **line} for line in lines}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, KEYS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[place] for place in sorted(rows))
+
+
+def _numeric(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

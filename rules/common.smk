@@ -28,7 +28,7 @@ except ConfigError as error:
 RESULTS = config["results"]
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
-CODE = {part: code_digest(part) for part in ("data", "runs", "analysis")}
+CODE = {part: code_digest(part) for part in ("data", "records", "runs", "analysis")}
 
 
 def read_experiments(folder):

@@ -17,7 +17,7 @@ rule record:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["data"],
+        code=CODE["records"],
     shell:
         "hypercurve record {input.setting:q} --output {output:q} > {log:q} 2>&1"
 

@@ -271,6 +271,8 @@ def _record(given: Arguments) -> None:
     save_record(record, given.output)
     for task in record.tasks:
         print(f"{task.name}: {len(task.losses)} trainings, {(task.order >= 0).sum()} of them to the end")
+    if record.calibration is not None:
+        print(record.calibration)
 
 
 def _preflight(given: Arguments) -> None:

@@ -206,9 +206,16 @@ class Setting(Model):
         return limit
 
     @property
+    def calibrates(self) -> bool:
+        """Whether the record gives LCM's stopping rate, in place of choosing trials."""
+        return self.stop is not None and self.stop.calibrates
+
+    @property
     def starters(self) -> int | None:
         """Number of trials that may start: those that a record has chosen, where nothing reconsiders its choice."""
-        if not self.record or self.trials is None or (self.stop is not None and self.stop.kind == "matching"):
+        if not self.record or self.trials is None or self.calibrates:
+            return self.trials
+        if self.stop is not None and self.stop.kind == "matching":
             return self.trials
         return max(1, round((self.preselect or PRESELECT) * self.trials))
 
@@ -428,6 +435,13 @@ class Experiment(Model):
             return
         stop = self.methods[vary.method].stop
         assert stop is not None
+        if "stopping_rate" in vary.over and (
+            stop.calibrates or any(isinstance(rate, Mapping) for rate in vary.over["stopping_rate"])
+        ):
+            yield Problem(
+                (*at, "over", "stopping_rate"), "a regret budget cannot be varied; give it a method of its own"
+            )
+            return
         found = [
             Problem((*at, "over", *problem.path), problem.message, problem.allowed) for problem in vary.problems(stop)
         ]

@@ -1,10 +1,10 @@
 """What a user may write about a method: searchers, stoppers, populations, and their options."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .matching_options import MatchingOptions
@@ -26,11 +26,25 @@ PRESELECT = 0.1
 """Share of the trials that a record chooses where neither the method nor its stopper says."""
 
 
+class RegretBudget(Model):
+    """What stopping may cost in regret; the stopping rate follows from the method's `record`."""
+
+    regret: Share
+    """Mean regret that is allowed: (best - found) / (best - median) of the trials' performances."""
+
+
+def _form(given: Any) -> str:
+    return "[budget]" if isinstance(given, Mapping | RegretBudget) else "[rate]"
+
+
 class LCMOptions(StopOptions):
     """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
 
-    stopping_rate: Share = 0.8
-    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances."""
+    stopping_rate: Annotated[
+        Annotated[Share, Tag("[rate]")] | Annotated[RegretBudget, Tag("[budget]")], Discriminator(_form)
+    ] = 0.8
+    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances. Or the mean regret
+    that is allowed, `{regret: 0.02}`: then s is the largest rate that has kept it on all tasks of the method's `record`."""
     split: Share = 0.1
     """r: share of the configurations that are trained to the end before any trial is checked."""
     check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
@@ -46,6 +60,11 @@ class LCMOptions(StopOptions):
         if not points or any(a >= b for a, b in pairwise(points)):
             raise PydanticCustomError("points", "must hold at least one point and increase")
         return points
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the stopping rate follows from a record."""
+        return isinstance(self.stopping_rate, RegretBudget)
 
     def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
         """Check points that are no accumulation points, and a number of configurations that is open."""
@@ -74,6 +93,11 @@ class Stop(OneOf):
     """Early stopping within a trial."""
     matching: MatchingOptions | None = None
     """Learning curves and a record of earlier experiments, within a given cost."""
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it is LCM with a regret budget, for which a record gives the stopping rate."""
+        return isinstance(self.options, LCMOptions) and self.options.calibrates
 
 
 class QuartileOptions(Model):
@@ -151,6 +175,16 @@ class Method(Model):
             raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
             raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        if self.stop is not None and self.stop.calibrates:
+            if not self.record:
+                raise PydanticCustomError(
+                    "method", "a regret budget as `stopping_rate` is kept by what a `record` shows: it needs one"
+                )
+            if self.preselect is not None:
+                raise PydanticCustomError(
+                    "method",
+                    "`preselect` does not go with a regret budget: trials that a record has chosen are not like those in it",
+                )
         if self.preselect is not None and not self.record:
             raise PydanticCustomError("method", "`preselect` has an effect only with a `record`")
         if self.record and (self.search is None or self.search.learns):

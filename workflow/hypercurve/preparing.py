@@ -17,6 +17,7 @@ from .errors import UserError
 from .record import Record, RecordError, Task
 from .recordings import read_curves
 from .space import Configuration, Space
+from .stopping.calibration import calibrated
 
 FEWEST = 10
 """A task with fewer usable trainings says too little."""
@@ -31,11 +32,12 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
             would know how they end. What is left out is told on standard error.
 
     Raises:
-        RecordError: a task's space does not fit, and the message says which key differs; or nothing is left of the record.
+        RecordError: a task's space does not fit, and the message says which key differs; nothing is left of the record; or
+            the method's regret budget cannot be kept.
         UserError: a file cannot be read.
     """
     space, objective = setting.space, setting.objective
-    tasks = []
+    tasks, tables = [], []
     for path in setting.record:
         curves = _curves(Path(path), setting.data.metric if setting.data else None)
         if played is not None:
@@ -51,12 +53,15 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
                     continue
             curves = others
         tasks.append(task_of(curves, space, objective.key, objective.mode, path))
+        tables.append(curves)
     if setting.record and not tasks:
         raise RecordError(
             f"{', '.join(setting.record)}: cannot be a record for {setting.method}: nothing is left without the trainings "
             "that are played"
         )
-    return Record(space.variables, tuple(tasks)) if tasks else None
+    if not tasks:
+        return None
+    return Record(space.variables, tuple(tasks), calibrated(setting, tables) if setting.calibrates else None)
 
 
 def _others(curves: Curves, played: Curves) -> list[int]:

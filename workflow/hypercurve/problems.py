@@ -45,6 +45,8 @@ _WORDS = {
     "literal_error": "must be one of {expected}",
     "json_invalid": "is damaged, not JSON",
 }
+# Parts of pydantic's places that stand in no file.
+_UNWRITTEN = ("[key]", "[rate]", "[budget]")
 # Keys with values of two types, for which pydantic finds a problem per type.
 _EITHER = {
     "trials_per_job": "must be a whole number of at least 1, or auto",
@@ -65,7 +67,7 @@ def problems_in(given: Any, error: ValidationError) -> Iterator[Problem]:
         if kind == "problems":
             yield from context["problems"]
             continue
-        path = tuple(part for part in found["loc"] if part != "[key]")
+        path = tuple(part for part in found["loc"] if part not in _UNWRITTEN)
         if len(path) > 1 and path[-2] in _EITHER and not _holds(given, path):
             yield Problem(path[:-1], _EITHER[str(path[-2])])
             continue
@@ -183,7 +185,7 @@ def _siblings(path: Sequence[str | int]) -> tuple[str, ...]:
 
 
 def _model_in(annotation: Any) -> Any:
-    for candidate in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    """The model that an annotation is, or has among its alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in getattr(annotation, "__args__", ()) if (found := _model_in(inner))), None)

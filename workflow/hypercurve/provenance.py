@@ -55,10 +55,12 @@ DATA = (
     "curves.py",
     "analysis/records.py",
 )
+# What can change a prepared record besides: a stopping rate may be calibrated on it.
+RECORDS = ("stopping/calibration.py", "stopping/lcm.py")
 
 
 @cache
-def code_digest(part: Literal["data", "runs", "analysis"]) -> str:
+def code_digest(part: Literal["data", "records", "runs", "analysis"]) -> str:
     """Sixteen hexadecimal digits that change with the code of ``part``; comments and docstrings do not count."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
@@ -66,6 +68,8 @@ def code_digest(part: Literal["data", "runs", "analysis"]) -> str:
         if path.suffix not in (".py", ".j2") or name.startswith(OUTER):
             continue
         if (part == "runs" and name.startswith(ANALYSIS)) or (part == "data" and name not in DATA):
+            continue
+        if part == "records" and name not in DATA + RECORDS:
             continue
         digest.update(name.encode() + b"\0")
         digest.update(_essence(path))

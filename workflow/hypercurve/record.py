@@ -6,11 +6,11 @@ file, and its digest stands in their journals. Pure but for :func:`load_record` 
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,57 @@ def shares_below(values: Floats) -> Floats:
     return found
 
 
+class HeldOut(NamedTuple):
+    """What the other tasks of a record would have chosen for one that is left out.
+
+    Attributes:
+        task: the one that is left out.
+        stopping_rate: s, as the others have it.
+        regret: its mean regret there.
+    """
+
+    task: str
+    stopping_rate: float
+    regret: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Learning Curve Matching's stopping rate for a regret budget: :mod:`hypercurve.stopping.calibration`.
+
+    Attributes:
+        budget: the mean regret that is allowed.
+        stopping_rate: s.
+        cost: share of full training that LCM with s has cost on the tasks, on average.
+        regret: mean regret on the tasks.
+        missed: share of draws in which the best trial was stopped.
+        draws: how many from each task.
+        tasks: names of those that it was chosen on.
+        held_out: each task in its turn, where there are several.
+    """
+
+    budget: float
+    stopping_rate: float
+    cost: float
+    regret: float
+    missed: float
+    draws: int
+    tasks: tuple[str, ...]
+    held_out: tuple[HeldOut, ...]
+
+    def __str__(self) -> str:
+        """A line for users."""
+        found = (
+            f"s = {self.stopping_rate:g} for a mean regret of at most {self.budget:g}: on {', '.join(self.tasks)}, LCM "
+            f"costs {self.cost:.0%} of full training, with a mean regret of {self.regret:.3f}; the best trial is stopped in "
+            f"{self.missed:.0%} of {self.draws} draws from each"
+        )
+        if self.held_out:
+            told = "; ".join(f"{task} {regret:.3f} (s = {rate:g})" for task, rate, regret in self.held_out)
+            found += f". Mean regret on each task with the s of the others: {told}"
+        return found
+
+
 @dataclass(frozen=True)
 class Record:
     """Earlier experiments on tasks with the same space.
@@ -85,14 +136,16 @@ class Record:
     Attributes:
         variables: names of the axes of the unit cube.
         tasks: at least one.
+        calibration: the stopping rate that follows from it, where a method's regret budget asks for one.
     """
 
     variables: tuple[str, ...]
     tasks: tuple[Task, ...]
+    calibration: Calibration | None = None
 
     def dump(self) -> dict[str, Any]:
         """Its form in a file."""
-        return {
+        found: dict[str, Any] = {
             "format": FORMAT,
             "variables": list(self.variables),
             "tasks": [
@@ -107,6 +160,11 @@ class Record:
                 for task in self.tasks
             ],
         }
+        if self.calibration is not None:
+            found["calibration"] = asdict(self.calibration) | {
+                "held_out": [one._asdict() for one in self.calibration.held_out]
+            }
+        return found
 
     @cached_property
     def digest(self) -> str:
@@ -149,8 +207,14 @@ def load_record(path: Path) -> Record:
             )
             for task in content["tasks"]
         )
+        calibration = _calibration(content["calibration"]) if "calibration" in content else None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: is no prepared record ({error})") from None
-    return Record(variables, tasks)
+    return Record(variables, tasks, calibration)
+
+
+def _calibration(content: Mapping[str, Any]) -> Calibration:
+    held_out = tuple(HeldOut(**one) for one in content["held_out"])
+    return Calibration(**{**content, "tasks": tuple(content["tasks"]), "held_out": held_out})

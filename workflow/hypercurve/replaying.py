@@ -4,6 +4,7 @@ What is replayed is an experiment with `model: recorded`: read from a file, or p
 each file of curves, since accumulation points are those that were recorded.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +164,13 @@ def _plan(task: Task, journals: bool) -> Iterator[tuple[str, Mapping[str, Any], 
     records: dict[tuple[str, ...], Record | None] = {}
     for name, values, setting in entries:
         # A task that is replayed is no record of itself: so one method serves all tasks, each left out in its turn.
-        if setting.record not in records:
+        key = (*setting.record, setting.digest if setting.calibrates else "")
+        if key not in records:
             fitting = setting.model_copy(update={"space": task.curves.space})
-            records[setting.record] = prepare_record(fitting, task.curves)
-        record = records[setting.record]
+            found = records[key] = prepare_record(fitting, task.curves)
+            if found is not None and found.calibration is not None:
+                print(f"{task.name}: {setting.method}: {found.calibration}", file=sys.stderr)
+        record = records[key]
         folder = task.folder / "runs" / setting.method if journals and not name else None
         if folder is not None and not (folder / "setting.json").exists():
             write_text(folder / "setting.json", setting.model_dump_json(indent=2) + "\n")

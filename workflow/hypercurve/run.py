@@ -135,6 +135,7 @@ class Run:
             self._most = setting.budget.cost * curves.full_cost * (1 + 1e-9)
         self._data, self._model = data, model
         self._record = None if record is None else record.digest
+        self._calibration = None if record is None else record.calibration
         self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
         self.points = report_points(setting, samples)
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
@@ -166,6 +167,8 @@ class Run:
             line["model"] = self._model
         if self._record is not None:
             line["record"] = self._record
+        if self._calibration is not None:
+            line["stopping_rate"] = self._calibration.stopping_rate
         return self._finish(line, self._scheduler.open(), wall)
 
     def due(self) -> Due | None:
@@ -371,8 +374,8 @@ def make_scheduler(
     if curves is not None:
         setting = _as_recorded(setting, curves)
     searcher = make_searcher(setting, repeat, curves)
-    if record is None:
-        stopper = make_stopper(setting, costs=costs)
+    if record is None or setting.calibrates:
+        stopper = make_stopper(setting, record, costs=costs)
     else:
         assert setting.trials is not None, "checked with the experiment"
         chosen, probed = preselected(setting)

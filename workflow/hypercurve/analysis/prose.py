@@ -5,7 +5,7 @@ from typing import Any
 
 from ..config import Budget, Experiment
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
-from ..methods import PRESELECT, Method, Population
+from ..methods import PRESELECT, LCMOptions, Method, Population, RegretBudget
 from ..space import Factors, Rule, UniformFactor
 from ..stopping import COST, brackets
 from ..stopping.brackets import Rung
@@ -137,7 +137,7 @@ def _stop(experiment: Experiment, method: Method) -> str:
                 f"Learning Curve Matching: once more than {shares([options.split])} of {short(known)} configurations are "
                 f"trained to the end, a new trial is checked at {shares(options.check_points)} of its training and "
                 f"stopped if the complete training with the nearest losses so far ({options.distance} distance) ended in "
-                f"the worst {shares([options.stopping_rate])}."
+                f"the worst {_worst(options)}."
             )
         case "halving":
             known = options.configurations or _trials(experiment, method)
@@ -197,6 +197,16 @@ def _matching(experiment: Experiment, method: Method) -> str:
     )
 
 
+def _worst(options: LCMOptions) -> str:
+    """LCM's stopping rate."""
+    if not isinstance(options.stopping_rate, RegretBudget):
+        return shares([options.stopping_rate])
+    return (
+        "share s, the largest at which, replayed on the curves of earlier experiments, the mean regret stays below "
+        f"{options.stopping_rate.regret:g} on each of them"
+    )
+
+
 VIEWS = {
     "last": "the loss",
     "lowest": "the lowest loss so far",
@@ -207,7 +217,7 @@ VIEWS = {
 
 def _record(method: Method) -> str:
     """What a record does for a method."""
-    if not method.record:
+    if not method.record or (method.stop is not None and method.stop.calibrates):
         return ""
     learned = f"A record of earlier experiments ({listing(method.record)}) orders the trials"
     if method.stop is not None and method.stop.kind == "matching":

@@ -132,6 +132,7 @@ class RunRecord:
         test: the chosen trial's metrics on the test set, as ``test_...``; empty if there are none.
         reason: why the run ended: ``finished``, ``seconds`` or ``samples``.
         time: virtual time of the last event.
+        stopping_rate: what a record gave LCM for a regret budget; None where there is none.
     """
 
     experiment: str
@@ -146,6 +147,7 @@ class RunRecord:
     test: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     time: float = 0.0
+    stopping_rate: float | None = None
 
     @property
     def chosen(self) -> TrialRecord | None:
@@ -236,6 +238,7 @@ def _take(run: RunRecord | None, line: Line) -> RunRecord:
             str(line["setting"]),
             str(line["data"]),
             line.get("samples"),
+            stopping_rate=line.get("stopping_rate"),
         )
     elif event == "tested":
         run.test = _numbers(line["metrics"])

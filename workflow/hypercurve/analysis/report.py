@@ -76,7 +76,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         facts=_facts(experiment, runs),
         space=list(_space(experiment)),
         methods={
-            method: {"rules": prose.rules(experiment, given), "source": source(given)}
+            method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": source(given)}
             for method, given in experiment.methods.items()
         },
         comparison=[cells.row(experiment, row) for row in table.to_dict("records")],
@@ -98,6 +98,12 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         made=[*ran(runs, results), *digests(experiment, runs)],
     )
     write_text(output, text)
+
+
+def _calibrated(runs: Runs, method: str) -> list[str]:
+    """A sentence on the stopping rate that a record gave, which is the same in all runs of a method."""
+    rate = next((run.stopping_rate for run in runs[method] if run.stopping_rate is not None), None)
+    return [] if rate is None else [f"On these, s is {prose.shares([rate])}."]
 
 
 def comparison(results: Path) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from ..config import Setting
 from ..cost import Costs
-from ..record import Record
+from ..record import Record, RecordError
 from . import brackets
 from .asha import AshaPromotion, AshaStopping
 from .base import Decision, Stopper
@@ -37,7 +37,7 @@ def make_stopper(
         case "lcm":
             return LearningCurveMatching(
                 configurations=_configurations(setting),
-                stopping_rate=options.stopping_rate,
+                stopping_rate=_stopping_rate(setting, record),
                 split=options.split,
                 check_points=options.check_points,
                 accumulation_points=points,
@@ -81,6 +81,16 @@ def make_stopper(
             )
         case kind:
             raise NotImplementedError(f"stopper {kind}")
+
+
+def _stopping_rate(setting: Setting, record: Record | None) -> float:
+    """s: as given, or as the record has it."""
+    assert setting.stop is not None
+    if not setting.calibrates:
+        return float(setting.stop.options.stopping_rate)
+    if record is None or record.calibration is None:
+        raise RecordError(f"{setting.method}: its record has no stopping rate: prepare it again (`hypercurve record`)")
+    return record.calibration.stopping_rate
 
 
 def _configurations(setting: Setting) -> int:

@@ -62,18 +62,18 @@ DISTANCES: dict[str, Distance] = {
 """Distance of one curve, shape (points,), to each recorded one, shape (curves, points): shape (curves,)."""
 
 
-def _squares(losses: Floats, loss: float) -> Floats:
+def _squares(losses: Floats, loss: float | Floats) -> Floats:
     difference = losses - loss
     difference *= difference
     return difference
 
 
-def _absolutes(losses: Floats, loss: float) -> Floats:
+def _absolutes(losses: Floats, loss: float | Floats) -> Floats:
     difference = losses - loss
     return np.abs(difference, out=difference)
 
 
-SUMS: dict[str, tuple[Callable[[Floats, float], Floats], Callable[[Floats], Floats]]] = {
+SUMS: dict[str, tuple[Callable[[Floats, float | Floats], Floats], Callable[[Floats], Floats]]] = {
     "euclidean": (_squares, np.sqrt),
     "manhattan": (_absolutes, lambda sums: sums),
 }
