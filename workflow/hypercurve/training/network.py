@@ -29,6 +29,10 @@ MODES: tuple[Mode, ...] = ("xla", "graph", "eager")
 EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
 
+CONVOLUTION_ROWS = 200
+"""The same for networks with convolutions, whose kernels keep the room that the largest call took: for the largest network of
+the slides' CIFAR-10 space, half a GiB with 1,000 images."""
+
 
 @contextmanager
 def _recorded_initializers() -> Iterator[dict[int, Any]]:
@@ -68,6 +72,7 @@ class Network:
         values: what they held when the network was built.
         trainable: how many are trainable.
         mode: who compiles this network, if nothing speaks against it.
+        rows: examples per evaluation call.
         read: the hyperparameters that a user's builder asked for; empty for built-in models.
         optimizer: the optimizer that the model brings; None if it brings none.
     """
@@ -110,20 +115,20 @@ class Network:
         self._initializers = [self._fresh(initializers.get(id(v)), v) for v in self.variables]
         self._generators = [i for i, v in enumerate(self.variables) if v.path.endswith("seed_generator_state")]
         self._knobs = {i: v.name.removeprefix(KNOB) for i, v in enumerate(self.variables) if v.name.startswith(KNOB)}
-        self.mode: Mode = self._first_mode(compiler)
+        convolutional = self._has_convolutions()
+        self.rows = CONVOLUTION_ROWS if convolutional else EVALUATION_ROWS
+        # XLA has no fast code for the gradients of convolutions on a CPU: tens of times slower than TensorFlow's own here.
+        self.mode: Mode = self._first_mode(compiler, slow_in_xla=convolutional and not has_gpu())
         self._ready = False
 
-    def _first_mode(self, compiler: Compiler) -> Mode:
+    def _first_mode(self, compiler: Compiler, slow_in_xla: bool) -> Mode:
         if self.own and self.model.run_eagerly:
             return "eager"
         takes_xla = not self.own or all(layer.supports_jit for layer in self.model._flatten_layers())
-        xla = compiler == "xla" or (compiler == "auto" and not self._slow_in_xla())
+        xla = compiler == "xla" or (compiler == "auto" and not slow_in_xla)
         return "xla" if xla and takes_xla else "graph"
 
-    def _slow_in_xla(self) -> bool:
-        """Convolutions on a CPU: XLA has no fast code for their gradients (tens of times slower than TensorFlow's here)."""
-        if has_gpu():
-            return False
+    def _has_convolutions(self) -> bool:
         layers = self.model._flatten_layers(include_self=False)
         return any("Conv" in base.__name__ for layer in layers for base in type(layer).__mro__)
 
@@ -274,7 +279,7 @@ class Network:
     def _evaluation(self, weights: Tensors, others: Tensors, x: Any, scale: Any, y: Any, rows: Any) -> tuple[Any, Any]:
         logits, _, _ = self.forward(weights, others, tf.cast(x, tf.float32) * scale, training=False)
         losses = _cross_entropy(logits, y)
-        counts = tf.range(EVALUATION_ROWS) < rows
+        counts = tf.range(self.rows) < rows
         correct = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), y) & counts
         summed = tf.reduce_sum(tf.where(counts, tf.cast(losses, tf.float64), tf.zeros((), tf.float64)))
         return summed, tf.reduce_sum(tf.cast(correct, tf.int32))
@@ -292,9 +297,9 @@ class Network:
         loss, correct = 0.0, 0
         if self._loss is not None:
             self.model.reset_metrics()
-        for start in range(0, len(x), EVALUATION_ROWS):
-            rows = min(EVALUATION_ROWS, len(x) - start)
-            inputs, labels = (_padded(part[start : start + rows]) for part in (x, y))
+        for start in range(0, len(x), self.rows):
+            rows = min(self.rows, len(x) - start)
+            inputs, labels = (_padded(part[start : start + rows], self.rows) for part in (x, y))
             tensors = weights, others, tf.constant(inputs), tf.constant(scale, tf.float32)
             if self._loss is None:
                 summed, hits = self._evaluate(*tensors, tf.constant(labels), tf.constant(rows))
@@ -313,7 +318,7 @@ def _cross_entropy(logits: Any, y: Any) -> Any:
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=tf.cast(logits, tf.float32))
 
 
-def _padded(part: Array) -> Array:
-    """Rows of data, filled up to whole calls."""
-    padding = EVALUATION_ROWS - len(part)
+def _padded(part: Array, rows: int) -> Array:
+    """Rows of data, filled up to a whole call."""
+    padding = rows - len(part)
     return np.concatenate([part, np.zeros((padding, *part.shape[1:]), part.dtype)]) if padding else part
