@@ -4,10 +4,13 @@
 
 - fit_cnn: seconds of an epoch of `model.fit` over ours, for the built-in `cnn` with the same batches, optimizer and threads.
   Both train in processes of their own, in turn, and medians are compared. `model.fit` has Keras's own dropout, and float32
-  images that are scaled beforehand.
+  images that are scaled beforehand. Wider networks spend more of their time in the same convolutions, so other widths are
+  measured as well: `..._8_filters` and `..._32_filters`, where the default is 16.
 - arithmetic_share: floating-point operations per second in training over those of this machine's matrix product
   (1024 x 1024, float32) with the same threads, measured in turn in one process. A step counts three times the operations of
   a forward pass, by the layers' shapes: itself, and two products of the same size for the gradients.
+- xla_cnn, xla_dense: seconds of a step compiled with XLA over one in TensorFlow's graph mode, for the same `cnn` and for
+  `dense`; what `compiler: auto` chooses by.
 - first_trial_s: from the start of a process to the first trial's first report, with all imports and compilations.
 - compilations, memory_growth: of 60 trials of the space of config/experiments/cifar10-trials.yaml, with 60 structures, in
   one process: how often something was compiled, and the MiB by which it grew from the twentieth trial to the last. The first
@@ -43,6 +46,9 @@ EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-tri
 BATCH = 32
 SETTINGS: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.002, "batch_size": BATCH}
 STRUCTURES, SETTLED = 60, 20
+FILTERS = 16
+COMPARED = {"": (FILTERS, 1), "_8_filters": (8, 1), "_32_filters": (32, 1), "_two_threads": (FILTERS, 2)}
+"""Filters of the first convolutions and threads, by what is added to a figure's name."""
 SIDE = 1024
 
 
@@ -79,10 +85,10 @@ def timed(call: Callable[[], object]) -> list[float]:
     return [time.perf_counter() - wall, time.process_time() - processor]
 
 
-def serve_ours(folder: Path, threads: int) -> None:
+def serve_ours(folder: Path, threads: int, filters: int) -> None:
     """For each line of the input, train an epoch and answer with seconds and arithmetic rates, ours and the product's."""
     trainer, epochs = KerasTrainer("cnn", folder, threads=threads), 1000
-    session = trainer.open(Trial(0, {**SETTINGS, "epochs": epochs}))
+    session = trainer.open(Trial(0, {**SETTINGS, "filters": filters, "epochs": epochs}))
     session.advance(20 / session.total)
     operations = 3 * forward_operations(session.network.model) * trainer.data.samples
     for epoch, _ in enumerate(sys.stdin, 1):
@@ -92,20 +98,20 @@ def serve_ours(folder: Path, threads: int) -> None:
         print(json.dumps([*seconds, operations / seconds[0], max(rate, matrix_rate(3))]), flush=True)
 
 
-def serve_fit(folder: Path, threads: int) -> None:
+def serve_fit(folder: Path, threads: int, filters: int) -> None:
     """For each line of the input, fit an epoch with Keras and answer with the seconds."""
     import keras  # not by way of hypercurve, whose settings are not to act here
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    data, h = load(folder), resolve("cnn", SETTINGS)
+    data, h = load(folder), resolve("cnn", {**SETTINGS, "filters": filters})
     x = data.x_train.astype(np.float32) * np.float32(data.scale)
     layers, width = keras.layers, h["filters"]
     stack: list[Any] = [keras.Input(x.shape[1:])]
-    for number, filters in enumerate([width, width, 2 * width, 2 * width], 1):
+    for number, channels in enumerate([width, width, 2 * width, 2 * width], 1):
         kernel, strides = h[f"kernel_{number}"], h[f"strides_{number}"]
-        stack.append(layers.Conv2D(filters, kernel, strides, padding="same", activation=h["activation"]))
+        stack.append(layers.Conv2D(channels, kernel, strides, padding="same", activation=h["activation"]))
         if number < 3:
             stack.append(layers.Dropout(h[f"dropout_{number}"]))
     stack.append(layers.Flatten())
@@ -132,6 +138,24 @@ def serve_structures(folder: Path, structures: int) -> None:
         seconds.append(time.perf_counter() - start)
         resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
     print(json.dumps({"compilations": trainer.engine.compilations, "resident": resident, "seconds": seconds}))
+
+
+def serve_compilers(folder: Path) -> None:
+    """Train some steps with both compilers; print the medians' ratios as JSON."""
+    ratios = {}
+    for model in ("cnn", "dense"):
+        sessions = {}
+        for compiler in ("xla", "graph"):
+            trainer = KerasTrainer(model, folder, compiler=compiler)
+            sessions[compiler] = trainer.open(Trial(0, {**SETTINGS, "epochs": 100}))
+            sessions[compiler].advance(1 / sessions[compiler].total)
+        seconds: dict[str, list[float]] = {compiler: [] for compiler in sessions}
+        for _ in range(3):
+            for compiler, session in sessions.items():
+                target = (session.step + 4) / session.total
+                seconds[compiler].append(timed(lambda: session.advance(target))[0])  # noqa: B023 - called at once
+        ratios[f"xla_{model}"] = median(seconds["xla"]) / median(seconds["graph"])
+    print(json.dumps(ratios))
 
 
 def distinct(structures: int) -> list[Mapping[str, Any]]:
@@ -188,9 +212,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def compare(folder: Path, threads: int, repeats: int) -> dict[str, float]:
+def compare(folder: Path, filters: int, threads: int, repeats: int) -> dict[str, float]:
     """Medians of what epochs take, ours and Keras's, and of the arithmetic rates."""
-    common = ("--folder", str(folder), "--threads", str(threads))
+    common = ("--folder", str(folder), "--threads", str(threads), "--filters", str(filters))
     servers = {name: Server("--serve", name, *common) for name in ("ours", "fit")}
     answers: dict[str, list[list[float]]] = {name: [] for name in servers}
     for _ in range(repeats):
@@ -208,15 +232,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", metavar="FILE.npz", help="CIFAR-10 or a part of it; default: the cache of Keras")
     parser.add_argument("--quick", action="store_true", help="fewer measurements and structures")
-    parser.add_argument("--serve", choices=("ours", "fit", "structures", "first"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=("ours", "fit", "compilers", "structures", "first"), help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--filters", type=int, default=FILTERS, help=argparse.SUPPRESS)
     parser.add_argument("--structures", type=int, default=STRUCTURES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve == "ours":
-        serve_ours(given.folder, given.threads)
+        serve_ours(given.folder, given.threads, given.filters)
     elif given.serve == "fit":
-        serve_fit(given.folder, given.threads)
+        serve_fit(given.folder, given.threads, given.filters)
+    elif given.serve == "compilers":
+        serve_compilers(given.folder)
     elif given.serve == "structures":
         serve_structures(given.folder, given.structures)
     elif given.serve == "first":
@@ -235,35 +262,45 @@ def measure(program: str, source: str | None, quick: bool) -> None:
             prepare(spec, folder)
         except DataError as error:
             sys.exit(f"{program}: {error}")
-        epochs = {threads: compare(folder, threads, repeats) for threads in (1, 2)}
+        epochs = {added: compare(folder, *compared, repeats) for added, compared in COMPARED.items()}
         latencies = []
         for _ in range(repeats):
             start = time.perf_counter()
             subprocess.run(this_script("--serve", "first", "--folder", str(folder)), check=True, env=environment())
             latencies.append(time.perf_counter() - start)
-        command = this_script("--serve", "structures", "--folder", str(folder), "--structures", str(structures))
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment())
-        many = json.loads(done.stdout.splitlines()[-1])
-    print(
-        f"{'threads':>7}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'processor':>11}{'GFLOP/s':>9}{'product':>9}{'share':>7}"
-    )
-    for threads, times in epochs.items():
+        common = ("--folder", str(folder), "--structures", str(structures))
+        compilers, many = (
+            json.loads(
+                subprocess.run(
+                    this_script("--serve", part, *common),
+                    check=True,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=environment(),
+                ).stdout.splitlines()[-1]
+            )
+            for part in ("compilers", "structures")
+        )
+    heads = f"{'filters':>7}{'threads':>9}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'processor':>11}"
+    print(f"{heads}{'GFLOP/s':>9}{'product':>9}{'share':>7}")
+    result: dict[str, float] = {}
+    for added, times in epochs.items():
         ratio, share = times["fit"] / times["ours"], times["rate"] / times["product"]
-        print(f"{threads:7}{times['ours']:10.3f}{times['fit']:9.3f}{ratio:7.2f}", end="")
+        filters, threads = COMPARED[added]
+        print(f"{filters:7}{threads:9}{times['ours']:10.3f}{times['fit']:9.3f}{ratio:7.2f}", end="")
         print(f"{times['fit_processor'] / times['ours_processor']:11.2f}", end="")
         print(f"{times['rate'] / 1e9:9.1f}{times['product'] / 1e9:9.1f}{share:7.2f}")
+        result |= {f"fit_cnn{added}": ratio, f"arithmetic_share{added}": share}
     resident, first = many["resident"], latencies
     print(f"\nfirst trial: {min(first):.2f} to {max(first):.2f} s; a structure: {median(many['seconds']):.2f} s")
     shown = ", ".join(f"{resident[n - 1]:.0f} after {n}" for n in range(10, structures + 1, 10))
     print(f"{structures} structures: {many['compilations']} compilations; MiB: {shown}")
-    result = {
-        "fit_cnn": epochs[1]["fit"] / epochs[1]["ours"],
-        "arithmetic_share": epochs[1]["rate"] / epochs[1]["product"],
+    print("; ".join(f"a step with XLA over one without, {name[4:]}: {r:.2f}" for name, r in compilers.items()))
+    result |= {
+        **compilers,
         "first_trial_s": median(latencies),
         "compilations": many["compilations"],
         "memory_growth": resident[-1] - resident[SETTLED - 1],
-        "fit_cnn_two_threads": epochs[2]["fit"] / epochs[2]["ours"],
-        "arithmetic_share_two_threads": epochs[2]["rate"] / epochs[2]["product"],
     }
     print(json.dumps({name: round(value, 4) for name, value in result.items()}))
 

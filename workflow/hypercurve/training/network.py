@@ -30,8 +30,8 @@ EVALUATION_ROWS = 1000
 """Rows per evaluation call. Parts are padded to whole calls, and the padding does not count."""
 
 CONVOLUTION_ROWS = 200
-"""The same for networks with convolutions, whose kernels keep the room that the largest call took: half a GiB for 1,000 images
-in the largest network of the slides' CIFAR-10 space."""
+"""The same for networks with convolutions, whose kernels keep the room that their largest call took: half a GiB for 1,000
+images in the largest network of the slides' CIFAR-10 space."""
 
 
 @contextmanager
