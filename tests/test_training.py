@@ -321,6 +321,21 @@ def test_evaluation_agrees_with_numpy_and_counts_no_padding(trainer):
     assert tested == {"test_loss": pytest.approx(loss, rel=1e-5), "test_accuracy": pytest.approx(accuracy)}
 
 
+def test_judging_convolutions_in_parts_is_judging_all_at_once(trainer):
+    made = trainer("cnn")
+    session = made.open(Trial(0, {**SMALL_CNN, "epochs": 1}))
+    metrics = session.advance(1.0).metrics
+    x, y, network = made.data.x_validation, made.data.y_validation, session.network
+    assert len(x) > network.rows  # more than one call, the last one padded
+    assert len(x) % network.rows
+    weights, others = (list(tensors) for tensors in (session._state.weights, session._state.others))
+    logits, *_ = network.forward(weights, others, x.astype(np.float32) * np.float32(made.data.scale), training=False)
+    logits = logits.numpy().astype(np.float64)
+    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert metrics["val_loss"] == pytest.approx(-log_p[np.arange(len(y)), y].mean(), rel=1e-5)
+    assert metrics["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == y).mean())
+
+
 def test_batch_normalisation_and_pretrained_weights_of_a_user_fit(digits, tmp_path, monkeypatch):
     (tmp_path / "users_model.py").write_text(
         "import keras\n"
