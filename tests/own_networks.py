@@ -52,6 +52,10 @@ def adamw(hyperparameters):
     return compiled(hyperparameters, optimizer)
 
 
+def momentum(hyperparameters):
+    return compiled(hyperparameters, keras.optimizers.SGD(hyperparameters["learning_rate"], momentum=0.9))
+
+
 def regularised(hyperparameters):
     hidden = layers.Dense(16, activation="relu", kernel_regularizer=keras.regularizers.l2(hyperparameters["decay"]))
     return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), hidden, layers.Dense(10)])

@@ -348,3 +348,33 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     assert start(2, tmp_path / "3", cases[1:])[0] == 0
     assert_equal(tmp_path / "3", tmp_path / "1", "adam")
     assert outcome(tmp_path / "3", "adam")["trained"] < outcome(tmp_path / "1", "adam")["trained"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lag", [0, 1])
+def test_networks_under_optimizers_of_their_own_are_equal_too(tmp_path: Path, lag: int) -> None:
+    """Running statistics, generators of noise and all that Keras's optimizers hold, killed on two ranks."""
+    from hypercurve.data_spec import DataSpec
+    from hypercurve.training.data import prepare
+
+    data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)
+    space = {"epochs": 2, "learning_rate": {"log_uniform": [0.0005, 0.05]}, "momentum": 0.9}
+    options = {"members": 4, "every": 5, "snapshot_every": 2, "space": space}
+    cases = [
+        {
+            "name": name,
+            "trainer": data,
+            "patient": True,
+            "setting": setting(lag, model=f"own_networks:{name}", **options),
+        }
+        for name in ("adamw", "momentum")
+    ]
+    assert start(1, tmp_path / "1", cases)[0] == 0
+    for case, kill in zip(cases, ({"rank": 1, "advance": 11}, {"rank": 0, "advance": 13}), strict=True):
+        assert start(2, tmp_path / "2", [{**case, "kill": kill}])[0] == 128 + 9
+        assert snapshots(tmp_path / "2", case["name"])
+    assert start(2, tmp_path / "2", cases)[0] == 0
+    for case in cases:
+        assert_equal(tmp_path / "2", tmp_path / "1", case["name"])
+        assert outcome(tmp_path / "2", case["name"])["trained"] < outcome(tmp_path / "1", case["name"])["trained"]
+        assert [action for line in events(tmp_path / "1", case["name"]) for action in line["then"] if "copy" in action]

@@ -1,5 +1,6 @@
 """Keras models and data of users: trained as a textbook loop would, whatever they bring, and refused in clear words."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,11 @@ import pytest
 
 from hypercurve.data_spec import DataSpec
 from hypercurve.errors import UserError
+from hypercurve.execution import population
+from hypercurve.execution.comm import communicator
+from hypercurve.journal import Journal, read_lines
 from hypercurve.model_spec import KerasSpec
+from hypercurve.run import Run
 from hypercurve.training import make_trainer
 from hypercurve.training.base import Trial
 from hypercurve.training.data import DataError, prepare
@@ -134,6 +139,50 @@ def test_pieces_and_snapshots_change_no_bit(trainer, name):
     assert whole.advance(1.0).metrics["val_accuracy"] > 0.1
     later = made.open(trial_of(made, number=3, momentum=0.5))
     assert not np.array_equal(later.snapshot().weights, made.open(trial).snapshot().weights)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_member_of_a_population_copies_weights_statistics_and_optimizer(folder, experiment_from, tmp_path, lag):
+    """A plain loop that follows the journal, and looks at every variable that a copy has."""
+    from hypercurve.training.buffers import unpack
+
+    text = f"""\
+data: {{name: digits}}
+model: own_networks:adamw
+space: {{learning_rate: {{log_uniform: [0.0005, 0.05]}}, epochs: 2}}
+budget: {{trials: 4}}
+methods:
+  pbt: {{population: {{every: 9, lag: {lag}, explore: {{learning_rate: {{factors: [0.8, 1.2]}}}}}}}}
+"""
+    setting = experiment_from(text=text).setting("e", "pbt")
+    trainer = make_trainer(setting, folder(name="digits"))
+    run = Run(setting, 0, samples=trainer.data.samples, data="none")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        population.execute(run, trainer, journal, communicator(1), folder=tmp_path / "snapshots")
+    sessions, states, copied = {}, {}, set()
+    for line in read_lines(tmp_path / "journal.jsonl")[0]:
+        if line["event"] in ("reported", "completed"):
+            session, progress = sessions[line["trial"]], line.get("progress", 1.0)
+            assert session.advance(progress).metrics == line["metrics"]
+            states[line["trial"], progress] = session.snapshot()
+        for action in line["then"]:
+            if "start" in action:
+                sessions[action["start"]] = trainer.open(Trial(action["start"], action["configuration"]))
+            if "copy" in action:
+                session, donor = sessions[action["copy"]], states[action["from"], action["at"]]
+                own = session.snapshot()
+                session.restore(replace(donor, progress=own.progress, step=own.step))
+                session.adjust(action["configuration"])
+                assert session.learning_rate == pytest.approx(action["configuration"]["learning_rate"])
+                now = session.snapshot()
+                for one, other, like in (
+                    (now.weights, donor.weights, session.network.values),
+                    (now.slots[:-4], donor.slots[:-4], session.program.slots),  # less the sum of losses and the count
+                ):
+                    for mine, theirs in zip(unpack(one, like), unpack(other, like), strict=True):
+                        np.testing.assert_array_equal(mine, theirs)
+                copied |= {variable.path.rpartition("/")[2] for variable in session.network.variables}
+    assert {"kernel", "gamma", "moving_mean", "moving_variance", "seed_generator_state"} <= copied
 
 
 def test_what_compilers_refuse_runs_without_them_and_says_so_once(trainer, capfd):

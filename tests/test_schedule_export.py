@@ -497,3 +497,37 @@ class TestCommands:
     ) -> None:
         assert main(["schedule", *(part.format(runs=formulas / "runs") for part in arguments)]) == 2
         assert message in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_schedules_are_not_trained_with_other_code_of_the_users_than_the_run_was(
+        self, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        code = tmp_path / "scheduled_net.py"
+        code.write_text(
+            "import keras\n\n\ndef build(h):\n    layers = keras.layers\n"
+            "    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(10)])\n"
+        )
+        (tmp_path / "e.yaml").write_text(
+            "data: {name: digits}\nmodel: scheduled_net:build\nbudget: {trials: 2}\n"
+            "space: {learning_rate: {log_uniform: [0.01, 0.1]}, epochs: 0.2}\nmethods: {random: {search: random}}\n"
+        )
+        run, data = Path("results/e/runs/random/0"), data_of(networks)
+        call("resolve", "e.yaml", "--method", "random", "-o", run.parent / "setting.json")
+        call("search", run.parent / "setting.json", "--data", data, "-o", run / "journal.jsonl")
+        command = ["schedule", run, "--seeds", 1, "--data", data]
+        call(*command)
+        call(*command)
+        assert capsys.readouterr().out.count("is there already") == 1
+        code.write_text(code.read_text() + "# changed\n")
+        assert main([str(part) for part in command]) == 2
+        assert "scheduled_net:build was changed after this run was made" in capsys.readouterr().err
+        call("schedule", run)
+        retrained = tmp_path / "results/e/schedules/random/0/retrained.jsonl"
+        lines = retrained.read_text().splitlines(keepends=True)
+        retrained.write_text("".join([lines[0].replace('"model":"', '"model":"f'), *lines[1:]]))
+        code.write_text(code.read_text().removesuffix("# changed\n"))
+        call(*command)
+        assert "is there already" not in capsys.readouterr().out, "that was retrained with other code"
+        assert '"model":"f' not in retrained.read_text()

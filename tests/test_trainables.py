@@ -362,6 +362,46 @@ def test_an_archive_holds_the_code_and_is_rerun_with_that_alone(
     assert "is not the code that the archive's runs trained" in said
 
 
+def test_an_archive_holds_the_function_that_gave_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = tmp_path / "measurements.py"
+    code.write_text(
+        "import numpy as np\n\n\ndef data():\n    x = np.random.default_rng(0).normal(size=(60, 2))\n"
+        "    return x[:40], x[:40].sum(axis=1), x[40:], x[40:].sum(axis=1)\n"
+    )
+    shutil.copy("user_models.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "measurements", raising=False)
+    methods = {"random": METHODS["random"]}
+    given = experiment(KINDS["loop"], methods=methods, data={"function": "measurements:data"})
+    method = tmp_path / "results" / "mine" / "runs" / "random"
+    (method / "0").mkdir(parents=True)
+    (method.parents[1] / "experiment.json").write_text(given.model_dump_json())
+    (method / "setting.json").write_text(given.setting("mine", "random").model_dump_json())
+    assert given.data is not None
+    data = tmp_path / "results" / "data" / given.data.key
+    archive = ["archive", "results/mine", "-o", "mine.tar.gz"]
+    again = ["verify", "mine.tar.gz", "--rerun", "random/0", "--trust"]
+    for command in (
+        ["data", "measurements:data", "-o", str(data)],
+        ["search", f"{method}/setting.json", "--data", str(data), "-o", f"{method}/0/journal.jsonl"],
+        ["trials", f"{method}/setting.json", f"{method}/0/journal.jsonl", "-o", f"{method}/0/trials.csv"],
+        ["compare", "results/mine", "-o", "results/mine/comparison.csv"],
+        archive,
+        again,
+    ):
+        assert main(command) == 0, capsys.readouterr().err
+    with tarfile.open("mine.tar.gz") as held:
+        assert "mine/code/user/measurements.py" in held.getnames()
+    code.write_text(code.read_text() + "# changed\n")
+    assert main([*archive[:-1], "other.tar.gz"]) == 2
+    assert "measurements:data: was changed after the data were made" in capsys.readouterr().err
+    assert main(again) == 2
+    assert "is not the code that gave the archive's data" in capsys.readouterr().err
+
+
 # The workflow
 
 

@@ -13,11 +13,15 @@ import numpy as np
 
 
 def network(hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int) -> Any:
-    """A Keras model."""
+    """A Keras model with all that a trial's state may hold: running statistics, a generator, an optimizer's slots."""
     import keras
 
     layers = keras.layers
-    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(4), layers.Dense(classes)])
+    hidden = [layers.Dense(4), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.1)]
+    model = keras.Sequential([keras.Input(input_shape), layers.Flatten(), *hidden, layers.Dense(classes)])
+    optimizer = keras.optimizers.AdamW(hyperparameters["learning_rate"], weight_decay=0.01)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    return model
 
 
 class Loop:

@@ -57,6 +57,8 @@ def _schedule(given: Arguments) -> None:
     places |= {run: _place(run) for run in given.against if run != given.run}
     read = {run: exporting.read(run) for run in places}
     _check(read)
+    if given.seeds is not None:
+        _check_code(read)
     for run, folder in places.items():
         record, setting = read[run]
         exporting.export(record, setting, folder, given.seeds or 0)
@@ -71,7 +73,7 @@ def _schedule(given: Arguments) -> None:
     for run, folder in places.items():
         spec = read[run][1].data
         data = None if spec is None else given.data or run.resolve().parents[3] / "data" / spec.key
-        _train(folder, data, read[run][0].data)
+        _train(folder, data, read[run][0].data, _code(run / "journal.jsonl"))
     _tell(given.run, read, places)
 
 
@@ -97,14 +99,35 @@ def _check(read: dict[Path, tuple[Any, Any]]) -> None:
                 raise UserError(f"{run}: has another {name} than {first}, so their networks cannot be compared")
 
 
-def _train(folder: Path, data: Path | None, digest: str) -> None:
+def _code(journal: Path) -> str | None:
+    """The digest of the user's code that a journal's run trained; None for a built-in model."""
+    from .journal import each_line
+
+    return next(iter(each_line(journal)), {}).get("model")
+
+
+def _check_code(read: dict[Path, tuple[Any, Any]]) -> None:
+    """What is to be trained again must be the code that the runs trained."""
+    from .model_spec import label
+    from .user_code import model_digest
+
+    for run, (_, setting) in read.items():
+        if _code(run / "journal.jsonl") != model_digest(setting.model):
+            raise UserError(
+                f"{run}: {label(setting.model)} was changed after this run was made, so its schedule would be trained with "
+                "other code; run the workflow again"
+            )
+
+
+def _train(folder: Path, data: Path | None, digest: str, code: str | None) -> None:
     """Carry out a retraining as any other search, in a process of its own; one that is there already is kept."""
     from .journal import read_lines
     from .reading import read_setting
 
     setting, output = folder / "retraining.json", folder / "retrained.jsonl"
     first = read_lines(output)[0][:1] if output.exists() else []
-    if first and (first[0].get("setting"), first[0].get("data")) == (read_setting(setting).digest, digest):
+    wanted = {"setting": read_setting(setting).digest, "data": digest, "model": code}
+    if first and {name: first[0].get(name) for name in wanted} == wanted:
         print(f"{output}: is there already")
         return
     command = [sys.executable, "-m", "hypercurve", "search", setting, "--output", output]

@@ -44,6 +44,7 @@ OUTER = (
 # What can change prepared data.
 DATA = (
     "data_spec.py",
+    "user_code.py",
     "seeding.py",
     "training/data.py",
     "training/sources.py",

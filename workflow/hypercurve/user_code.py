@@ -124,6 +124,13 @@ def function_digest(reference: str, key: str) -> str:
     return hashlib.sha256(module_file(reference.partition(":")[0], key).read_bytes()).hexdigest()[:16]
 
 
+def below_here(path: Path) -> str:
+    """Where a file lies, counted from the working directory; of files elsewhere, the name alone."""
+    here = Path.cwd().resolve()
+    found = path.resolve()
+    return found.relative_to(here).as_posix() if found.is_relative_to(here) else found.name
+
+
 def import_from_here() -> None:
     """Let modules in the working directory be imported, before all others."""
     if "" not in sys.path and str(Path.cwd()) not in sys.path:

@@ -19,7 +19,7 @@ from ..journal import JournalError, Line, each_line
 from ..reading import read_resolved, read_setting
 from ..record import PREPARED, Record, load_record
 from ..run import Run as RunState
-from .contents import Run, payload_digest
+from .contents import File, Run, payload_digest
 
 TOLERANCE = 1e-9
 """Relative difference up to which numbers of a table count as equal: other versions of libraries sum in another order."""
@@ -252,6 +252,14 @@ def data_digest(manifest: Path) -> str:
         raise UserError(f"{manifest}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{manifest}: is no manifest of prepared data") from None
+
+
+def function_file(manifest: Path) -> File | None:
+    """The file whose function gave the data, as their manifest says; None: they are of no function, or it does not say."""
+    try:
+        return File.model_validate(json.loads(manifest.read_text(encoding="utf-8"))["function"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _below(folder: Path, error: UserError) -> str:

@@ -12,8 +12,8 @@ from ..errors import UserError
 from ..model_spec import label
 from ..provenance import PACKAGE, code_version, module_digests, source_digest
 from ..record import PREPARED
-from ..user_code import code_files, model_digest
-from .checking import Results, check, data_digest, table_files
+from ..user_code import below_here, code_files, model_digest, module_file
+from .checking import Results, check, data_digest, function_file, table_files
 from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
 from .packing import ArchiveError, pack
@@ -62,8 +62,9 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
             raise ArchiveError(f"{described}: describes other data than the runs were trained on")
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
     files |= _code_files() | _user_files(experiment, results)
-    if described is not None:
+    if experiment.data is not None and described is not None:
         files[DATA] = described
+        files |= _data_function(experiment.data, described)
     files[README] = _readme(folder.name, experiment, results).encode()
     commit = code_version(full=True)
     code = Code(
@@ -133,17 +134,28 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
         raise ArchiveError(f"the code that the runs trained is to be archived with them: {error}") from None
     if made != {digest}:
         raise ArchiveError(f"{label(experiment.model)}: was changed after the runs were made; run the workflow again")
-    listed = {name: _entry(path).model_dump() | {"path": _below_here(path)} for name, path in sources.items()}
+    listed = {name: _entry(path).model_dump() | {"path": below_here(path)} for name, path in sources.items()}
     found: dict[str, bytes | Path] = {USER_FILES: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
     small = [path for path in sources.values() if path.stat().st_size <= LARGEST_SOURCE]
-    return found | {f"code/user/{_below_here(path)}": path for path in small}
+    return found | {f"code/user/{below_here(path)}": path for path in small}
 
 
-def _below_here(path: Path) -> str:
-    """Where a file lies, counted from the working directory; of files elsewhere, the name alone."""
-    here = Path.cwd().resolve()
-    found = path.resolve()
-    return found.relative_to(here).as_posix() if found.is_relative_to(here) else found.name
+def _data_function(spec: DataSpec, described: Path) -> dict[str, bytes | Path]:
+    """A copy of the file whose function gave the data, if it is not large.
+
+    Raises:
+        ArchiveError: it is not what the data were made with.
+    """
+    if spec.function is None:
+        return {}
+    try:
+        path = module_file(spec.function.partition(":")[0], "data.function")
+    except UserError as error:
+        raise ArchiveError(f"the code that made the data is to be archived with them: {error}") from None
+    made = function_file(described)
+    if made is None or made.sha256 != file_sha256(path):
+        raise ArchiveError(f"{spec.function}: was changed after the data were made; run the workflow again")
+    return {f"code/user/{below_here(path)}": path} if made.bytes <= LARGEST_SOURCE else {}
 
 
 def _entry(content: bytes | Path) -> File:
@@ -161,7 +173,8 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
         json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
     }
     source = _source(experiment.data, results)
-    own = "" if isinstance(experiment.model, str) else f"\n    cp -r {shlex.quote(name)}/code/user/. ."
+    brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
+    own = f"\n    cp -r {shlex.quote(name)}/code/user/. ." if brought else ""
     first = f"{next(iter(experiment.methods))}/0"
     return f"""\
 # {name}

@@ -3,16 +3,16 @@
 import difflib
 from pathlib import Path
 
-from ..data_spec import NO_DATA
+from ..data_spec import NO_DATA, DataSpec
 from ..execution.again import drive_again
 from ..journal import Journal, check_line, read_lines
 from ..model_spec import label
 from ..run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
-from ..user_code import model_digest
-from .checking import Results
-from .contents import Manifest
+from ..user_code import model_digest, module_file
+from .checking import Results, function_file
+from .contents import Manifest, file_sha256
 from .packing import ArchiveError
 
 
@@ -48,6 +48,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     samples, digest = 0, NO_DATA
     if setting.data is not None:
         if data is None:
+            _check_function(setting.data, folder / "archive" / manifest.experiment / "data" / "manifest.json")
             data = prepare(setting.data, folder / "data").folder
         dataset = load(data)
         verify(data)
@@ -77,3 +78,16 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     if len(lines) != len(again):
         raise ArchiveError(f"{name}: has {len(lines)} events, but training again led to {len(again)}")
     return len(lines)
+
+
+def _check_function(spec: DataSpec, described: Path) -> None:
+    """Hold the function that is to give the data once more to the one that gave them.
+
+    Raises:
+        ArchiveError: its file is another.
+    """
+    if spec.function is None:
+        return
+    made = function_file(described)
+    if made is None or made.sha256 != file_sha256(module_file(spec.function.partition(":")[0], "data.function")):
+        raise ArchiveError(f"{spec.function}: is not the code that gave the archive's data; see code/user")

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from ..errors import UserError
 from ..provenance import module_digests
 from ..user_code import digest_of
-from .checking import Results, check, data_digest
+from .checking import Results, check, data_digest, function_file
 from .contents import MANIFEST, Manifest, file_sha256, read_manifest
-from .making import DATA, USER_FILES
+from .making import DATA, LARGEST_SOURCE, USER_FILES
 from .packing import LIMITS, ArchiveError, Limits, unpack
 
 
@@ -97,6 +97,7 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
     else:
         if results.data is not None and described != results.data:
             yield f"{DATA}: describes the data {described}, but the runs were trained on {results.data}"
+        yield from _data_function(root, manifest, results)
 
 
 def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
@@ -117,6 +118,20 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
     for (method, repeat), lines in results.journals.items():
         if lines[0].get("model") != digest:
             yield f"runs/{method}/{repeat}/journal.jsonl: trained other code than {USER_FILES} lists"
+
+
+def _data_function(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
+    """What the archive holds of the function that gave the data, held to what was noted when it gave them."""
+    spec = None if results.experiment is None else results.experiment.data
+    if spec is None or spec.function is None:
+        return
+    made = function_file(root / DATA)
+    if made is None:
+        yield f"{DATA}: does not say which file of code gave the data"
+    elif made.bytes <= LARGEST_SOURCE and made.sha256 not in {
+        entry.sha256 for name, entry in manifest.files.items() if name.startswith("code/user/")
+    }:
+        yield f"code/user: holds no copy of the file with {spec.function} that gave the data"
 
 
 def command(archive: Path, rerun: str | None = None, data: Path | None = None, trust: bool = False) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from ..data_spec import DataSpec
 from ..seeding import generator
+from ..user_code import module_file
 from .sources import Arrays, DataError, check, classes_in, read, sha256
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
@@ -104,6 +105,9 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
             "scale": scale,
             "files": files,
         }
+        if spec.function is not None:
+            code = module_file(spec.function.partition(":")[0], "data.function")
+            manifest["function"] = {"bytes": code.stat().st_size, "sha256": sha256(code)}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             folder.rename(aside)
