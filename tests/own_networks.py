@@ -165,6 +165,79 @@ def forked(hyperparameters):
     return keras.Model(inputs, [layers.Flatten()(inputs), layers.Flatten()(inputs)])
 
 
+def named(hyperparameters):
+    inputs = keras.Input((8, 8))
+    return keras.Model(inputs, {"digit": layers.Dense(10)(layers.Flatten()(inputs))})
+
+
+def joined(hyperparameters):
+    image, more = keras.Input((8, 8)), keras.Input((3,))
+    return keras.Model([image, more], layers.Dense(10)(layers.Concatenate()([layers.Flatten()(image), more])))
+
+
+def weighted(hyperparameters):
+    return compiled(hyperparameters, "sgd", loss_weights=[3.0])
+
+
+def stateful(hyperparameters):
+    return keras.Sequential([keras.Input((8, 8), batch_size=32), layers.LSTM(4, stateful=True), layers.Dense(10)])
+
+
+def double(hyperparameters):
+    keras.config.set_floatx("float64")
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(10, dtype="float64")])
+
+
+def double_by_keras(hyperparameters):
+    model = keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(10, "softmax", dtype="float64")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+class Forgetful(layers.Dense):
+    """Counts its calls in Python."""
+
+    calls = 0
+
+    def call(self, inputs):
+        self.calls += 1
+        return super().call(inputs)
+
+
+def forgetful(hyperparameters):
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), Forgetful(10)])
+
+
+def active(hyperparameters):
+    regulated = layers.Dense(16, activity_regularizer="l2")
+    return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), regulated, layers.Dense(10)])
+
+
+def augmented(hyperparameters):
+    shaken = layers.Reshape((8, 8, 1)), layers.RandomTranslation(0.1, 0.1), layers.Reshape((8, 8))
+    return keras.Sequential([keras.Input((8, 8)), *shaken, layers.Flatten(), layers.Dense(10)])
+
+
+def frozen(hyperparameters):
+    model = body(hyperparameters)
+    model.layers[1].trainable = False
+    return model
+
+
+def recurrent(hyperparameters):
+    return keras.Sequential([keras.Input((8, 8)), layers.Masking(), layers.GRU(4), layers.Dense(10)])
+
+
+def attentive(hyperparameters):
+    inputs = keras.Input((8, 8))
+    outputs = layers.GlobalAveragePooling1D()(layers.MultiHeadAttention(2, 4)(inputs, inputs))
+    return keras.Model(inputs, layers.Dense(10)(outputs))
+
+
+def weighed_metrics(hyperparameters):
+    return compiled(hyperparameters, keras.optimizers.SGD(0.05), metrics=None, weighted_metrics=["accuracy"])
+
+
 def raising(hyperparameters):
     raise ValueError("no such width")
 
@@ -234,3 +307,134 @@ def wrong_name():
 
 def broken_data():
     raise FileNotFoundError("measurements.h5")
+
+
+class Stepped(keras.Model):
+    """A network by subclass; what `fit` calls is replaced below."""
+
+    def __init__(self, hyperparameters):
+        super().__init__()
+        self.body = normalised(hyperparameters)
+
+    def call(self, inputs, training=False):
+        return self.body(inputs, training=training)
+
+
+class OwnTrainStep(Stepped):
+    """Smooths labels, and clips gradients by hand."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            smooth = 0.9 * tf.one_hot(y, 10) + 0.01
+            loss = tf.reduce_mean(keras.losses.categorical_crossentropy(smooth, predicted)) + sum(self.losses)
+        gradients = [tf.clip_by_norm(g, 0.5) for g in tape.gradient(loss, self.trainable_variables)]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        for metric in self.metrics:
+            metric.update_state(*((loss,) if metric.name == "loss" else (y, predicted)))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class OwnLoss(Stepped):
+    """Weighs classes."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        weights = tf.gather(tf.linspace(0.5, 1.5, 10), y)
+        return super().compute_loss(x, y, y_pred, tf.cast(weights, tf.float32), training)
+
+
+class OwnMeasure(Stepped):
+    """Measures something else."""
+
+    def test_step(self, data):
+        logs = super().test_step(data)
+        return {**logs, "twice": 2 * logs["loss"]}
+
+
+class Player(keras.Model):
+    """Two networks against each other, each with an optimizer of its own."""
+
+    def __init__(self, hyperparameters):
+        super().__init__()
+        self.maker = keras.Sequential(
+            [keras.Input((4,)), layers.Dense(64, activation="sigmoid"), layers.Reshape((8, 8))]
+        )
+        self.judge = keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(8), layers.Dense(1)])
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    def compile(self, rate):
+        super().compile()
+        self.for_maker, self.for_judge = keras.optimizers.Adam(rate), keras.optimizers.SGD(rate, momentum=0.5)
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def call(self, inputs):
+        return self.judge(inputs)
+
+    def losses_of(self, x):
+        made = self.maker(keras.random.normal((tf.shape(x)[0], 4)))
+        real, false = self.judge(x), self.judge(made)
+        crossed = tf.nn.sigmoid_cross_entropy_with_logits
+        judged = tf.reduce_mean(crossed(tf.ones_like(real), real) + crossed(tf.zeros_like(false), false))
+        return judged, tf.reduce_mean(crossed(tf.ones_like(false), false))
+
+    def train_step(self, data):
+        x, _ = data
+        with tf.GradientTape(persistent=True) as tape:
+            judged, made = self.losses_of(x)
+        for loss, network, optimizer in ((judged, self.judge, self.for_judge), (made, self.maker, self.for_maker)):
+            weights = network.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self.tracker.update_state(judged)
+        return {"loss": self.tracker.result(), "made": made}
+
+    def test_step(self, data):
+        self.tracker.update_state(self.losses_of(data[0])[0])
+        return {"loss": self.tracker.result()}
+
+
+def stepping(kind):
+    def build(hyperparameters):
+        model = kind(hyperparameters)
+        optimizer = keras.optimizers.Adam(hyperparameters["learning_rate"])
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    return build
+
+
+own_train_step, own_loss, own_measure = stepping(OwnTrainStep), stepping(OwnLoss), stepping(OwnMeasure)
+
+
+def players(hyperparameters):
+    model = Player(hyperparameters)
+    model.compile(hyperparameters["learning_rate"])
+    return model
+
+
+def uncompiled_step(hyperparameters):
+    return OwnTrainStep(hyperparameters)
+
+
+class WithoutLoss(Stepped):
+    """Does not say what its learning curve is."""
+
+    def train_step(self, data):
+        return {"d_loss": tf.constant(1.0)}
+
+
+without_loss = stepping(WithoutLoss)
+
+
+class Hoarding(OwnTrainStep):
+    """Keeps what no trial would start anew."""
+
+    def __init__(self, hyperparameters):
+        super().__init__(hyperparameters)
+        self.count = tf.Variable(0)
+
+
+hoarding = stepping(Hoarding)

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from conftest import ROOT
 from hypercurve.data_spec import DataSpec
 from hypercurve.errors import UserError
 from hypercurve.execution import population
@@ -61,8 +62,12 @@ def by_keras(session, model):
     for variable, value in zip(variables, start, strict=True):
         variable.assign(value)
     order = SampleOrder(trial, data.samples, session.program.batch_size)
-    for rows in order.steps(0, session.total):
-        model.train_on_batch(data.x_train[rows].astype(np.float32) * np.float32(data.scale), data.y_train[rows])
+    for rows in order.steps(0, session.total):  # `fit` gives a `train_step` x and y, `train_on_batch` something more
+        x, y = data.x_train[rows].astype(np.float32) * np.float32(data.scale), data.y_train[rows]
+        if network.steps is None:
+            model.train_on_batch(x, y)
+        else:
+            model.fit(x, y, batch_size=len(rows), shuffle=False, verbose=0)
     return variables
 
 
@@ -94,6 +99,10 @@ def fresh(name, **hyperparameters):
         ("averaged", "graph", {}),
         ("brain", "graph", {}),
         ("half", "graph", {}),
+        ("own_train_step", "auto", {}),
+        ("own_loss", "auto", {}),
+        ("own_measure", "auto", {}),
+        ("players", "auto", {}),
     ],
 )
 def test_a_compiled_model_trains_as_keras_trains_it(trainer, name, compiler, given):
@@ -107,6 +116,37 @@ def test_a_compiled_model_trains_as_keras_trains_it(trainer, name, compiler, giv
             np.testing.assert_allclose(ours, variable.numpy(), rtol=0.05 if low else 2e-3, atol=0.03 if low else 2e-4)
         else:  # what generators have drawn
             np.testing.assert_array_equal(ours, variable.numpy())
+
+
+def test_what_a_model_measures_by_itself_is_what_keras_evaluates(trainer):
+    made = trainer("own_measure")
+    session = made.open(trial_of(made))
+    report = session.advance(1.0).metrics
+    model = fresh("own_measure")
+    model(np.zeros((1, 8, 8), np.float32))
+    for variable, value in zip(
+        [*model.trainable_variables, *model.non_trainable_variables], values_of(session), strict=False
+    ):
+        variable.assign(value)
+    x = made.data.x_validation.astype(np.float32) * np.float32(made.data.scale)
+    expected = model.evaluate(x, made.data.y_validation, batch_size=1000, return_dict=True, verbose=0)
+    assert {f"val_{name}" for name in expected} == {*report} - {"loss"}
+    for name, value in expected.items():
+        assert report[f"val_{name}"] == pytest.approx(value, rel=1e-5)
+    assert made.test(session.trial, session.snapshot()).keys() == {"test_loss", "test_accuracy", "test_twice"}
+
+
+def test_steps_of_a_models_own_are_given_the_learning_rate(trainer):
+    made = trainer("own_loss")
+    sessions = [made.open(trial_of(made, learning_rate=rate, decay=0.1)) for rate in (0.05, 0.1)]
+    ends = [session.advance(1.0).metrics["loss"] for session in sessions]
+    assert ends[0] != ends[1]
+    assert made.engine.compilations == 2
+    apart = trainer("players")  # whose optimizers nobody but its own step knows
+    sessions = [apart.open(trial_of(apart, learning_rate=rate)) for rate in (0.05, 0.1)]
+    assert apart.engine.compilations == 4
+    with pytest.raises(UserError, match="learning_rate: model own_networks:players reads this when it is built"):
+        sessions[0].adjust(sessions[1].trial.configuration)
 
 
 @pytest.mark.parametrize("name", ["normalised", "constrained", "noisy"])
@@ -124,7 +164,9 @@ def test_a_model_that_is_not_compiled_trains_by_our_optimizers_and_cross_entropy
         np.testing.assert_allclose(ours, variable.numpy(), rtol=2e-3, atol=2e-4)
 
 
-@pytest.mark.parametrize("name", ["normalised", "adamw", "scheduled", "half", "noisy", "half_by_ours"])
+@pytest.mark.parametrize(
+    "name", ["normalised", "adamw", "scheduled", "half", "noisy", "half_by_ours", "own_train_step", "players"]
+)
 def test_pieces_and_snapshots_change_no_bit(trainer, name):
     made = trainer(name)
     trial = trial_of(made, number=2, momentum=0.5)
@@ -136,7 +178,7 @@ def test_pieces_and_snapshots_change_no_bit(trainer, name):
     assert pieces.advance(1.0).metrics == other.advance(1.0).metrics == expected
     assert_equal_snapshots(whole.snapshot(), pieces.snapshot())
     assert_equal_snapshots(whole.snapshot(), other.snapshot())
-    assert whole.advance(1.0).metrics["val_accuracy"] > 0.1
+    assert whole.advance(1.0).metrics.get("val_accuracy", 1.0) > 0.1
     later = made.open(trial_of(made, number=3, momentum=0.5))
     assert not np.array_equal(later.snapshot().weights, made.open(trial).snapshot().weights)
 
@@ -322,7 +364,15 @@ REFUSED = [
     ({"keras": "own_networks:plan"}, {}, "module own_networks has no plan; did you mean 'plain'?"),
     ({"keras": "own_networks:REACHED"}, {}, "REACHED is no function but dict"),
     ({"keras": "own_networks:forked"}, {}, "it gives 2 outputs"),
+    ({"keras": "own_networks:named"}, {}, "it gives outputs by name"),
+    ({"keras": "own_networks:joined"}, {}, "it takes 2 inputs; the data give one"),
+    ({"keras": "own_networks:weighted"}, {}, "`loss_weights` are for several losses"),
+    ({"keras": "own_networks:stateful"}, {}, "is stateful, but batches are drawn anew"),
+    ({"keras": "own_networks:double"}, {}, "it has weights in float64, which our optimizers do not update"),
     ({"keras": "own_networks:lossless"}, {}, "it is compiled without a loss"),
+    ({"keras": "own_networks:uncompiled_step"}, {}, "has its own train_step, which needs an optimizer"),
+    ({"keras": "own_networks:without_loss"}, {}, "train_step gives d_loss and no loss, the learning curve"),
+    ({"keras": "own_networks:hoarding"}, {}, "keeps count as a tf.Variable"),
     ({"keras": "own_networks:adamw", "loss": "mse"}, {}, "are for models that are not compiled"),
     ({"keras": "own_networks:plain", "loss": "msle2"}, {}, "loss = 'msle2': Keras has no loss of this name"),
     (
@@ -425,3 +475,41 @@ def test_probabilities_are_known_wherever_the_softmax_stands(trainer):
     session = made.open(trial_of(made))
     assert not session.network.model.loss.get_config().get("from_logits", False)
     assert report.metrics["val_accuracy"] > 0.2
+
+
+FEATURES = {
+    "batch normalisation, dropout, noise, random augmentation": ["normalised", "noisy", "augmented"],
+    "regularisers of weights and outputs, `add_loss`": ["still", "active", "noisy"],
+    "constraints on weights, frozen layers": ["constrained", "frozen"],
+    "recurrent layers, masking, attention": ["recurrent", "attentive"],
+    "layers and models by subclass, `call(training=...)`": ["noisy", "own_measure"],
+    "a `train_step`, `test_step`, `compute_loss` or `compute_metrics` of your own": ["own_loss", "players"],
+    "mixed precision, by policy or by layer": ["half", "half_by_ours", "brain"],
+    "optimizers of Keras or your own": ["adamw", "averaged", "accumulating"],
+    "`tf.py_function`, conditions on tensors' values": ["called_back", "branching"],
+    "populations (PBT)": [],  # tested above
+    "several inputs or outputs, `loss_weights`": [],  # and these among what is refused
+    "`sample_weight`, `class_weight`": ["own_loss"],
+    "`weighted_metrics`, `steps_per_execution`, `jit_compile`": ["weighed_metrics"],
+    "weights in float64 or float16": ["double_by_keras"],
+    "layers that keep a state in Python, or draw from `numpy.random` or `tf.random`": ["forgetful"],
+    "several GPUs for one network": [],  # nothing to run
+}
+"""The rows of the table in docs/your-model.md, each with networks that have it."""
+
+
+def test_the_table_of_what_works_has_these_rows():
+    page = (ROOT / "docs" / "your-model.md").read_text(encoding="utf-8")
+    table = page.split("## What works, and what does not")[1].split("\n\n")[1]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in table.splitlines()[2:]] == [*FEATURES]
+
+
+@pytest.mark.parametrize("name", sorted({name for names in FEATURES.values() for name in names}))
+def test_what_the_table_says_works_trains(trainer, name):
+    made = trainer(name, compiler="graph")
+    session = made.open(trial_of(made, momentum=0.5))
+    report = session.advance(0.3).metrics
+    assert np.isfinite(report["loss"])
+    assert np.isfinite(report["val_loss"])
+    if name == "forgetful":
+        assert session.network.model.layers[-1].calls < session.step, "a step is compiled once"

@@ -161,7 +161,7 @@ class Program:
         """Compile now, by a run of no steps; uncompiled, by one step that teaches nothing."""
 
         def attempt(mode: Mode) -> None:
-            self._train = self.network.compile(self._loop, mode)
+            self._train = self.network.compile(self._loop if self.network.steps is None else self._own_loop, mode)
             steps = int(mode == "eager")
             order, rates = np.zeros((steps, self.batch_size), np.int32), np.zeros(steps, np.float32)
             self.run(self.state(self.network.values), x, y, 1.0, order, rates, hyperparameters)
@@ -202,6 +202,38 @@ class Program:
 
         state = (tf.constant(0), weights, others, slots, loss)
         return tf.while_loop(going, step, state, parallel_iterations=1)
+
+    def _own_loop(
+        self,
+        weights: Tensors,
+        others: Tensors,
+        slots: Tensors,
+        loss: Any,
+        x: Any,
+        y: Any,
+        scale: Any,
+        order: Any,
+        rates: Any,
+        coefficients: Any,
+        steps: Any,
+    ) -> Any:
+        """The same by steps of the model's own, which act on its variables."""
+        del coefficients  # its optimizers have their own
+        own = self.network.steps
+        assert own is not None
+
+        def going(done: Any, loss: Any) -> Any:
+            return (done < steps) & tf.math.is_finite(loss)
+
+        def step(done: Any, loss: Any) -> Any:
+            rows = order[done]
+            inputs = tf.cast(tf.gather(x, rows), tf.float32) * scale
+            mean = own.train(inputs, tf.gather(y, rows), rates[done])
+            return done + 1, loss + tf.cast(mean, tf.float64)
+
+        own.take(weights, others, slots)
+        done, loss = tf.while_loop(going, step, (tf.constant(0), loss), parallel_iterations=1)
+        return done, *own.given(), loss
 
 
 class Engine:

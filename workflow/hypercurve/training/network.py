@@ -18,6 +18,7 @@ from .base import Trial
 from .buffers import Array
 from .models import KNOB, builder
 from .optimizers import OPTIMIZERS, Optimizer, Tensors, of_keras
+from .own_steps import OwnSteps, replaced
 from .runtime import global_seed_generator, has_gpu, keras, tf
 
 Compiler = Literal["auto", "xla", "graph"]
@@ -75,6 +76,7 @@ class Network:
         rows: examples per evaluation call.
         read: the hyperparameters that a user's builder asked for; empty for built-in models.
         optimizer: the optimizer that the model brings; None if it brings none.
+        steps: how a model with a `train_step` or the like of its own is trained and measured; None for all others.
     """
 
     def __init__(
@@ -99,11 +101,16 @@ class Network:
         self.read = frozenset(reading.read)
         self.target = target
         self._loss = None
-        if self.own or target is not None:
+        self.steps: OwnSteps | None = None
+        if self.own and (methods := replaced(self.model)):
+            self.steps = OwnSteps(self.model, methods, input_shape, target)
+        elif self.own or target is not None:
             loss, metrics = (model.loss, model.metrics) if isinstance(model, KerasSpec) else (None, ())
             self._loss = own_models.measured(self.model, loss, metrics, input_shape, classes, target)
         self.optimizer: Optimizer | None = None
-        if self.own and self.model.compiled and self.model.optimizer is not None:
+        if self.steps is not None:
+            self.optimizer = self.steps.optimizer
+        elif self.own and self.model.compiled and self.model.optimizer is not None:
             self.optimizer = of_keras(self.model.optimizer, self.model.trainable_variables)
         self.compiled, self.fell = compiled, fell
         self.variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
@@ -124,6 +131,8 @@ class Network:
     def _first_mode(self, compiler: Compiler, slow_in_xla: bool) -> Mode:
         if self.own and self.model.run_eagerly:
             return "eager"
+        if self.steps is not None:
+            return "graph"
         takes_xla = not self.own or all(layer.supports_jit for layer in self.model._flatten_layers())
         xla = compiler == "xla" or (compiler == "auto" and not slow_in_xla)
         return "xla" if xla and takes_xla else "graph"
@@ -182,6 +191,8 @@ class Network:
     @property
     def measures(self) -> tuple[str, ...]:
         """Names of what is measured."""
+        if self.steps is not None:
+            return self.steps.measures
         if self._loss is None:
             return "loss", "accuracy"
         return "loss", *(name for name in self.model.get_metrics_result() if name != "loss")
@@ -265,13 +276,15 @@ class Network:
         raise AssertionError("there is a last mode")
 
     def prepare(self, x: Array, y: Array) -> None:
-        """Compile the evaluation now, by a run of one example."""
+        """Compile the evaluation now, by a run of one call."""
         if not self._ready:
             tensors = [tf.constant(value) for value in self.values]
+            rows = 1 if self.steps is None else EVALUATION_ROWS  # steps of a model's own are not given padding
 
             def attempt(mode: Mode) -> None:
-                self._evaluate = self.compile(self._evaluation if self._loss is None else self._prediction, mode)
-                self.evaluate(tensors[: self.trainable], tensors[self.trainable :], x[:1], y[:1], 1.0)
+                ours = self._evaluation if self._loss is None else self._prediction
+                self._evaluate = self.compile(ours if self.steps is None else self.steps.test, mode)
+                self.evaluate(tensors[: self.trainable], tensors[self.trainable :], x[:rows], y[:rows], 1.0)
 
             self.measured_in = self.settle(attempt, "measuring it")
             self._ready = True
@@ -294,6 +307,9 @@ class Network:
         predicts, so that any of Keras's or of their own will do; those that are no means, such as the area under a
         curve, are taken over the whole part.
         """
+        if self.steps is not None:
+            self.steps.take(weights, others)
+            return self.steps.evaluate(self._evaluate, x, y, scale, EVALUATION_ROWS)
         loss, correct = 0.0, 0
         if self._loss is not None:
             self.model.reset_metrics()

@@ -66,17 +66,27 @@ def build(
 
     Raises:
         TypeError: it gave no Keras model.
+        UserError: one that cannot be trained here.
         Exception: whatever the function raises.
     """
-    policy = keras.config.dtype_policy()
+    policy, floats = keras.config.dtype_policy(), keras.config.floatx()
     try:
         arguments = (hyperparameters, input_shape, classes)
         model = function(*arguments[: 1 if _takes_one(function) else 3])
     finally:
         keras.config.set_dtype_policy(policy)  # a builder may set mixed precision for all that follows
+        keras.config.set_floatx(floats)
     name = getattr(function, "__name__", str(function))
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} returned {type(model).__name__}, not a keras.Model")
+    if len(keras.tree.flatten(getattr(model, "inputs", None) or [None])) > 1:
+        raise UserError(
+            f"model: it takes {len(keras.tree.flatten(model.inputs))} inputs; the data give one: split it in the model"
+        )
+    if held := [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]:
+        raise UserError(
+            f"model: its layer {held[0]} is stateful, but batches are drawn anew: no batch follows on another"
+        )
     if not all(layer.built for layer in model._flatten_layers()):
         model(
             np.zeros((1, *input_shape), np.float32), training=False
@@ -133,13 +143,21 @@ def measured(
     with keras.StatelessScope():  # which takes back what layers count
         outputs = model(np.zeros((2, *input_shape), np.float32), training=False)
     if isinstance(outputs, list | tuple | dict):
-        raise UserError(f"model: it gives {len(outputs)} outputs; {SEVERAL}")
+        given = "outputs by name" if isinstance(outputs, dict) else f"{len(outputs)} outputs"
+        raise UserError(f"model: it gives {given}; {SEVERAL}")
     if model.compiled:
         if loss is not None or metrics:
             raise UserError("model: `loss` and `metrics` are for models that are not compiled; this one has its own")
         if model.loss is None:
             raise UserError("model: it is compiled without a loss; give `compile` one, or do not compile")
+        if model._compile_loss is not None and model._compile_loss._user_loss_weights is not None:
+            raise UserError("model: `loss_weights` are for several losses; multiply in the loss")
         return as_loss(model.loss)
+    if others := {v.dtype for v in model.trainable_variables} - {"float32"}:
+        raise UserError(
+            f"model: it has weights in {', '.join(sorted(others))}, which our optimizers do not update: let the function compile "
+            "it, or set a mixed precision, where weights are float32"
+        )
     if loss is None:
         _check_output(tuple(outputs.shape[1:]), classes, target)
         probabilities = gives_probabilities(outputs)
@@ -166,7 +184,8 @@ def gives_probabilities(outputs: Any) -> bool:
 def _check_output(shape: tuple[int, ...], classes: int, target: Target) -> None:
     """Losses would take outputs that do not fit, and sum them in silence."""
     if target is None and shape != (classes,):
-        raise ValueError(f"the model gives outputs of shape {shape}, but the data have {classes} classes")
+        one = "; for one output, name a `loss` such as binary_crossentropy" if (shape, classes) == ((1,), 2) else ""
+        raise ValueError(f"the model gives outputs of shape {shape}, but the data have {classes} classes{one}")
     if target is not None and shape not in (target, (*target, 1)):
         raise ValueError(f"the model gives outputs of shape {shape}, but targets have shape {target}")
 
