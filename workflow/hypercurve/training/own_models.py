@@ -79,10 +79,8 @@ def build(
     name = getattr(function, "__name__", str(function))
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} returned {type(model).__name__}, not a keras.Model")
-    if len(keras.tree.flatten(getattr(model, "inputs", None) or [None])) > 1:
-        raise UserError(
-            f"model: it takes {len(keras.tree.flatten(model.inputs))} inputs; the data give one: split it in the model"
-        )
+    if (inputs := len(keras.tree.flatten(getattr(model, "inputs", None) or []))) > 1:
+        raise UserError(f"model: it takes {inputs} inputs; the data give one: split it in the model")
     if held := [layer.name for layer in model._flatten_layers() if getattr(layer, "stateful", False)]:
         raise UserError(
             f"model: its layer {held[0]} is stateful, but batches are drawn anew: no batch follows on another"
@@ -155,8 +153,8 @@ def measured(
         return as_loss(model.loss)
     if others := {v.dtype for v in model.trainable_variables} - {"float32"}:
         raise UserError(
-            f"model: it has weights in {', '.join(sorted(others))}, which our optimizers do not update: let the function compile "
-            "it, or set a mixed precision, where weights are float32"
+            f"model: it has weights in {', '.join(sorted(others))}, which our optimizers do not update: let the function "
+            "compile it, or set a mixed precision, where weights are float32"
         )
     if loss is None:
         _check_output(tuple(outputs.shape[1:]), classes, target)

@@ -51,11 +51,10 @@ class OwnSteps:
         what = f"model: {type(model).__name__} has its own {' and '.join(own)}"
         if not model.compiled:
             raise UserError(f"{what}, which needs an optimizer: let the function compile it")
-        if held := [
-            name for layer in model._flatten_layers() for name, v in vars(layer).items() if isinstance(v, tf.Variable)
-        ]:
+        attributes = [item for layer in model._flatten_layers() for item in vars(layer).items()]
+        if held := [name for name, value in attributes if isinstance(value, tf.Variable)]:
             raise UserError(
-                f"{what} and keeps {held[0]} as a tf.Variable, which no trial would start anew: use keras.Variable"
+                f"{what} and keeps {held[0]} as a tf.Variable: no trial would start anew; use keras.Variable"
             )
         self._model = model
         self._variables = [*model.trainable_variables, *model.non_trainable_variables, global_seed_generator().state]
