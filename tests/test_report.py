@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis_data import experiment, run_all
-from hypercurve.analysis import cells, figures, origins, overview, report, sources, tables
+from hypercurve.analysis import cells, figures, origins, overview, prose, report, sources, tables
 from hypercurve.analysis.plan import applicable
 from hypercurve.cli import main
 from hypercurve.config import Experiment
@@ -183,3 +184,28 @@ class TestOverview:
         assert main(["overview", str(tmp_path), "-o", str(output)]) == 2
         assert "comparison.csv: cannot be read" in capsys.readouterr().err
         assert not output.exists()
+
+
+LOOP: dict[str, Any] = {
+    "data": None,
+    "model": {"loop": "anywhere:Loop"},
+    "space": {"rate": {"uniform": [0.0, 1.0]}, "epochs": 10},
+    "objective": {"metric": "recall", "mode": "max"},
+    "constraints": {"val_precision": {"min": 0.7}, "size": {"min": 10, "max": 5000}, "cost": {"max": 0.0015}},
+    "baseline": None,
+}
+
+
+class TestOfUsersModels:
+    def test_bounds_stand_in_the_setting(self) -> None:
+        facts = report._facts(experiment(**LOOP, methods={"a": {"search": "random"}}), {})
+        assert facts["Objective"] == "validation recall, the higher the better"
+        assert facts["Constraints"] == (
+            "val_precision at least 0.7; size at least 10 and at most 5000; cost at most 0.0015 virtual seconds"
+        )
+        assert "Constraints" not in report._facts(experiment(), {})
+
+    def test_populations_of_loops_count_epochs(self) -> None:
+        chosen = experiment(**LOOP, methods={"pbt": {"population": {"every": 2, "members": 4}}})
+        text = " ".join(prose._population(chosen, chosen.methods["pbt"].population))
+        assert "Every 2 epochs they are ranked by the recall that they report." in text

@@ -6,6 +6,9 @@ from typing import Any
 from ..config import Budget, Experiment
 from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
 from ..methods import PRESELECT, LCMOptions, Method, Population, RegretBudget
+from ..model_spec import counts_epochs
+from ..objective_spec import COST as VIRTUAL_COST
+from ..objective_spec import Constraints
 from ..space import Factors, Rule, UniformFactor
 from ..stopping import COST, brackets
 from ..stopping.brackets import Rung
@@ -246,12 +249,30 @@ def _waiting(experiment: Experiment, size: int, rungs: Sequence[Rung]) -> str:
     return f"of {short(size)} trials, {listing(steps)} of training."
 
 
+def constraints(given: Constraints) -> str:
+    """Bounds on what trials report.
+
+    >>> from hypercurve.objective_spec import Bound
+    >>> constraints({"size": Bound(max=1000), "val_precision": Bound(min=0.7, max=0.9)})
+    'size at most 1000; val_precision at least 0.7 and at most 0.9'
+    """
+    bounds = []
+    for name, bound in given.items():
+        unit = " virtual seconds" if name == VIRTUAL_COST else ""
+        kept = [("at least", bound.min), ("at most", bound.max)]
+        bounds.append(f"{name} {listing([f'{word} {end:.12g}{unit}' for word, end in kept if end is not None])}")
+    return "; ".join(bounds)
+
+
 def _population(experiment: Experiment, given: Population) -> Iterator[str]:
     members = given.members or experiment.budget.trials
+    metric, every = experiment.objective.metric, short(given.every)
+    ranked = f"{every} iterations they are ranked by the {metric} of {short(given.fitness_samples)} validation samples"
+    if counts_epochs(experiment.model):
+        epochs = "epoch" if given.every == 1 else f"{every} epochs"
+        ranked = f"{epochs} they are ranked by the {metric} that they report"
     yield (
-        f"Population Based Training: {members} members start with independent draws and train together. Every "
-        f"{short(given.every)} iterations they are ranked by the {experiment.objective.metric} of "
-        f"{short(given.fitness_samples)} validation samples."
+        f"Population Based Training: {members} members start with independent draws and train together. Every {ranked}."
     )
     options = given.exploit.options
     match given.exploit.kind:

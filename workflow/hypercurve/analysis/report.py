@@ -163,6 +163,7 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
     return {
         **_trained(experiment, samples),
         "Objective": f"validation {experiment.objective.metric}, the {better} the better",
+        **({"Constraints": prose.constraints(experiment.constraints)} if experiment.constraints else {}),
         "Budget of a run": prose.budget(experiment.budget),
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
         "Baseline": experiment.reference,

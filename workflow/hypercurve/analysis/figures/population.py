@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...config import Experiment
+from ...model_spec import counts_epochs
 from ..plan import populations
 from ..tables import Runs
 from .members import FEW, Floats, Population
@@ -65,7 +66,7 @@ def population(experiment: Experiment, runs: Runs) -> Figure:
             last = j == len(one.names) - 1
             axes.tick_params(labelbottom=last)
             if last:
-                axes.set_xlabel("iteration")
+                axes.set_xlabel(_counted(experiment))
             if j == 0:
                 axes.set_title(one.run.method, loc="left", pad=19)
                 note(axes, one.summary)
@@ -102,6 +103,11 @@ def _schedules(axes: Axes, one: Population, name: str) -> None:
     axes.set_xlim(0, one.total * 1.015)
 
 
+def _counted(experiment: Experiment) -> str:
+    """What a training is counted in."""
+    return "epoch" if counts_epochs(experiment.model) else "iteration"
+
+
 @styled
 def fitness(experiment: Experiment, runs: Runs) -> Figure:
     """Fitness at the evolution steps and final performance, over iterations, for all members of the first repeat.
@@ -130,7 +136,7 @@ def fitness(experiment: Experiment, runs: Runs) -> Figure:
     if shown:
         zoom(grid.flat[0], shown, objective, 0.2)
     performance_axis(grid.flat[0].yaxis, objective)
-    figure.supxlabel("iteration", fontsize=8.5)
+    figure.supxlabel(_counted(experiment), fontsize=8.5)
     figure.supylabel(objective_label(objective), fontsize=8.5)
     _legend(figure, found, copies=False, repeats=any(len(runs[one.run.method]) > 1 for one in found))
     return figure
