@@ -513,3 +513,18 @@ def test_what_the_table_says_works_trains(trainer, name):
     assert np.isfinite(report["val_loss"])
     if name == "forgetful":
         assert session.network.model.layers[-1].calls < session.step, "a step is compiled once"
+
+
+def test_the_weighing_of_classes_on_the_page_does_that():
+    import keras
+
+    page = (ROOT / "docs" / "your-model.md").read_text(encoding="utf-8")
+    (block,) = [block.split("```")[0] for block in page.split("```python\n")[1:] if "class Weighing" in block]
+    found = {}
+    exec(block, {"keras": keras}, found)
+    inputs = keras.Input((3,))
+    model = found["Weighing"](inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.eye(4, 3, dtype=np.float32), np.array([0, 1, 1, 0])
+    losses = -np.log(np.asarray(model(x))[np.arange(4), y])
+    assert float(model.compute_loss(x, y, model(x))) == pytest.approx((losses * [1, 5, 5, 1]).mean(), rel=1e-5)

@@ -209,3 +209,13 @@ class TestOfUsersModels:
         chosen = experiment(**LOOP, methods={"pbt": {"population": {"every": 2, "members": 4}}})
         text = " ".join(prose._population(chosen, chosen.methods["pbt"].population))
         assert "Every 2 epochs they are ranked by the recall that they report." in text
+
+    def test_a_single_repeat_says_what_each_method_found(self) -> None:
+        chosen = experiment(**LOOP, repeats=1)
+        rows = [
+            {"method": "random", "repeats": 1, "speedup": 1.0, "best_performance_mean": 0.82, "same_best": 1},
+            {"method": "lcm", "repeats": 1, "speedup": 2.0, "best_performance_mean": 0.79, "same_best": 0},
+        ]
+        table = pd.DataFrame(rows).assign(difference_mean=float("nan"))
+        (line,) = cells.summary(chosen, table)
+        assert line["text"].endswith("; best recall 0.79 against 0.82; the same best configuration in 0 of 1 repeat")

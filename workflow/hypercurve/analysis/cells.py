@@ -27,6 +27,7 @@ def summary(
         table: its comparison.
         played: of a replay, what :func:`replayed` gives; then every method has a line.
     """
+    bests = dict(zip(table["method"], table["best_performance_mean"], strict=True))
     regrets = {row["method"]: row for row in played["rows"]} if played else {}
     for row in table.to_dict("records"):
         method, parts = str(row["method"]), []
@@ -36,13 +37,19 @@ def summary(
         elif pd.notna(row["speedup"]) and row["speedup"] > 0 and method != experiment.reference:
             parts.append(_computing(1 / row["speedup"]))
         if method != experiment.reference:
-            parts += _against(experiment, row)
+            parts += _against(experiment, row, bests.get(experiment.reference))
         if parts:
             yield {"method": method, "text": "; ".join(parts)}
 
 
-def _against(experiment: Experiment, row: Mapping[Any, Any]) -> Iterator[str]:
-    """What a method found, against the baseline."""
+def _against(experiment: Experiment, row: Mapping[Any, Any], best: float | None) -> Iterator[str]:
+    """What a method found, against the baseline.
+
+    Args:
+        experiment: the experiment.
+        row: the method's, of the comparison.
+        best: what the baseline found, on average.
+    """
     metric, repeats = experiment.objective.metric, int(row["repeats"])
     if pd.notna(row["difference_mean"]):
         mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
@@ -53,6 +60,9 @@ def _against(experiment: Experiment, row: Mapping[Any, Any]) -> Iterator[str]:
             if word
             else f"best {metric} the same on average ({interval})"
         )
+    elif row["same_best"] == 0 and pd.notna(row["best_performance_mean"]) and best is not None and pd.notna(best):
+        found = (format_performance(value, experiment.objective) for value in (row["best_performance_mean"], best))
+        yield f"best {metric} {' against '.join(found)}"
     if pd.notna(row["best_performance_mean"]):
         yield f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
     else:

@@ -279,7 +279,7 @@ class Network:
         """Compile the evaluation now, by a run of one call."""
         if not self._ready:
             tensors = [tf.constant(value) for value in self.values]
-            rows = 1 if self.steps is None else EVALUATION_ROWS  # steps of a model's own are not given padding
+            rows = 1 if self.steps is None else self.rows  # steps of a model's own are not given padding
 
             def attempt(mode: Mode) -> None:
                 ours = self._evaluation if self._loss is None else self._prediction
@@ -309,7 +309,7 @@ class Network:
         """
         if self.steps is not None:
             self.steps.take(weights, others)
-            return self.steps.evaluate(self._evaluate, x, y, scale, EVALUATION_ROWS)
+            return self.steps.evaluate(self._evaluate, x, y, scale, self.rows)
         loss, correct = 0.0, 0
         if self._loss is not None:
             self.model.reset_metrics()
