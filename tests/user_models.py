@@ -20,7 +20,7 @@ def network(hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], cl
     hidden = [layers.Dense(4), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.1)]
     model = keras.Sequential([keras.Input(input_shape), layers.Flatten(), *hidden, layers.Dense(classes)])
     optimizer = keras.optimizers.AdamW(hyperparameters["learning_rate"], weight_decay=0.01)
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     return model
 
 
