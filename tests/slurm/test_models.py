@@ -72,7 +72,7 @@ def test_programs_of_a_cancelled_job_are_gone_with_all_that_they_started(
     process = started("--", target)
     until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 8, "some lines")
     left = programs()
-    assert {name for _, name in left} >= {"sh", "sleep"}, "programs and their daemons"
+    assert {name for _, name in left} >= {"slow.sh", "sleep"}, "programs and their daemons"
     before = partial.read_bytes()
     cluster.output("scancel", next(job.id for job in site.jobs("supervised") if job.id not in known))
     until(lambda: not {each for each, _ in left} & {each for each, _ in programs()}, "the end of all programs", 30)
