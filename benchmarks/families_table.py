@@ -1,6 +1,6 @@
 """A compact table of what benchmarks/methods.py has written: our methods against the best rival, one row a family and cost.
 
-    python benchmarks/families_table.py blind.jsonl --siblings image language control
+    python benchmarks/families_table.py blind.jsonl --siblings image language control --figure docs/figures/blind.png
 
 Differences are paired by repeat, with 95 % bootstrap intervals; the best rival is the one with the least mean regret on the
 family's sets and on these very repeats, which is in its favour.
@@ -10,14 +10,19 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 
+from hypercurve.analysis.figures import save
+from hypercurve.analysis.figures.style import styled
 from methods import siblings
-from methods_table import RIVALS, Line, interval, read
+from methods_table import RIVALS, Line, draw, interval, legend, read
 
 Regrets = Mapping[str, npt.NDArray[np.float64]]
 ALLOWED = 1.05  # of the best rival's regret
+DROPPED = ("shuffled", "foreign")  # records: they lie where `matching` does
 
 
 def rows(lines: Sequence[Line], family: str) -> Iterator[str]:
@@ -58,12 +63,33 @@ def _paired(
     return one[: len(other)], other[: len(one)]
 
 
+@styled
+def figure(lines: Sequence[Line], families: Sequence[str], path: Path) -> Figure:
+    """Mean regret over a family's sets against mean cost, one panel a family."""
+    drawn, panels = plt.subplots(
+        1, len(families), figsize=(10.0, 3.6), sharex=True, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, family in zip(panels[0], families, strict=True):
+        some = [line for line in lines if line["set"].startswith(family) and not line["method"].endswith(DROPPED)]
+        draw(axes, some, sorted({line["set"] for line in some}))
+        axes.set_title(family, loc="left")
+        axes.set(xlim=(0.06, 0.4))
+    drawn.supxlabel("cost (share of full training)")
+    drawn.supylabel("mean regret (below .001: .001)")
+    legend(drawn, panels[0])
+    save(drawn, path.with_suffix(".svg"), path)
+    return drawn
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--siblings", nargs="+", required=True, help="what the names of a family's sets begin with")
+    parser.add_argument("--figure", type=Path, help="a .png file, and an .svg file beside it")
     given = parser.parse_args()
     lines = read(given.files)
+    if given.figure is not None:
+        figure(lines, given.siblings, given.figure)
     head = "| family | cost | method | spent | regret | best rival | less 1.05 of it | sets within 5 % of their best rival |"
     print(f"{head}\n{'| --- ' * 8}|")
     for family in given.siblings:

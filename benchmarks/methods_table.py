@@ -11,7 +11,7 @@ import argparse
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ LOOKS: dict[str, tuple[str, Any, str]] = {
     "lcm": ("#666666", "-", "^"),
     "lcm, settings": ("#666666", (0, (1.2, 1.2)), "^"),
 }
-TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]}
+TICKS = {"x": [0.1, 0.15, 0.3, 0.5, 1.0], "y": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0]}
 
 
 def read(paths: Sequence[Path]) -> list[Line]:
@@ -71,9 +71,9 @@ def read(paths: Sequence[Path]) -> list[Line]:
 
 
 def short(name: str) -> str:
-    """A set as the documentation calls it."""
+    """A set as the documentation calls it; of other families, what follows the family's name."""
     kinds = {"128-lstm": "lstm 128", "32-lstm": "lstm 32"} | {kind: kind for kind in ("gru", "irnn", "vrnn", "cnn")}
-    return next((kind for part, kind in kinds.items() if part in name), name)
+    return next((kind for part, kind in kinds.items() if part in name), name.partition("-")[2] or name)
 
 
 def table(lines: Sequence[Line]) -> str:
@@ -193,14 +193,23 @@ def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str]) -> None:
                 linestyle=line,
                 elinewidth=0.7,
                 capsize=1.5,
-                zorder=3 if own_rule else 2,
+                zorder=4 if name.startswith("record") else 3 if own_rule else 2,
                 label=name,
             )
-    axes.set(xscale="log", yscale="log", xlim=(0.06, 1.0), ylim=(0.0008, 1.6))
+    axes.set(xscale="log", yscale="log", xlim=(0.06, 1.0), ylim=(0.0008, 3.6))
     axes.set_xticks(TICKS["x"], [f"{tick:g}".lstrip("0") for tick in TICKS["x"]])
     axes.set_xticks([], minor=True)
     axes.set_yticks(TICKS["y"], [f"{tick:g}".lstrip("0") for tick in TICKS["y"]])
     axes.set_yticks([], minor=True)
+
+
+def legend(drawn: Figure, panels: Iterable[Any]) -> None:
+    """One legend beside all panels, ours first."""
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    labels = sorted(handles, key=list(LOOKS).index)
+    drawn.legend([handles[label] for label in labels], labels, loc="outside right upper")
 
 
 @styled
@@ -220,7 +229,7 @@ def figures(lines: Sequence[Line], folder: Path) -> Figure:
     drawn, axes = plt.subplots(figsize=(7.0, 4.0), layout="constrained")
     draw(axes, chosen, family)
     axes.set(xlabel="cost (share of full training)", ylabel="mean regret (below .001: .001)")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend(drawn, [axes])
     save(drawn, folder / "matching.svg", folder / "matching.png")
     sets = sorted({line["set"] for line in chosen})
     drawn, grid = plt.subplots(2, 3, figsize=(10.0, 6.0), sharex=True, sharey=True, layout="constrained")
@@ -229,10 +238,7 @@ def figures(lines: Sequence[Line], folder: Path) -> Figure:
         axes.set_title(short(name), loc="left")
     drawn.supxlabel("cost (share of full training)")
     drawn.supylabel("mean regret (below .001: .001)")
-    handles = {
-        label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    drawn.legend(handles.values(), handles.keys(), loc="outside right upper")
+    legend(drawn, grid.flat)
     save(drawn, folder / "methods.svg", folder / "methods.png")
     return drawn
 
@@ -261,10 +267,10 @@ def main() -> None:
             print(f"\n{differences(some)}")
         if slots > 1:
             print(f"\n{elapsed(some)}")
-    if given.figures is not None:
-        figures(lines, given.figures)
     if given.csv is not None:
         write_means(lines, given.csv)
+    if given.figures is not None:
+        figures(lines if given.csv is None else read_means(given.csv), given.figures)
 
 
 def write_means(lines: Sequence[Line], path: Path) -> None:
@@ -283,6 +289,13 @@ def write_means(lines: Sequence[Line], path: Path) -> None:
         writer = csv.DictWriter(file, KEYS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows[place] for place in sorted(rows))
+
+
+def read_means(path: Path) -> list[Line]:
+    """The rows of such a file, with numbers for numbers."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: (float(value) if _numeric(value) else value or None) for name, value in row.items()} for row in rows]
 
 
 def _numeric(value: Any) -> bool:
