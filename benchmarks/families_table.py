@@ -65,12 +65,16 @@ def _paired(
 
 @styled
 def figure(lines: Sequence[Line], families: Sequence[str], path: Path) -> Figure:
-    """Mean regret over a family's sets against mean cost, one panel a family."""
+    """Mean regret over a family's sets against mean cost, one panel a family; methods that all families have."""
     drawn, panels = plt.subplots(
         1, len(families), figsize=(10.0, 3.6), sharex=True, sharey=True, layout="constrained", squeeze=False
     )
+    shown = set.intersection(
+        *({line["method"] for line in lines if line["set"].startswith(family)} for family in families)
+    )
     for axes, family in zip(panels[0], families, strict=True):
-        some = [line for line in lines if line["set"].startswith(family) and not line["method"].endswith(DROPPED)]
+        some = [line for line in lines if line["set"].startswith(family) and line["method"] in shown]
+        some = [line for line in some if not line["method"].endswith(DROPPED)]
         draw(axes, some, sorted({line["set"] for line in some}))
         axes.set_title(family, loc="left")
         axes.set(xlim=(0.06, 0.4))
