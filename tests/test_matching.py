@@ -37,6 +37,7 @@ from hypercurve.stopping.quotas import (
     FIRST,
     LEAST,
     STEEPEST,
+    WIDEST,
     chosen_of,
     counts_of,
     finalists_of,
@@ -95,6 +96,8 @@ def test_numbers_on_each_leg_fall_and_stay_within_the_budget(count: int, cost: f
     spent = float(np.dot(counts, legs))
     if many > 1:
         assert spent <= cost * trials + 1e-6
+    if many > 1 and len(legs) > 1:
+        assert many * legs[0] <= WIDEST * cost * trials + 1e-6, "what is left pays for more than one look"
     if many == trials and len(legs) > 1 and counts[1] < trials:
         finer = [max(min(finalists, many), round(many / factor ** np.arange(len(legs))[1])) for factor in (1, STEEPEST)]
         assert finer[1] <= counts[1] <= finer[0]

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 FIRST = 0.3
 """Share of the budget that all trials together may spend on the first rung."""
+WIDEST = 0.7
+"""Where the first accumulation point lies beyond that, fewer trials start: so few that the first rung takes this share of the
+budget. With what is left, more than the fewest go on, since one look says little."""
 FACTOR = 2.0
 """Each rung is so many times as far as the one before."""
 LAST = 0.75
@@ -84,13 +87,16 @@ def counts_of(trials: int, legs: Sequence[float], budget: float, finalists: int)
 
 
 def starters(trials: int, legs: Sequence[float], budget: float, finalists: int) -> int:
-    """How many of the trials can set out within a budget: the most for which :func:`counts_of` stays within it."""
+    """How many of the trials set out: the most for which :func:`counts_of` stays within the budget, and the first leg, if there
+    are more, within its widest share of it."""
 
     def within(count: int) -> bool:
         counts = counts_of(count, legs, budget, finalists)
         return sum(number * leg for number, leg in zip(counts, legs, strict=True)) <= budget + 1e-9
 
     low, high = 1, trials
+    if len(legs) > 1:
+        high = max(low, min(trials, int(WIDEST * budget / legs[0] + 1e-9)))
     if within(high):
         return high
     while high - low > 1:
