@@ -10,8 +10,8 @@ from collections.abc import Sequence
 FIRST = 0.3
 """Share of the budget that all trials together may spend on the first rung."""
 WIDEST = 0.7
-"""Where the first accumulation point lies beyond that, fewer trials start: so few that the first rung takes this share of the
-budget. With what is left, more than the fewest go on, since one look says little."""
+"""Where the first accumulation point lies beyond that, fewer trials start: so few that the first rung takes this share of
+the budget. With what is left, more than the fewest go on, since one look says little."""
 FACTOR = 2.0
 """Each rung is so many times as far as the one before."""
 LAST = 0.75
@@ -87,8 +87,8 @@ def counts_of(trials: int, legs: Sequence[float], budget: float, finalists: int)
 
 
 def starters(trials: int, legs: Sequence[float], budget: float, finalists: int) -> int:
-    """How many of the trials set out: the most for which :func:`counts_of` stays within the budget, and the first leg, if there
-    are more, within its widest share of it."""
+    """How many of the trials set out: the most for which :func:`counts_of` stays within the budget, and the first leg, if it
+    is not the only one, within its widest share."""
 
     def within(count: int) -> bool:
         counts = counts_of(count, legs, budget, finalists)
