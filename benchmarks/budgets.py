@@ -99,11 +99,13 @@ def table(lines: list[dict[str, Any]]) -> str:
         own = {line["set"]: line for line in lines if line["budget"] == budget}
         cells = []
         for name in sets:
-            line = own[name]
-            cell = (
-                "refused" if line["s"] is None else f"{line['regret']:.3f} ± {line['interval']:.3f} (s = {line['s']:g})"
-            )
-            cells.append(cell)
+            line = own.get(name)
+            if line is None:
+                cells.append("")
+            elif line["s"] is None:
+                cells.append("refused")
+            else:
+                cells.append(f"{line['regret']:.3f} ± {line['interval']:.3f} (s = {line['s']:g})")
         some = [line for line in own.values() if line["s"] is not None]
         kept = sum(line["regret"] <= budget for line in some)
         means = [float(np.mean([line[key] for line in some])) if some else math.nan for key in ("regret", "cost")]

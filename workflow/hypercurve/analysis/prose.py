@@ -205,7 +205,7 @@ def _worst(options: LCMOptions) -> str:
     if not isinstance(options.stopping_rate, RegretBudget):
         return shares([options.stopping_rate])
     return (
-        "share s, the largest at which, replayed on the curves of earlier experiments, the mean regret stays below "
+        "share s, the largest at which, replayed on the curves of earlier experiments, the mean regret is at most "
         f"{options.stopping_rate.regret:g} on each of them"
     )
 

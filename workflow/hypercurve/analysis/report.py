@@ -103,7 +103,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
 def _calibrated(runs: Runs, method: str) -> list[str]:
     """A sentence on the stopping rate that a record gave, which is the same in all runs of a method."""
     rate = next((run.stopping_rate for run in runs[method] if run.stopping_rate is not None), None)
-    return [] if rate is None else [f"On these, s is {prose.shares([rate])}."]
+    return [] if rate is None else [f"From the record follows s = {prose.shares([rate])}."]
 
 
 def comparison(results: Path) -> pd.DataFrame:

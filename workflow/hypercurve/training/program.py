@@ -279,7 +279,12 @@ class Program:
 
     def _has_ended(self) -> bool:
         """Whether it has ended, asked so that its number stays its own; see :meth:`pause`."""
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        if not hasattr(os, "waitid"):  # on macOS before Python 3.13: what keeps the output open is waited for
+            return False
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # where SIGCHLD is ignored, nothing is left of a program that has ended
+            return True
 
     def pause(self) -> None:
         """Stop it where it is, until its next line is wanted.
