@@ -16,15 +16,15 @@ from hypercurve.errors import UserError
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
 from hypercurve.journal import Journal, read_lines, without_wall
-from hypercurve.preparing import prepare_record
+from hypercurve.preparing import inside, prepare_record
 from hypercurve.reading import read_experiment
-from hypercurve.record import RecordError, load_record, save_record
+from hypercurve.record import Calibration, RecordError, load_record, save_record
 from hypercurve.recordings import read_curves
 from hypercurve.replaying import Task, carry_out
 from hypercurve.run import Run
 from hypercurve.seeding import generator
 from hypercurve.space import Space
-from hypercurve.stopping.calibration import RATES, calibrated, drawn, played
+from hypercurve.stopping.calibration import LEAST, RATES, Replays, calibrated, drawn, played, unusable, upper
 from hypercurve.training.synthetic import SyntheticTrainer
 
 SPACE = Space.model_validate({"learning_rate": {"uniform": [0.0, 1.0]}})
@@ -102,14 +102,71 @@ def test_a_record_that_cannot_calibrate_is_refused_with_the_reason() -> None:
     with pytest.raises(RecordError, match="at least 30 trainings"):
         calibrated(asked, [task.taken(range(20))])
     stopped = replace(task, curves=(*task.curves[:-1], task.curves[0]._replace(outcome="stopped")))
-    with pytest.raises(RecordError, match="none of which a stopper has ended: there is none among task"):
+    with pytest.raises(RecordError, match=r"there is none\. task: 1 of 80 trainings were stopped"):
         calibrated(asked, [stopped])
-    assert calibrated(asked, [task, stopped]).tasks == ("task",), "the other one is enough"
+    enough = calibrated(asked, [replace(task, name="good"), stopped, replace(task, name="again")], {"tuned": "by tpe"})
+    assert enough.tasks == ("good",)
+    assert enough.unused == ("tuned: by tpe", "task: 1 of 80 trainings were stopped", "again: the same as good")
+    assert "With one task, one new task in 2 may exceed it. Not used: tuned: by tpe; task: 1 of" in str(enough)
+    curve = next(curve for curve in task.curves if curve.outcome == "completed")
+    mute = curve._replace(reports=tuple({"loss": report["loss"]} for report in curve.reports))
+    with pytest.raises(RecordError, match=r"1 of \d+ trainings to the end do not tell val_loss"):
+        calibrated(asked, [replace(task, curves=tuple(mute if one is curve else one for one in task.curves))])
     accuracy = asked.model_copy(update={"objective": asked.objective.model_copy(update={"metric": "accuracy"})})
     with pytest.raises(RecordError, match="val_accuracy"):
         calibrated(accuracy, [task])
     with pytest.raises(RecordError, match=r"stopping_rate\.regret = 0\.0001: cannot be kept: on task.* even s = 0\.05"):
         calibrated(setting_for({"regret": 0.0001}), [table(5, noise=3.0)])
+
+
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (slice(4, None), r"80 of 80 trainings have no report after 0 up to the check point 0\.2"),
+        (slice(0, None, 9), r"80 of 80 trainings have no report after 0\.2 up to the check point 0\.5"),
+    ],
+)
+def test_trainings_without_reports_where_lcm_looks_tell_nothing_of_it(kept: slice, told: str) -> None:
+    whole = [c for seed in range(2) for c in table(seed, count=60).curves if c.outcome == "completed"][:80]
+    coarse = [c._replace(shares=c.shares[kept], reports=c.reports[kept], seconds=c.seconds[kept]) for c in whole]
+    task = replace(table(0), curves=tuple(coarse))
+    with pytest.raises(RecordError, match=told):
+        calibrated(setting_for({"regret": 0.5}), [task])
+    assert calibrated(setting_for({"regret": 0.5}), [replace(task, curves=tuple(whole))]).tasks == ("task",)
+
+
+def test_what_fails_before_a_check_point_need_not_report_there() -> None:
+    task = table(4)
+    early = next(row for row, c in enumerate(task.curves) if c.outcome == "failed")
+    curves = [*task.curves]
+    curves[early] = curves[early]._replace(shares=(), reports=(), seconds=(), failed_at=0.1)
+    assert not unusable(replace(task, curves=tuple(curves)), setting_for({"regret": 0.1}))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_the_bound_is_above_the_mean_as_often_as_it_says(share: float) -> None:
+    rng = np.random.default_rng(0)
+    regrets = rng.exponential(0.3, (1000, LEAST)) * (rng.random((1000, LEAST)) < share)
+    above = [upper(row, row.max() or 0.3) >= 0.3 * share for row in regrets]
+    assert 0.75 < np.mean(above) < 1.0
+    assert upper(np.zeros(100), 0.5) == pytest.approx(2.6 * 0.5 / 101, rel=0.05), "none seen is not none"
+
+
+def test_draws_smaller_than_a_run_have_its_shares_of_slots_and_accumulation() -> None:
+    task, setting = table(6, noise=1.0), setting_for({"regret": 0.1}, slots=8, trials=80)
+    found = Replays(task, setting, 80, 40, 20).at(15)
+    draws = [drawn(task, setting, 40, number) for number in range(20)]
+    assert np.array_equal(found, [played(draw, RATES[15], 0.2 * 40, 4) for draw in draws])
+    assert not np.array_equal(found, [played(draw, RATES[15], 0.2 * 80, 4) for draw in draws])
+    assert not np.array_equal(found, [played(draw, RATES[15], 0.2 * 40, 1) for draw in draws])
+    assert not np.array_equal(found, [played(draw, RATES[15], 0.2 * 40, 8) for draw in draws])
+
+
+def test_few_misses_are_not_taken_for_none() -> None:
+    task, setting = table(6, noise=0.3), setting_for({"regret": 0.1})
+    replays = Replays(task, setting, 60, 60, LEAST)
+    assert not replays.at(0)[:, 1].any()
+    assert replays.bound(0) > 0.001
 
 
 FILE = """
@@ -142,6 +199,13 @@ def test_what_is_wrong_with_a_budget_is_said(tmp_path: Path, method: str, messag
     assert message in str(raised.value)
 
 
+def test_a_budget_is_kept_for_random_draws_only(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text(FILE.replace("random", "grid").format(LCM.format("{regret: 0.1}") + ", record: [x]"))
+    with pytest.raises(UserError, match="search = grid: a regret budget is calibrated on random draws"):
+        read_experiment(path)
+
+
 def test_a_budget_is_not_varied() -> None:
     asked = {"search": "random", "stop": {"lcm": {"stopping_rate": {"regret": 0.1}}}, "record": ["x"]}
     content = {"model": "recorded", "data": {"curves": "x"}, "budget": {"trials": 40}, "methods": {"lcm": asked}}
@@ -150,12 +214,12 @@ def test_a_budget_is_not_varied() -> None:
     Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"split": [0.1, 0.2]}}}})
 
 
-def live(**method: Any) -> Setting:
+def live(budget: Any = None, **method: Any) -> Setting:
     content = {
         "data": {"name": "digits"},
         "model": "synthetic",
         "space": {"learning_rate": {"uniform": [0.0, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}},
-        "budget": {"trials": 60},
+        "budget": budget or {"trials": 60},
         "seed": method.pop("seed", 0),
         "training": {"accumulation_points": 20},
         "methods": {"method": {"search": "random", **method}},
@@ -184,6 +248,18 @@ def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(
     save_record(record, tmp_path / "record.json")
     again = load_record(tmp_path / "record.json")
     assert (again.calibration, again.digest) == (record.calibration, record.digest)
+    damaged = tmp_path / "damaged.json"
+    for value in ("x", None, 7.0, True):
+        content = record.dump()
+        content["calibration"]["stopping_rate"] = value
+        damaged.write_text(json.dumps(content))
+        with pytest.raises(
+            UserError, match=r"damaged\.json: .*calibration\.stopping_rate = .*must be a number above 0"
+        ):
+            load_record(damaged)
+    damaged.write_text(json.dumps({**record.dump(), "calibration": None}))
+    with pytest.raises(UserError, match=r"damaged\.json: .*calibration = null: must be a mapping"):
+        load_record(damaged)
     other = prepare_record(live(stop={"lcm": {"stopping_rate": {"regret": 0.9}}}, record=[str(folder)], seed=1))
     assert other is not None
     assert other.digest != record.digest
@@ -204,6 +280,40 @@ def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(
         assert [*map(without_wall, read_lines(torn)[0])] == [*map(without_wall, map(json.loads, lines))]
     with pytest.raises(RecordError, match="prepare it again"):
         Run(setting, 0, samples=1000, data="none", record=replace(record, calibration=None))
+
+
+def test_a_task_is_what_chance_has_drawn_in_the_space(tmp_path: Path) -> None:
+    def finished(name: str, setting: Setting) -> str:
+        folder = tmp_path / name / "runs" / "method"
+        (folder / "0").mkdir(parents=True)
+        (folder / "setting.json").write_text(setting.model_dump_json())
+        carried_out(setting, folder / "0" / "journal.jsonl")
+        return str(tmp_path / name)
+
+    def calibration(*record: str, **more: Any) -> Calibration:
+        lcm = {"lcm": {"stopping_rate": {"regret": 0.9}, "check_points": [0.1, 0.2, 0.4]}}
+        found = prepare_record(live(stop=lcm, record=record, **more))
+        assert found is not None
+        assert found.calibration is not None
+        return found.calibration
+
+    plain = finished("plain", live())
+    cut = finished("cut", live({"samples": 200_000}, slots=3, seed=5))
+    assert "stopped" in {curve.outcome for curve in read_curves(Path(cut)).curves}, "cut off by the budget"
+    tuned = finished("tuned", live(search="tpe"))
+    median = finished("median", live(stop="median"))
+    found = calibration(plain, cut, tuned, median)
+    assert found.tasks[0].startswith("plain")
+    assert found.tasks[1].startswith("cut"), "no stopper has ended these"
+    assert "trials are chosen by the searcher tpe" in found.unused[0]
+    assert "trainings were stopped" in found.unused[1]
+    narrow = {"learning_rate": {"uniform": [0.0, 0.7]}, "momentum": {"uniform": [0.0, 1.0]}}
+    curves = read_curves(Path(plain))
+    kept = inside(curves, Space.model_validate(narrow))
+    assert 30 < len(kept) < len(curves)
+    assert max(one["learning_rate"] for one in kept.configurations) <= 0.7
+    with pytest.raises(RecordError, match=r"plain.*: \d+ trainings to the end, 30 are needed"):
+        calibration(plain, space={"learning_rate": {"uniform": [0.0, 0.6]}, "momentum": {"uniform": [0.4, 1.0]}})
 
 
 def test_a_replay_leaves_what_it_plays_out_of_the_calibration(

@@ -176,6 +176,12 @@ class Method(Model):
         if self.population is not None and self.order == "arrival":
             raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
         if self.stop is not None and self.stop.calibrates:
+            if self.search is not None and self.search.kind not in ("random", "sobol"):
+                raise PydanticCustomError(
+                    "method",
+                    "search = {kind}: a regret budget is calibrated on random draws: `search` must be `random` or `sobol`",
+                    {"kind": self.search.kind},
+                )
             if not self.record:
                 raise PydanticCustomError(
                     "method", "a regret budget as `stopping_rate` is kept by what a `record` shows: it needs one"

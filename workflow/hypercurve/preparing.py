@@ -14,10 +14,12 @@ from .config import Setting
 from .curves import Curve, Curves
 from .domains import Choice
 from .errors import UserError
+from .reading import read_setting
 from .record import Record, RecordError, Task
-from .recordings import read_curves
+from .recordings import journals_in, read_curves
 from .space import Configuration, Space
 from .stopping.calibration import calibrated
+from .training.tables import PREPARED
 
 FEWEST = 10
 """A task with fewer usable trainings says too little."""
@@ -38,8 +40,9 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
     """
     space, objective = setting.space, setting.objective
     tasks, tables = [], []
+    unfit: dict[str, str] = {}  # why a regret budget cannot be calibrated on a task
     for path in setting.record:
-        curves = _curves(Path(path), setting.data.metric if setting.data else None)
+        curves, searches = _curves(Path(path), setting.data.metric if setting.data else None)
         if played is not None:
             others = curves.taken(_others(curves, played))
             if same := len(curves) - len(others):
@@ -53,7 +56,12 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
                     continue
             curves = others
         tasks.append(task_of(curves, space, objective.key, objective.mode, path))
-        tables.append(curves)
+        if chosen := [search for search in map(_chosen_by, searches) if search]:
+            unfit[curves.name] = f"trials are chosen by {chosen[0]}, and no random sample"
+        else:
+            whole = searches and all(search.stop is None for search in searches)
+            # Without a stopper, what was stopped is what was going when the budget was spent.
+            tables.append(inside(curves.playable() if whole else curves, space))
     if setting.record and not tasks:
         raise RecordError(
             f"{', '.join(setting.record)}: cannot be a record for {setting.method}: nothing is left without the trainings "
@@ -61,7 +69,21 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
         )
     if not tasks:
         return None
-    return Record(space.variables, tuple(tasks), calibrated(setting, tables) if setting.calibrates else None)
+    return Record(space.variables, tuple(tasks), calibrated(setting, tables, unfit) if setting.calibrates else None)
+
+
+def _chosen_by(setting: Setting) -> str:
+    """What has chosen the trials of an earlier method by more than chance; empty if nothing has."""
+    if setting.search is not None and setting.search.kind not in ("random", "sobol"):
+        return f"the searcher {setting.search.kind}"
+    return "a record" if setting.record and not setting.calibrates else ""
+
+
+def inside(curves: Curves, space: Space) -> Curves:
+    """The trainings that a space could draw."""
+    return curves.taken(
+        [row for row, configuration in enumerate(curves.configurations) if not _coded(space, configuration)[1]]
+    )
 
 
 def _others(curves: Curves, played: Curves) -> list[int]:
@@ -95,10 +117,10 @@ def _same(one: Curve, other: Curve) -> bool:
     return all(math.isclose(losses[0][share], losses[1][share], rel_tol=1e-6, abs_tol=1e-12) for share in common)
 
 
-def _curves(path: Path, metric: str | None) -> Curves:
-    """What a file, a folder or an archive of an experiment's results holds."""
+def _curves(path: Path, metric: str | None) -> tuple[Curves, list[Setting]]:
+    """What a file, a folder or an archive of an experiment's results holds, and the settings of the methods in it."""
     if not path.name.endswith((".tar.gz", ".tgz", ".tar")):
-        return read_curves(path, metric)
+        return read_curves(path, metric), _settings(path)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with tarfile.open(path) as archive:
@@ -107,9 +129,19 @@ def _curves(path: Path, metric: str | None) -> Curves:
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise RecordError(f"{path}: cannot be read: {error}") from None
         try:
-            return replace(read_curves(Path(folder)), name=path.name.partition(".")[0])
+            named = replace(read_curves(Path(folder)), name=path.name.partition(".")[0])
+            return named, _settings(Path(folder))
         except UserError as error:
             raise RecordError(f"{path}: {str(error).replace(f'{folder}/', '').replace(folder, str(path))}") from None
+
+
+def _settings(path: Path) -> list[Setting]:
+    """Of the methods whose journals are read from a path: populations are not."""
+    journals = [path] if path.suffix == ".jsonl" else journals_in(path) if path.is_dir() else []
+    if path.is_dir() and (path / PREPARED).exists():
+        journals = []
+    found = {journal.parent.parent: read_setting(journal.parent.parent / "setting.json") for journal in journals}
+    return [setting for setting in found.values() if setting.population is None]
 
 
 def task_of(curves: Curves, space: Space, objective: str, mode: str, source: str) -> Task:

@@ -105,6 +105,7 @@ class Calibration:
         draws: how many from each task.
         tasks: names of those that it was chosen on.
         held_out: each task in its turn, where there are several.
+        unused: names of those that could not be replayed, and why.
     """
 
     budget: float
@@ -115,6 +116,7 @@ class Calibration:
     draws: int
     tasks: tuple[str, ...]
     held_out: tuple[HeldOut, ...]
+    unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """A line for users."""
@@ -126,6 +128,10 @@ class Calibration:
         if self.held_out:
             told = "; ".join(f"{task} {regret:.3f} (s = {rate:g})" for task, rate, regret in self.held_out)
             found += f". Mean regret on each task with the s of the others: {told}"
+        alike = "one task" if len(self.tasks) == 1 else f"{len(self.tasks)} alike tasks"
+        found += f". With {alike}, one new task in {len(self.tasks) + 1} may exceed it"
+        if self.unused:
+            found += f". Not used: {'; '.join(self.unused)}"
         return found
 
 
@@ -215,6 +221,15 @@ def load_record(path: Path) -> Record:
     return Record(variables, tasks, calibration)
 
 
-def _calibration(content: Mapping[str, Any]) -> Calibration:
+def _calibration(content: Any) -> Calibration:
+    if not isinstance(content, Mapping):
+        raise ValueError(f"calibration = {json.dumps(content)}: must be a mapping")
+    for key in ("budget", "stopping_rate", "cost", "regret", "missed", "draws"):
+        value = content[key]
+        bounded = key in ("budget", "stopping_rate")
+        if isinstance(value, bool) or not isinstance(value, int | float) or (bounded and not 0 < value < 1):
+            allowed = "a number above 0 and below 1" if bounded else "a number"
+            raise ValueError(f"calibration.{key} = {json.dumps(value)}: must be {allowed}")
     held_out = tuple(HeldOut(**one) for one in content["held_out"])
-    return Calibration(**{**content, "tasks": tuple(content["tasks"]), "held_out": held_out})
+    unused = tuple(content.get("unused", ()))
+    return Calibration(**{**content, "tasks": tuple(content["tasks"]), "held_out": held_out, "unused": unused})

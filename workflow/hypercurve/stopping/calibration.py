@@ -2,20 +2,23 @@
 
 LCM is replayed on the curves of earlier experiments on related tasks, with s from .05 to .95, on many draws of trials. The
 stopping rate is the largest at which, on *every* task, the regret is within the budget, at it and at all smaller ones: the
-upper end of a one-sided 95 % interval of its mean over draws.
+upper end of a one-sided interval of its mean over draws, nominally of 95 %. Regrets are mostly 0, and draws without any show
+no spread: so one more draw is added, with the largest regret that was seen.
 
 Why the worst task, and not the mean: each task has a largest s of its own, and the least of T of them is chosen. Of T + 1
 tasks that are alike (exchangeable), the one that is new has the least with a probability of 1 / (T + 1); so its mean regret
-exceeds the budget no more often than that, whatever the tasks are (the argument of conformal prediction, Vovk et al. 2005).
-It is a bound over tasks, not for each of them: ten alike tasks allow one that is off, by any amount.
+exceeds the budget no more often than that, whatever the tasks are (the argument of conformal prediction, Vovk et al. 2005),
+up to the error of the draws. It is a bound over tasks, not for each of them: ten alike tasks allow one that is off, by any
+amount.
 
 The replays are those of :mod:`hypercurve.execution.replay`, in virtual time with the method's slots, but only starts, checks
 and ends are played, and distances are taken once for all s; a test holds both to be equal.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +33,9 @@ RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
 """s: the rates that are tried, the smallest first."""
 FEWEST = 30
 """A task with fewer trainings to the end says too little of how often the best of them is stopped."""
-LARGEST = 200
+LARGEST = 100
 """Trials of a draw at most. A larger run is taken to go as a smaller one, with the same shares of slots and accumulation."""
-MOST, LEAST, TRIALS = 100, 5, 30_000
+MOST, LEAST, TRIALS = 100, 50, 40_000
 """Draws from each task: at most and at least, and otherwise so many that all together have this number of trials."""
 ONE_SIDED = 1.645
 """Quantile of the normal distribution: 95 % lie below."""
@@ -168,7 +171,19 @@ def _regret(ends: Floats, record: npt.NDArray[np.int64]) -> float:
     return float((best - found) / (best - middle)) if best > middle else 1.0
 
 
-class _Replays:
+def upper(regrets: Floats, miss: float) -> float:
+    """Upper end of a one-sided interval of the mean regret, nominally of 95 %.
+
+    Args:
+        regrets: of draws, shape (draws,).
+        miss: the regret of one more draw, so that draws without any do not seem certain. Without any, 2.6 · miss / draws
+            results, near the rule of three.
+    """
+    known = np.append(regrets, miss)
+    return float(known.mean() + ONE_SIDED * known.std(ddof=1) / np.sqrt(len(known)))
+
+
+class Replays:
     """LCM with all rates on draws of one task; each is replayed once, when it is asked for."""
 
     def __init__(self, task: Curves, setting: Setting, trials: int, size: int, draws: int):
@@ -187,21 +202,24 @@ class _Replays:
         return self._known[rate]
 
     def bound(self, rate: int) -> float:
-        """Upper end of a one-sided 95 % interval of the mean regret."""
-        regrets = self.at(rate)[:, 1]
-        return float(regrets.mean() + ONE_SIDED * regrets.std(ddof=1) / np.sqrt(len(regrets)))
+        """Upper end of the interval of the mean regret, see :func:`upper`."""
+        seen = (
+            self.at(other)[:, 1].max() for other in range(rate, len(RATES))
+        )  # a larger s if nothing was missed with this
+        return upper(self.at(rate)[:, 1], next((float(regret) for regret in seen if regret > 0), 1.0))
 
     def kept(self, budget: float) -> int:
         """How many rates keep a budget, from the smallest up to the first that does not."""
         return next((rate for rate in range(len(RATES)) if self.bound(rate) > budget), len(RATES))
 
 
-def calibrated(setting: Setting, tables: Sequence[Curves]) -> Calibration:
+def calibrated(setting: Setting, tables: Sequence[Curves], unfit: Mapping[str, str] | None = None) -> Calibration:
     """The stopping rate for a method's regret budget.
 
     Args:
         setting: of a method with LCM and a regret budget.
-        tables: the trainings of its record's tasks.
+        tables: the trainings of its record's tasks, those in the space that is searched now.
+        unfit: other tasks of the record, and why they cannot be replayed.
 
     Raises:
         RecordError: no task can be replayed, or no stopping rate keeps the budget.
@@ -210,16 +228,22 @@ def calibrated(setting: Setting, tables: Sequence[Curves]) -> Calibration:
     options = setting.stop.options
     budget, trials = options.stopping_rate.regret, setting.trials or options.configurations
     assert trials is not None, "checked with the experiment"
-    tasks = [table for table in tables if _usable(table, setting.objective.key)]
+    tasks, unused, known = [], [f"{name}: {reason}" for name, reason in (unfit or {}).items()], dict[str, str]()
+    for table in tables:
+        reason = f"the same as {known[table.digest]}" if table.digest in known else unusable(table, setting)
+        known.setdefault(table.digest, table.name)
+        if reason:
+            unused.append(f"{table.name}: {reason}")
+        else:
+            tasks.append(table)
     if not tasks:
         raise RecordError(
-            f"{setting.method}: stopping_rate: a regret budget needs a task in the record with at least {FEWEST} trainings "
-            f"to the end that tell {setting.objective.key}, none of which a stopper has ended: there is none among "
-            f"{', '.join(table.name for table in tables)}"
+            f"{setting.method}: stopping_rate: a regret budget needs a task in the record that can be replayed, a random "
+            f"search with at least {FEWEST} trainings to the end: there is none. {'; '.join(unused)}"
         )
     sizes = [min(trials, LARGEST, len(task)) for task in tasks]
     draws = max(LEAST, min(MOST, TRIALS // sum(sizes)))
-    replays = [_Replays(task, setting, trials, size, draws) for task, size in zip(tasks, sizes, strict=True)]
+    replays = [Replays(task, setting, trials, size, draws) for task, size in zip(tasks, sizes, strict=True)]
     kept = [replay.kept(budget) for replay in replays]
     if not min(kept):
         worst = int(np.argmin(kept))
@@ -243,11 +267,33 @@ def calibrated(setting: Setting, tables: Sequence[Curves]) -> Calibration:
         draws=draws,
         tasks=tuple(task.name for task in tasks),
         held_out=tuple(held_out),
+        unused=tuple(unused),
     )
 
 
-def _usable(table: Curves, objective: str) -> bool:
-    """Whether a task's trainings are a random sample: what is complete of a search with a stopper is what it liked."""
+def unusable(table: Curves, setting: Setting) -> str:
+    """Why a task cannot be replayed; empty if it can.
+
+    Its trainings must be a random sample: what is complete of a search with a stopper is what it liked. They must have
+    reports where LCM looks: since the start, or the check point before. Else a loss from later would stand in for one that
+    is not there, or LCM would be judged by checks at which it learns nothing.
+    """
+    assert setting.stop is not None
     outcomes = [curve.outcome for curve in table.curves]
-    known = np.isfinite(table.performance(objective)).sum()
-    return "stopped" not in outcomes and known >= FEWEST and known == outcomes.count("completed")
+    completed = outcomes.count("completed")
+    if stopped := outcomes.count("stopped"):
+        return f"{stopped} of {len(table)} trainings were stopped"
+    if completed < FEWEST:
+        return f"{completed} trainings to the end, {FEWEST} are needed"
+    if silent := completed - int(np.isfinite(table.performance(setting.objective.key)).sum()):
+        return f"{silent} of {completed} trainings to the end do not tell {setting.objective.key}"
+    for before, check in pairwise((0.0, *setting.stop.options.check_points)):
+        missing = sum(
+            not curve.failed_by(check) and not any(before + 1e-9 < share <= check + 1e-9 for share in curve.shares)
+            for curve in table.curves
+        )
+        if missing:
+            return (
+                f"{missing} of {len(table)} trainings have no report after {before:g} up to the check point {check:g}"
+            )
+    return ""
