@@ -57,7 +57,7 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
             curves = others
         tasks.append(task_of(curves, space, objective.key, objective.mode, path))
         if chosen := [search for search in map(_chosen_by, searches) if search]:
-            unfit[curves.name] = f"trials are chosen by {chosen[0]}, and no random sample"
+            unfit[path] = f"trials are chosen by {chosen[0]}, and no random sample"
         else:
             whole = searches and all(search.stop is None for search in searches)
             # Without a stopper, what was stopped is what was going when the budget was spent.
