@@ -6,8 +6,6 @@
   Both train in processes of their own, in turn, and medians are compared. `model.fit` has Keras's own dropout, and float32
   images that are scaled beforehand. Wider networks spend more of their time in the same convolutions, so other widths are
   measured as well: `..._8_filters` and `..._32_filters`, where the default is 16.
-- fit_cnn_bound: seconds of an epoch of `model.fit` over those of its convolutions and matrix products alone, forward and
-  backward, each timed by itself: no loop that uses the same kernels can be ahead by more.
 - arithmetic_share: floating-point operations per second in training over those of this machine's matrix product
   (1024 x 1024, float32) with the same threads, measured in turn in one process. A step counts three times the operations of
   a forward pass, by the layers' shapes: itself, and two products of the same size for the gradients.
@@ -80,34 +78,6 @@ def matrix_rate(repeats: int) -> float:
     return float(2 * SIDE**3 / min(times))
 
 
-def products(layer: Any, batch: int, first: bool) -> list[Callable[[], Any]]:
-    """A layer's convolutions or matrix products in a training step: forward, and for the gradients of kernel and inputs."""
-    from hypercurve.training.runtime import tf
-
-    shape, kernel = (batch, *layer.input.shape[1:]), tf.convert_to_tensor(layer.kernel)
-    x, dy = tf.random.normal(shape), tf.random.normal((batch, *layer.output.shape[1:]))
-    if not hasattr(layer, "strides"):
-        return [
-            lambda: tf.matmul(x, kernel),
-            lambda: tf.matmul(x, dy, transpose_a=True),
-            lambda: tf.matmul(dy, kernel, transpose_b=True),
-        ]
-    how: dict[str, Any] = {"strides": (1, *layer.strides, 1), "padding": "SAME"}
-    raw = tf.raw_ops
-    found = [
-        lambda: tf.nn.conv2d(x, kernel, **how),
-        lambda: raw.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, out_backprop=dy, **how),
-        lambda: raw.Conv2DBackpropInput(input_sizes=shape, filter=kernel, out_backprop=dy, **how),
-    ]
-    return found[:2] if first else found  # nobody asks for the gradient of the images
-
-
-def seconds_alone(product: Callable[[], Any], repeats: int) -> float:
-    """Seconds of one product: the best of some."""
-    product()
-    return min(timed(lambda: [product() for _ in range(20)])[0] / 20 for _ in range(repeats))
-
-
 def timed(call: Callable[[], object]) -> list[float]:
     """Seconds by the wall clock, and of the processor."""
     wall, processor = time.perf_counter(), time.process_time()
@@ -116,20 +86,16 @@ def timed(call: Callable[[], object]) -> list[float]:
 
 
 def serve_ours(folder: Path, threads: int, filters: int) -> None:
-    """For each line of the input, train an epoch and answer with seconds, arithmetic rates (ours, the product's), and the
-    seconds of its products alone."""
+    """For each line of the input, train an epoch and answer with seconds and arithmetic rates, ours and the product's."""
     trainer, epochs = KerasTrainer("cnn", folder, threads=threads), 1000
     session = trainer.open(Trial(0, {**SETTINGS, "filters": filters, "epochs": epochs}))
     session.advance(20 / session.total)
-    layers = [layer for layer in session.network.model.layers if hasattr(layer, "kernel")]
-    parts = [product for layer in layers for product in products(layer, BATCH, layer is layers[0])]
     operations = 3 * forward_operations(session.network.model) * trainer.data.samples
     for epoch, _ in enumerate(sys.stdin, 1):
         rate = matrix_rate(3)
         session.advance(epoch / epochs)  # what is left of the epoch before
         seconds = timed(lambda: session.advance((epoch + 1) / epochs))  # noqa: B023 - called at once
-        alone = sum(seconds_alone(product, 3) for product in parts) * trainer.data.samples / BATCH
-        print(json.dumps([*seconds, operations / seconds[0], max(rate, matrix_rate(3)), alone]), flush=True)
+        print(json.dumps([*seconds, operations / seconds[0], max(rate, matrix_rate(3))]), flush=True)
 
 
 def serve_fit(folder: Path, threads: int, filters: int) -> None:
@@ -256,10 +222,10 @@ def compare(folder: Path, filters: int, threads: int, repeats: int) -> dict[str,
             answers[name].append(server.ask())
     for server in servers.values():
         server.close()
-    ours, ours_processor, rate, product, alone = (median(part) for part in zip(*answers["ours"], strict=True))
+    ours, ours_processor, rate, product = (median(part) for part in zip(*answers["ours"], strict=True))
     fit, fit_processor = (median(part) for part in zip(*answers["fit"], strict=True))
     processor = {"ours_processor": ours_processor, "fit_processor": fit_processor}
-    return {"ours": ours, "fit": fit, **processor, "rate": rate, "product": product, "alone": alone}
+    return {"ours": ours, "fit": fit, **processor, "rate": rate, "product": product}
 
 
 def main() -> None:
@@ -315,22 +281,16 @@ def measure(program: str, source: str | None, quick: bool) -> None:
             )
             for part in ("compilers", "structures")
         )
-    heads = f"{'filters':>7}{'threads':>9}{'ours (s)':>10}{'fit (s)':>9}{'alone (s)':>11}{'ratio':>7}{'processor':>11}"
+    heads = f"{'filters':>7}{'threads':>9}{'ours (s)':>10}{'fit (s)':>9}{'ratio':>7}{'processor':>11}"
     print(f"{heads}{'GFLOP/s':>9}{'product':>9}{'share':>7}")
     result: dict[str, float] = {}
     for added, times in epochs.items():
         ratio, share = times["fit"] / times["ours"], times["rate"] / times["product"]
         filters, threads = COMPARED[added]
-        print(
-            f"{filters:7}{threads:9}{times['ours']:10.3f}{times['fit']:9.3f}{times['alone']:11.3f}{ratio:7.2f}", end=""
-        )
+        print(f"{filters:7}{threads:9}{times['ours']:10.3f}{times['fit']:9.3f}{ratio:7.2f}", end="")
         print(f"{times['fit_processor'] / times['ours_processor']:11.2f}", end="")
         print(f"{times['rate'] / 1e9:9.1f}{times['product'] / 1e9:9.1f}{share:7.2f}")
-        result |= {
-            f"fit_cnn{added}": ratio,
-            f"arithmetic_share{added}": share,
-            f"fit_cnn_bound{added}": times["fit"] / times["alone"],
-        }
+        result |= {f"fit_cnn{added}": ratio, f"arithmetic_share{added}": share}
     resident, first = many["resident"], latencies
     print(f"\nfirst trial: {min(first):.2f} to {max(first):.2f} s; a structure: {median(many['seconds']):.2f} s")
     shown = ", ".join(f"{resident[n - 1]:.0f} after {n}" for n in range(10, structures + 1, 10))
