@@ -26,17 +26,17 @@ from zlib import crc32
 
 import numpy as np
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.curves import Curves
-from hypercurve.data_spec import NO_DATA
+from hypercurve.config.data import NO_DATA
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.files import read_mapping
+from hypercurve.curves.table import Curves
+from hypercurve.events.journal import Journal
 from hypercurve.execution.serial import execute
-from hypercurve.files import appearing
-from hypercurve.journal import Journal
-from hypercurve.reading import read_mapping
-from hypercurve.recordings import read_curves
-from hypercurve.run import Run
+from hypercurve.records.curve_files import read_curves
+from hypercurve.runs.run import Run
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load, prepare
+from hypercurve.util.files import appearing
 
 HERE = Path(__file__).parent / "blind"
 PART = 2000  # images of MNIST and CIFAR-10 that are trained on and validated with

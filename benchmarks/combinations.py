@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.data_spec import DataSpec
+from hypercurve.config.data import DataSpec
+from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.execution.serial import execute
-from hypercurve.run import Run
-from hypercurve.search_options import Search
+from hypercurve.runs.run import Run
+from hypercurve.search.options import Search
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load, prepare
 

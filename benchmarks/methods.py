@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.curves import Curves
-from hypercurve.recordings import read_curves
+from hypercurve.curves.table import Curves
+from hypercurve.records.curve_files import read_curves
 from methods_play import TRIALS, Options, Records, forecasting_once, played, setting_of, uneven
 
 TUNING = 10_000  # repeats for tuning are others than those that are measured

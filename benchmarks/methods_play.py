@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.curves import Curves, key_of
+from hypercurve.api.replaying import moved
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.curves.record import Record, Task
+from hypercurve.curves.table import Curves, key_of
 from hypercurve.execution.serial import execute
-from hypercurve.preparing import task_of
-from hypercurve.record import Record, Task
-from hypercurve.replaying import moved
-from hypercurve.run import Run
+from hypercurve.records.prepare import task_of
+from hypercurve.runs.run import Run
 from hypercurve.search import preselection
-from hypercurve.seeding import generator
-from hypercurve.training.recorded import CurvesTrainer
+from hypercurve.training.recorded_curves import CurvesTrainer
+from hypercurve.util.seeding import generator
 
 TRIALS, SEED = 100, 7
 RECORDED = 100  # trainings of each task in a record

@@ -34,13 +34,13 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.data_spec import DataSpec
-from hypercurve.hyperparameters import resolve
-from hypercurve.reading import read_experiment
-from hypercurve.seeding import generator
-from hypercurve.training.base import Trial
+from hypercurve.config.data import DataSpec
+from hypercurve.config.files import read_experiment
+from hypercurve.config.hyperparameters import resolve
+from hypercurve.runs.trial import Trial
 from hypercurve.training.data import DataError, load, prepare
 from hypercurve.training.keras_trainer import KerasTrainer
+from hypercurve.util.seeding import generator
 
 EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-trials.yaml"
 BATCH = 32

@@ -31,14 +31,15 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.execution import supervised
-from hypercurve.execution.comm import Comm, Inbox, Outbox, Tag, communicator, guarded
-from hypercurve.journal import Journal, read_lines
-from hypercurve.run import Run
-from hypercurve.stopping.base import Decision
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.events.journal import Journal, read_lines
+from hypercurve.execution.mpi import search as supervised
+from hypercurve.execution.mpi.comm import Comm, Inbox, Outbox, Tag, communicator, guarded
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.stopping.lcm import LearningCurveMatching
-from hypercurve.training.base import Report, Snapshot, Trial
+from hypercurve.stopping.stopper import Decision
+from hypercurve.training.trainer import Report, Snapshot
 
 RANKS = 4
 

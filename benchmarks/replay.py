@@ -23,16 +23,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hypercurve.config import Experiment, Setting
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.events.journal import Journal
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal
-from hypercurve.recordings import read_curves
-from hypercurve.run import Run
-from hypercurve.seeding import generator
-from hypercurve.training.base import Report, Snapshot, Trial
-from hypercurve.training.recorded import RecordedSession
+from hypercurve.records.curve_files import read_curves
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.training.recorded_curves import RecordedSession
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Report, Snapshot
+from hypercurve.util.seeding import generator
 
 POINTS = 50
 SPACE = {

@@ -25,8 +25,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported
 import numpy as np
 import numpy.typing as npt
 
-from hypercurve.data_spec import DataSpec
-from hypercurve.training.base import Trial
+from hypercurve.config.data import DataSpec
+from hypercurve.runs.trial import Trial
 from hypercurve.training.data import DataError, load, prepare
 from hypercurve.training.keras_trainer import KerasTrainer, SampleOrder
 

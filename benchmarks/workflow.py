@@ -27,10 +27,10 @@ from typing import Any
 
 import yaml
 
-from hypercurve.batching import batches
-from hypercurve.journal import read_lines
-from hypercurve.launching import set_environment
-from hypercurve.reading import read_experiment
+from hypercurve.config.files import read_experiment
+from hypercurve.config.jobs import batches
+from hypercurve.events.journal import read_lines
+from hypercurve.workflow_support.launching import set_environment
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENT = ROOT / "config/experiments/mnist-trials.yaml"

@@ -1,6 +1,6 @@
 # The archive: an experiment's results in one file that anyone can check and run again.
 
-from hypercurve.provenance import source_digest
+from hypercurve.util.provenance import source_digest
 
 
 rule archive:

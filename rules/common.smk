@@ -11,12 +11,12 @@ PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 
 from hypercurve.analysis.plan import applicable
-from hypercurve.batching import batches
-from hypercurve.errors import UserError
-from hypercurve.launching import end_left_behind, set_environment, take_back
-from hypercurve.provenance import code_digest
-from hypercurve.reading import ConfigError, check_workflow, read_experiment
-from hypercurve.user_code import function_digest, model_digest
+from hypercurve.config.jobs import batches
+from hypercurve.util.errors import UserError
+from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back
+from hypercurve.util.provenance import code_digest
+from hypercurve.config.files import ConfigError, check_workflow, read_experiment
+from hypercurve.config.code_files import function_digest, model_digest
 
 set_environment(PACKAGE)
 

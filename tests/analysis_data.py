@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.analysis.records import RunRecord, read_run
-from hypercurve.config import Experiment
+from hypercurve.config.experiment import Experiment
+from hypercurve.events.events import Completed, Event, Failed, Reported, Started
+from hypercurve.events.journal import Journal
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal
-from hypercurve.run import Run
-from hypercurve.scheduling import Completed, Event, Failed, Reported, Started
-from hypercurve.seeding import generator
-from hypercurve.training.base import Report, Snapshot, Trial, TrialFailed
+from hypercurve.results.runs import RunRecord, read_run
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.training.trainer import Report, Snapshot, TrialFailed
+from hypercurve.util.seeding import generator
 
 SAMPLES = 5000
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.reading import read_experiment
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.files import read_experiment
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -94,7 +94,7 @@ def arrays() -> Callable[..., dict[str, np.ndarray]]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, arrays: Callable[..., dict[str, np.ndarray]]) -> Path:
     """The folder of a tiny prepared data set. Only for reading: it serves all tests."""
-    from hypercurve.data_spec import DataSpec
+    from hypercurve.config.data import DataSpec
     from hypercurve.training.data import prepare
 
     source = tmp_path_factory.mktemp("source") / "tiny.npz"

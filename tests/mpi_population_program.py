@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.config import Setting
-from hypercurve.execution import population, snapshots
-from hypercurve.execution.comm import communicator, guarded
-from hypercurve.journal import Journal
-from hypercurve.run import Run
-from hypercurve.training.base import Report, Session, Snapshot, Trainer, Trial
+from hypercurve.config.experiment import Setting
+from hypercurve.events.journal import Journal
+from hypercurve.execution.mpi import population, snapshots
+from hypercurve.execution.mpi.comm import communicator, guarded
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.training.trainer import Report, Session, Snapshot, Trainer
 
 
 class Countdown:

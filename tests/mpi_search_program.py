@@ -14,14 +14,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hypercurve.config import Setting
-from hypercurve.errors import UserError
-from hypercurve.execution import supervised
-from hypercurve.execution.comm import communicator, guarded
-from hypercurve.journal import Journal
-from hypercurve.run import Run
-from hypercurve.training.base import Report, Session, Trainer, Trial
+from hypercurve.config.experiment import Setting
+from hypercurve.events.journal import Journal
+from hypercurve.execution.mpi import search as supervised
+from hypercurve.execution.mpi.comm import communicator, guarded
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Report, Session, Trainer
+from hypercurve.util.errors import UserError
 
 
 class Changed:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from hypercurve.training.models import Dropout
+from hypercurve.training.networks import Dropout
 
 REACHED = {"momentum": 0.9}
 

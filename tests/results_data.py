@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hypercurve.analysis.plan import applicable
 from hypercurve.archive.checking import table_files
-from hypercurve.cli import main
-from hypercurve.reading import read_resolved
+from hypercurve.cli.main import main
+from hypercurve.config.files import read_resolved
 
 SMALL = """\
 description: a small experiment

@@ -17,10 +17,10 @@ import analysis_data
 from analysis_data import experiment, run_all
 from hypercurve.analysis import figures, report, tables
 from hypercurve.analysis.plan import applicable
-from hypercurve.analysis.records import RunRecord, TrialRecord, read_run, write_trials
-from hypercurve.config import Experiment
-from hypercurve.errors import UserError
-from hypercurve.journal import JournalError
+from hypercurve.config.experiment import Experiment
+from hypercurve.events.journal import JournalError
+from hypercurve.results.runs import RunRecord, TrialRecord, read_run, write_trials
+from hypercurve.util.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ class TestRecords:
         assert run.wall > run.seconds  # the pretended clock also counts overhead
 
     def test_agree_with_the_state_that_decided(self, tmp_path: Path) -> None:
-        from hypercurve.journal import read_lines
-        from hypercurve.run import Run
+        from hypercurve.events.journal import read_lines
+        from hypercurve.runs.run import Run
 
         chosen = experiment(repeats=1, budget={"seconds": 30}, methods={"random": {"search": "random", "slots": 3}})
         path = journal_of(tmp_path, chosen)
@@ -139,7 +139,7 @@ class TestRecords:
         assert [file.name for file in path.parent.iterdir()] == ["trials.csv"]
 
     def test_need_the_standard_library_only(self) -> None:
-        code = "import sys, hypercurve.analysis.records; print({'numpy', 'pydantic', 'pandas'} & {*sys.modules})"
+        code = "import sys, hypercurve.results.runs; print({'numpy', 'pydantic', 'pandas'} & {*sys.modules})"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
         )

@@ -22,9 +22,9 @@ from hypercurve.archive.contents import MANIFEST, manifest_text, payload_digest,
 from hypercurve.archive.making import make
 from hypercurve.archive.packing import ArchiveError, Limits, pack, unpack
 from hypercurve.archive.verifying import verify
-from hypercurve.cli import main
-from hypercurve.journal import read_lines
-from hypercurve.reading import read_experiment, read_resolved
+from hypercurve.cli.main import main
+from hypercurve.config.files import read_experiment, read_resolved
+from hypercurve.events.journal import read_lines
 from results_data import SMALL, call, in_a_process, make_results
 
 
@@ -145,7 +145,7 @@ def test_archive_holds_what_the_results_are_and_how_to_make_them_again(opened: P
     assert {"runs/lcm/1/journal.jsonl", "runs/lcm/1/trials.csv", "runs/pbt/0/lineage.csv"} <= there
     assert {"code/Snakefile", "code/envs/lock.txt", "code/rules/archive.smk"} <= there
     manifest = read_manifest(opened / MANIFEST)
-    assert manifest.code.modules["run.py"] == sha256(ROOT / "workflow" / "hypercurve" / "run.py")
+    assert manifest.code.modules["runs/run.py"] == sha256(ROOT / "workflow" / "hypercurve" / "runs/run.py")
     assert set(manifest.files) == there - {MANIFEST}
     assert (opened / "code/envs/lock.txt").read_bytes() == (ROOT / "envs/lock.txt").read_bytes()
 
@@ -342,7 +342,7 @@ def test_forged_results_are_found_though_all_digests_fit(opened: Path, tmp_path:
     ("change", "said"),
     [
         (lambda d: d["code"].update(dirty=None, commit=None), "was changed"),
-        (lambda d: d["code"]["modules"].update({"run.py": "0" * 64}), "was changed"),
+        (lambda d: d["code"]["modules"].update({"runs/run.py": "0" * 64}), "was changed"),
         (lambda d: d.update(format=2), "is of format 2"),
         (lambda d: d.update(extra=1), "is damaged: 'extra'"),
         (lambda d: d.pop("files"), "is damaged: 'files'"),
@@ -519,7 +519,7 @@ def test_verify_says_what_is_wrong_without_a_traceback(tmp_path: Path, capsys: p
 
 def test_verifying_imports_nothing_that_trains(archive: Path) -> None:
     program = (
-        "import sys; from hypercurve.cli import main; code = main(['verify', sys.argv[1]])\n"
+        "import sys; from hypercurve.cli.main import main; code = main(['verify', sys.argv[1]])\n"
         "print([name for name in ('tensorflow', 'keras', 'pickle5', 'mpi4py.MPI') if name in sys.modules], code)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(archive)], capture_output=True, text=True, check=True)

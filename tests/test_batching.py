@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
-from hypercurve.batching import COMPILATION, MOST_JOBS, SHARE, START, batches, programs, trials_per_job
-from hypercurve.config import Experiment
-from hypercurve.cost import CostModel
-from hypercurve.data_spec import TRAINING_PARTS, DataSpec
+from hypercurve.config.cost import CostModel
+from hypercurve.config.data import TRAINING_PARTS, DataSpec
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.files import read_experiment
+from hypercurve.config.jobs import COMPILATION, MOST_JOBS, SHARE, START, batches, programs, trials_per_job
 from hypercurve.execution.batches import trial_table
-from hypercurve.reading import read_experiment
-from hypercurve.space import Space
+from hypercurve.space.search_space import Space
 from hypercurve.training.data import prepare
 
 

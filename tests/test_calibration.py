@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hypercurve.api.replaying import Task, carry_out
 from hypercurve.archive.checking import check_journal
-from hypercurve.config import Experiment, Setting
-from hypercurve.cost import TrialCost
-from hypercurve.curves import Curve, Curves
-from hypercurve.errors import UserError
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.files import read_experiment
+from hypercurve.curves.cost import TrialCost
+from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
+from hypercurve.curves.table import Curve, Curves
+from hypercurve.events.journal import Journal, read_lines, without_wall
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, read_lines, without_wall
-from hypercurve.preparing import inside, prepare_record
-from hypercurve.reading import read_experiment
-from hypercurve.record import Calibration, RecordError, load_record, save_record
-from hypercurve.recordings import read_curves
-from hypercurve.replaying import Task, carry_out
-from hypercurve.run import Run
-from hypercurve.seeding import generator
-from hypercurve.space import Space
-from hypercurve.stopping.calibration import LEAST, RATES, Replays, calibrated, drawn, played, unusable, upper
+from hypercurve.records.calibration import LEAST, RATES, Replays, calibrated, drawn, played, unusable, upper
+from hypercurve.records.curve_files import read_curves
+from hypercurve.records.prepare import inside, prepare_record
+from hypercurve.runs.run import Run
+from hypercurve.space.search_space import Space
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.util.errors import UserError
+from hypercurve.util.seeding import generator
 
 SPACE = Space.model_validate({"learning_rate": {"uniform": [0.0, 1.0]}})
 

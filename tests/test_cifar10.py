@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.cli import main
-from hypercurve.data_spec import DataSpec
-from hypercurve.reading import read_experiment
-from hypercurve.seeding import generator
-from hypercurve.training.base import Trial
+from hypercurve.cli.main import main
+from hypercurve.config.data import DataSpec
+from hypercurve.config.files import read_experiment
+from hypercurve.runs.trial import Trial
 from hypercurve.training.data import prepare
+from hypercurve.util.seeding import generator
 
 EXPERIMENTS = ("cifar10-trials", "cifar10-time", "cifar10-small")
 TINY = {"filters": 4, "units": 8, "epochs": 1, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.003}
@@ -85,7 +85,7 @@ def test_feature_maps_never_vanish(digits, kernel, strides, capfd):
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7, 5), (6, 6), (33,)])
 def test_dropout_keeps_its_share_and_the_mean(shape):
-    from hypercurve.training.models import Dropout
+    from hypercurve.training.networks import Dropout
     from hypercurve.training.runtime import tf
 
     layer = Dropout("dropout_1")

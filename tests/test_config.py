@@ -1,11 +1,7 @@
 """Experiment files and what becomes of them: schema, settings and digests, YAML's traps; and who imports whom."""
 
-import ast
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +10,10 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from conftest import ROOT, SYNTHETIC
-from hypercurve.cli import main
-from hypercurve.config import Budget, Experiment, Setting
-from hypercurve.hyperparameters import HYPERPARAMETERS
-from hypercurve.reading import _read_yaml, read_experiment, read_resolved, read_setting
+from hypercurve.cli.main import main
+from hypercurve.config.experiment import Budget, Experiment, Setting
+from hypercurve.config.files import _read_yaml, read_experiment, read_resolved, read_setting
+from hypercurve.config.hyperparameters import HYPERPARAMETERS
 
 SHIPPED = sorted((ROOT / "config" / "experiments").glob("*.yaml"))
 PACKAGE = ROOT / "workflow" / "hypercurve"
@@ -135,7 +131,7 @@ def test_every_key_has_a_description() -> None:
     silent = [
         f"{model.__name__}.{name}"
         for model in models(Experiment, set())
-        if model.__module__ in ("hypercurve.config", "hypercurve.data_spec")
+        if model.__module__ in ("hypercurve.config.experiment", "hypercurve.config.data")
         for name, field in model.model_fields.items()
         if not field.description
     ]
@@ -335,159 +331,3 @@ def test_anchors_may_be_used(write_experiment: Callable[..., Path]) -> None:
     )
     experiment = read_experiment(write_experiment(text))
     assert experiment.methods["again"] == experiment.methods["lcm"]
-
-
-# Imports
-
-LAYERS: list[tuple[str, ...]] = [
-    ("errors", "typed", "cli_arguments"),
-    ("files", "seeding", "validation"),
-    ("domains",),
-    ("space",),
-    ("model_spec", "objective_spec"),
-    ("data_spec", "hyperparameters", "record", "user_code"),
-    ("stop_options", "search_options", "importing"),
-    ("matching_options",),
-    ("methods",),
-    ("variation", "segments"),
-    ("config",),
-    ("problems",),
-    ("reading", "journal", "cost", "provenance", "launching", "schedules", "training.base"),
-    ("curves",),
-    ("search", "stopping", "batching"),
-    ("scheduling",),
-    ("population", "encoding"),
-    ("run", "training"),
-    ("execution", "progress"),
-    ("analysis",),
-    ("archive", "watching", "export", "recordings"),
-    ("preparing", "results", "resumable"),
-    ("tuning",),
-    ("replaying",),
-    ("cli_results", "cli_replay", "cli_schedule", "cli_cut"),
-    ("cli",),
-    ("__main__",),
-]
-"""From the bottom to the top. A module imports from the layers below its own and, in a package, from the package itself."""
-
-DECISIONS = ("search", "stopping", "population", "scheduling", "encoding", "run", "space", "domains")
-# Clocks, files, processes, and randomness that no key fixes.
-IMPURE = {"time", "datetime", "os", "io", "pathlib", "random", "secrets", "uuid", "socket", "subprocess", "threading"}
-IMPURE |= {"tensorflow", "keras", "mpi4py", "pandas"}
-
-
-def modules() -> dict[str, Path]:
-    """All modules of the package by their names in it; a package has its own name."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if name:
-            found[name] = path
-    return found
-
-
-def imports(name: str, path: Path, within: bool = True) -> Iterator[tuple[str, int]]:
-    """What a module imports, and in which line: modules of the package (`within`), or top-level names of others."""
-    known = modules()
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            base = package.split(".") if package else []
-            base = base[: len(base) - node.level + 1]
-            origin = ".".join([*base, *([node.module] if node.module else [])])
-            whole = [f"{origin}.{alias.name}".lstrip(".") for alias in node.names]
-            found = [f"hypercurve.{full if full in known else origin}" for full in whole]
-        elif isinstance(node, ast.ImportFrom):
-            found = [node.module or ""]
-        else:
-            continue
-        for target in found:
-            top, _, rest = target.partition(".")
-            if within and top == "hypercurve" and rest:
-                yield rest, node.lineno
-            elif not within and top != "hypercurve":
-                yield top, node.lineno
-
-
-def layer(name: str) -> int | None:
-    """The layer of a module, by the longest entry that it is or is part of."""
-    best: tuple[int, int] | None = None
-    for height, entries in enumerate(LAYERS):
-        for entry in entries:
-            if (name == entry or name.startswith(entry + ".")) and (best is None or len(entry) > best[0]):
-                best = len(entry), height
-    return None if best is None else best[1]
-
-
-def test_every_module_has_a_layer() -> None:
-    assert [name for name in modules() if layer(name) is None] == [], "say in LAYERS where they stand"
-
-
-def test_no_module_imports_upward() -> None:
-    upward: dict[str, None] = {}
-    for name, path in modules().items():
-        for target, line in imports(name, path):
-            mine, theirs = layer(name), layer(target)
-            same_package = name.split(".")[0] == target.split(".")[0]
-            if mine is None or theirs is None or (same_package and theirs <= mine):
-                continue
-            if theirs >= mine:
-                where = f"{path.relative_to(ROOT)}:{line}"
-                upward[f"{where}: {name} (layer {mine}) imports {target} (layer {theirs})"] = None
-    assert list(upward) == [], "a module imports only from layers below its own:\n" + "\n".join(upward)
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {name: {target for target, _ in imports(name, path)} - {name} for name, path in modules().items()}
-    done: set[str] = set()
-
-    def circle(name: str, trail: tuple[str, ...]) -> tuple[str, ...] | None:
-        if name in trail:
-            return (*trail[trail.index(name) :], name)
-        if name in done:
-            return None
-        found = next((c for target in sorted(graph.get(name, ())) if (c := circle(target, (*trail, name)))), None)
-        done.add(name)
-        return found
-
-    for name in graph:
-        found = circle(name, ())
-        assert found is None, " imports ".join(found or ())
-    assert all(lower != upper for lower, upper in pairwise(LAYERS))
-
-
-def test_decisions_import_no_clock_no_files_and_no_chance() -> None:
-    impure = [
-        f"{path.relative_to(ROOT)}:{line}: {target}"
-        for name, path in modules().items()
-        if name.split(".")[0] in DECISIONS
-        for target, line in imports(name, path, within=False)
-        if target in IMPURE
-    ]
-    assert impure == []
-
-
-def test_reading_an_experiment_loads_nothing_heavy() -> None:
-    heavy = [
-        "tensorflow",
-        "keras",
-        "pandas",
-        "scipy",
-        "matplotlib",
-        "seaborn",
-        "sklearn",
-        "mpi4py",
-        "jinja2",
-        "rich",
-        "optuna",
-    ]
-    program = (
-        "import sys, hypercurve.batching, hypercurve.config, hypercurve.reading, hypercurve.provenance\n"
-        "import hypercurve.analysis.plan\n"
-        f"print([name for name in {heavy} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "[]", "every cluster job parses the Snakefile, which imports these"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from hypercurve.data_spec import DataSpec
+from hypercurve.config.data import DataSpec
 from hypercurve.training.data import DataError, load, prepare, verify
 
 

@@ -17,11 +17,11 @@ from hypercurve.analysis.figures.parallel import ABSENT
 from hypercurve.analysis.figures.timeline import Bar, without_pauses
 from hypercurve.analysis.importance import fit, importances, main_effects, shares_of, table
 from hypercurve.analysis.plan import FEWEST
-from hypercurve.analysis.records import EventRecord, RunRecord, Status, TrialRecord
 from hypercurve.analysis.spaces import alike, searched
-from hypercurve.config import Experiment
-from hypercurve.seeding import generator
-from hypercurve.space import Space, Value
+from hypercurve.config.experiment import Experiment
+from hypercurve.results.runs import EventRecord, RunRecord, Status, TrialRecord
+from hypercurve.space.search_space import Space, Value
+from hypercurve.util.seeding import generator
 
 SPACE = {
     "learning_rate": {"log_uniform": [1e-4, 1.0]},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.launching import end_left_behind, take_back
+from hypercurve.workflow_support.launching import end_left_behind, take_back
 
 
 @pytest.fixture

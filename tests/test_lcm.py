@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from hypercurve.stopping.base import Decision
 from hypercurve.stopping.lcm import DISTANCES, LearningCurveMatching
+from hypercurve.stopping.stopper import Decision
 
 POINTS = (0.1, 0.2, 0.4, 0.7, 1.0)
 

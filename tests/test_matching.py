@@ -16,20 +16,19 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from hypercurve.archive.checking import check_journal
-from hypercurve.config import Experiment, Setting
-from hypercurve.cost import TrialCost
-from hypercurve.curves import Curve, Curves
-from hypercurve.errors import UserError
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.curves.cost import TrialCost
+from hypercurve.curves.record import Record, Task, load_record, save_record
+from hypercurve.curves.table import Curve, Curves
+from hypercurve.events.journal import Journal, JournalError, read_lines, without_wall
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, JournalError, read_lines, without_wall
-from hypercurve.preparing import prepare_record, task_of
-from hypercurve.record import Record, Task, load_record, save_record
-from hypercurve.recordings import read_curves
-from hypercurve.run import Run
+from hypercurve.records.curve_files import read_curves
+from hypercurve.records.prepare import prepare_record, task_of
+from hypercurve.runs.run import Run
 from hypercurve.search.preselection import forecast
-from hypercurve.space import Space
-from hypercurve.stopping import Decision, Matching
+from hypercurve.space.search_space import Space
+from hypercurve.stopping.budget_halving import Matching
 from hypercurve.stopping.lcm import LearningCurveMatching
 from hypercurve.stopping.quotas import (
     FEWEST,
@@ -46,7 +45,9 @@ from hypercurve.stopping.quotas import (
     starters,
 )
 from hypercurve.stopping.ranking import Library, Matcher, correlation, gain, normalised, ranks
+from hypercurve.stopping.stopper import Decision
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.util.errors import UserError
 
 SPACE = Space.model_validate(
     {"learning_rate": {"log_uniform": [0.001, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}, "epochs": 5}

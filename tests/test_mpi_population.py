@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.journal import Line, read_lines, without_wall
-from hypercurve.run import Run
-from hypercurve.training.base import Session, Snapshot, Trial
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.events.journal import Line, read_lines, without_wall
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Session, Snapshot
 
 PROGRAM = Path(__file__).with_name("mpi_population_program.py")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -330,7 +331,7 @@ def test_a_complete_run_is_left_alone(tmp_path: Path, single: Path) -> None:
 
 @pytest.mark.slow
 def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(tmp_path: Path) -> None:
-    from hypercurve.data_spec import DataSpec
+    from hypercurve.config.data import DataSpec
     from hypercurve.training.data import prepare
 
     data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)
@@ -353,7 +354,7 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
 @pytest.mark.slow
 def test_networks_under_optimizers_of_their_own_are_equal_too(tmp_path: Path) -> None:
     """Running statistics, generators of noise and all that Keras's optimizers hold, killed on two ranks."""
-    from hypercurve.data_spec import DataSpec
+    from hypercurve.config.data import DataSpec
     from hypercurve.training.data import prepare
 
     data = str(prepare(DataSpec(name="digits"), tmp_path / "digits").folder)

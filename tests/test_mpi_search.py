@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config import Setting
-from hypercurve.journal import read_lines
-from hypercurve.run import Run
+from hypercurve.config.experiment import Setting
+from hypercurve.events.journal import read_lines
+from hypercurve.runs.run import Run
 from test_runs import LCM, REAL, events, run, setting
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -248,7 +248,7 @@ def test_a_signal_to_the_launcher_ends_all_ranks(tmp_path: Path, which: int, cod
 
 @pytest.mark.slow
 def test_two_ranks_train_what_one_process_trains(tmp_path: Path) -> None:
-    from hypercurve.data_spec import DataSpec
+    from hypercurve.config.data import DataSpec
     from hypercurve.training import make_trainer
     from hypercurve.training.data import prepare
 

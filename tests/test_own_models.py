@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from hypercurve.data_spec import DataSpec
-from hypercurve.errors import UserError
-from hypercurve.execution import population
-from hypercurve.execution.comm import communicator
-from hypercurve.journal import Journal, read_lines
-from hypercurve.model_spec import KerasSpec
-from hypercurve.run import Run
+from hypercurve.config.data import DataSpec
+from hypercurve.config.model import KerasSpec
+from hypercurve.events.journal import Journal, read_lines
+from hypercurve.execution.mpi import population
+from hypercurve.execution.mpi.comm import communicator
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
-from hypercurve.training.base import Trial
 from hypercurve.training.data import DataError, prepare
 from hypercurve.training.keras_trainer import KerasTrainer, SampleOrder
+from hypercurve.util.errors import UserError
 from test_training import assert_equal_snapshots
 
 pytestmark = pytest.mark.slow

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.cost import CostModel, report_points
-from hypercurve.errors import UserError
-from hypercurve.execution.snapshots import Saver, Snapshots
-from hypercurve.journal import Journal, Line
-from hypercurve.methods import Exploit
-from hypercurve.population import PopulationScheduler, evolution, evolve
+from hypercurve.config.cost import CostModel, report_points
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.methods import Exploit
+from hypercurve.events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
+from hypercurve.events.journal import Journal, Line
+from hypercurve.execution.mpi.snapshots import Saver, Snapshots
+from hypercurve.population import evolution, evolve
 from hypercurve.population.evolution import donors, quartile, ranking
-from hypercurve.run import Run
-from hypercurve.scheduling import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
-from hypercurve.space import Space
+from hypercurve.population.scheduler import PopulationScheduler
+from hypercurve.runs.run import Run
+from hypercurve.space.search_space import Space
+from hypercurve.util.errors import UserError
 
 SAMPLES = 1600
 EXPLOITS = ["quartile", {"quartile": {"fraction": 0.5}}, {"quartile": {"fraction": 0.1}}, "tournament"]

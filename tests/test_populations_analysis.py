@@ -12,9 +12,9 @@ from analysis_data import drive, experiment, population_experiment, pretended_fi
 from hypercurve.analysis import figures, lineage, report, tables, traits
 from hypercurve.analysis.figures.timeline import bars
 from hypercurve.analysis.plan import applicable
-from hypercurve.analysis.records import EventRecord, RunRecord, TrialRecord, write_trials
-from hypercurve.config import Experiment
-from hypercurve.run import Run
+from hypercurve.config.experiment import Experiment
+from hypercurve.results.runs import EventRecord, RunRecord, TrialRecord, write_trials
+from hypercurve.runs.run import Run
 
 SAMPLES = 320  # 40 steps in four epochs of batches of 32: reports at 10, 20, 30 and 40
 NAN = math.nan
@@ -65,7 +65,7 @@ class TestRecords:
         assert [progress for progress, _ in revived.curve] == [0.25, 0.5, 1.0]
 
     def test_agree_with_the_state_that_decided(self, by_hand: tuple[Experiment, RunRecord], tmp_path: Path) -> None:
-        from hypercurve.journal import read_lines
+        from hypercurve.events.journal import read_lines
 
         chosen, record = by_hand
         drive(chosen, "pbt", 0, tmp_path / "j.jsonl", lambda m, n, _: FITNESS[n - 1][m], samples=SAMPLES)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.errors import UserError
-from hypercurve.execution.preflight import preflight
+from hypercurve.execution.mpi.preflight import preflight
+from hypercurve.util.errors import UserError
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")

@@ -18,15 +18,15 @@ from threadpoolctl import threadpool_info
 
 import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
-from hypercurve.analysis.records import read_run, write_trials
-from hypercurve.cli import main
-from hypercurve.errors import UserError
+from hypercurve.cli.main import main
+from hypercurve.config.files import read_experiment
+from hypercurve.events.journal import Journal, read_lines, without_wall
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, read_lines, without_wall
-from hypercurve.reading import read_experiment
-from hypercurve.run import Run
+from hypercurve.results.runs import read_run, write_trials
+from hypercurve.runs.run import Run
 from hypercurve.training.loop import Context
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.util.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -277,9 +277,9 @@ class TestTuning:
 
 class TestExamples:
     def test_of_docstrings_run(self) -> None:
-        import hypercurve.tuning
+        import hypercurve.api.tuning
 
-        outcome = doctest.testmod(hypercurve.tuning)
+        outcome = doctest.testmod(hypercurve.api.tuning)
         assert (outcome.failed, outcome.attempted > 5) == (0, True)
 
     def test_of_the_documentation_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

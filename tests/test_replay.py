@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypercurve.config import Experiment, Setting
-from hypercurve.curves import Curves
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.methods import Stop
+from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
+from hypercurve.curves.table import Curves
+from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
 from hypercurve.execution.replay import Outcome, replay, replays
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, JournalError, Line, read_lines, without_wall
-from hypercurve.methods import Stop
-from hypercurve.recordings import read_curves
-from hypercurve.run import Run
-from hypercurve.space import Integer, LogUniform, Uniform
-from hypercurve.training.base import Trainer, Trial
-from hypercurve.training.recorded import CurvesTrainer
+from hypercurve.records.curve_files import read_curves
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.space.search_space import Integer, LogUniform, Uniform
+from hypercurve.training.recorded_curves import CurvesTrainer
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.tables import RecordingError, load_curves, write_curves
+from hypercurve.training.trainer import Trainer
 
 SHARED = Path(__file__).parents[2] / "shared" / "curves"
 CSV = """\

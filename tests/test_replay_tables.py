@@ -15,17 +15,17 @@ import pytest
 from scipy import stats
 
 from hypercurve.analysis import figures, replays
-from hypercurve.analysis.records import read_run
-from hypercurve.cli import main
-from hypercurve.config import Experiment
+from hypercurve.cli.main import main
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.files import ConfigError, read_experiment
+from hypercurve.config.methods import LCMOptions, Stop
+from hypercurve.config.vary import varied
 from hypercurve.execution.replay import Outcome
-from hypercurve.methods import LCMOptions, Stop
-from hypercurve.preparing import prepare_record
-from hypercurve.reading import ConfigError, read_experiment
-from hypercurve.recordings import read_curves
-from hypercurve.variation import varied
+from hypercurve.records.curve_files import read_curves
+from hypercurve.records.prepare import prepare_record
+from hypercurve.results.runs import read_run
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "config/methods.py"
 RECORDED = """\
 model: recorded
 data: {curves: curves.csv}

@@ -10,12 +10,12 @@ import pytest
 from analysis_data import experiment, run_all
 from hypercurve.analysis import cells, figures, origins, overview, prose, report, sources, tables
 from hypercurve.analysis.plan import applicable
-from hypercurve.cli import main
-from hypercurve.config import Experiment
-from hypercurve.errors import UserError
-from hypercurve.files import write_text
-from hypercurve.methods import Method, Stop
-from hypercurve.search_options import Search
+from hypercurve.cli.main import main
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.methods import Method, Stop
+from hypercurve.search.options import Search
+from hypercurve.util.errors import UserError
+from hypercurve.util.files import write_text
 
 ORIGIN = {
     "source": "0011223344556677",

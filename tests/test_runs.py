@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.cli import main
-from hypercurve.config import Experiment, Setting
+from hypercurve.cli.main import main
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, JournalError, Line, read_lines, without_wall
-from hypercurve.provenance import code_digest
-from hypercurve.run import Run
-from hypercurve.training.base import Report, Session, Trainer, Trial
-from hypercurve.training.recorded import RecordedTrainer
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.training.recorded_curves import RecordedTrainer
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Report, Session, Trainer
+from hypercurve.util.provenance import code_digest
 
 
 def setting(**changes: object) -> Setting:
@@ -318,7 +319,7 @@ def search_in(folder: Path, prepared: Path, given: Setting) -> list[str]:
 def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_another_setting(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("hypercurve.resumable.PATIENCE", 0.0)
+    monkeypatch.setattr("hypercurve.runs.resuming.PATIENCE", 0.0)
     partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
     note.write_text("other")
     with Journal(partial) as other:
@@ -424,7 +425,7 @@ def test_every_flipped_byte_outside_wall_is_noticed_or_leads_to_the_same_run(tmp
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from hypercurve.data_spec import DataSpec
+    from hypercurve.config.data import DataSpec
     from hypercurve.training.data import prepare
 
     folder = tmp_path_factory.mktemp("data") / "digits"
@@ -547,7 +548,7 @@ def test_other_settings_begin_anew_and_damage_ends_with_a_message(tmp_path: Path
     assert search().returncode == 0
     whole = (tmp_path / "journal.jsonl").read_text()
     partial = tmp_path / "journal.partial.jsonl"
-    from hypercurve.provenance import code_digest
+    from hypercurve.util.provenance import code_digest
 
     def leave(text: str) -> None:
         partial.write_text(text)

@@ -16,15 +16,16 @@ from scipy import stats
 from hypercurve.analysis import schedules_export as exporting
 from hypercurve.analysis import schedules_gain
 from hypercurve.analysis.lineage import ancestry, total_steps
-from hypercurve.analysis.records import RunRecord, read_run
-from hypercurve.cli import main
-from hypercurve.config import Experiment, Objective, Setting
-from hypercurve.cost import step_at
-from hypercurve.journal import read_lines, without_wall
-from hypercurve.reading import read_resolved, read_setting
+from hypercurve.cli.main import main
+from hypercurve.config.experiment import Experiment, Objective, Setting
+from hypercurve.config.files import read_resolved, read_setting
+from hypercurve.curves.cost import step_at
+from hypercurve.events.journal import read_lines, without_wall
+from hypercurve.results.runs import RunRecord, read_run
+from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
-from hypercurve.training.base import Snapshot, Trial
 from hypercurve.training.scheduled import ScheduledTrainer
+from hypercurve.training.trainer import Snapshot
 from results_data import call, in_a_process
 
 # 42 steps an epoch, 126 in all: evolution at 30, 60, 90 and 120.

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercurve.config import Budget, Experiment, Setting
-from hypercurve.run import Run, make_scheduler
-from hypercurve.scheduling import (
+from hypercurve.config.experiment import Budget, Experiment, Setting
+from hypercurve.events.events import (
     Action,
     Completed,
     Continue,
@@ -21,11 +20,13 @@ from hypercurve.scheduling import (
     Start,
     Started,
     Stop,
-    TrialScheduler,
 )
-from hypercurve.search import make_searcher
+from hypercurve.runs.run import Run
+from hypercurve.runs.schedulers import make_scheduler
+from hypercurve.runs.searchers import make_searcher
+from hypercurve.runs.trial_scheduler import TrialScheduler
 from hypercurve.search.independent import RandomSearch
-from hypercurve.stopping import Decision
+from hypercurve.stopping.stopper import Decision
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
 LEARNING = [
@@ -286,7 +287,7 @@ def test_a_paused_trial_gives_its_slot_to_a_new_one_and_goes_on_before_the_next(
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     given = setting("random", {"lcm": {}}, slots)
-    monkeypatch.setattr("hypercurve.run.make_stopper", lambda *_, **__: PausesAll(4))
+    monkeypatch.setattr("hypercurve.runs.run.make_stopper", lambda *_, **__: PausesAll(4))
     state = Run(given, 0, samples=1000, data="none")
     lines = [state.begin()]
     while (due := state.due()) is not None:

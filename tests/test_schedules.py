@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hypercurve.hyperparameters import HYPERPARAMETERS, known, resolve
-from hypercurve.schedules import learning_rates
+from hypercurve.config.hyperparameters import HYPERPARAMETERS, known, resolve
+from hypercurve.config.learning_rates import learning_rates
 
 
 def test_staircase_and_inverse_time_agree_with_keras():

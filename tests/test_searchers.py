@@ -17,19 +17,20 @@ import pytest
 from scipy.stats import norm
 
 from conftest import ROOT
-from hypercurve.batching import batches
-from hypercurve.config import Experiment, Setting
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.jobs import batches
+from hypercurve.events.journal import Journal, read_lines, without_wall
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, read_lines, without_wall
-from hypercurve.run import Run
-from hypercurve.search import Searcher, make_searcher
+from hypercurve.runs.run import Run
+from hypercurve.runs.searchers import make_searcher
 from hypercurve.search.gaussian_process import _best_and_latest, expected_improvement
 from hypercurve.search.independent import RandomSearch
+from hypercurve.search.options import LEARNING, Search
 from hypercurve.search.outcomes import normal_scores, score
-from hypercurve.search_options import LEARNING, Search
-from hypercurve.seeding import generator, integer_seed
-from hypercurve.space import Configuration, Space
+from hypercurve.search.searcher import Searcher
+from hypercurve.space.search_space import Configuration, Space
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.util.seeding import generator, integer_seed
 
 SPACES: dict[str, dict[str, Any]] = {
     "numbers": {
@@ -251,7 +252,7 @@ def asked(trial: optuna.Trial) -> Configuration:
 @pytest.mark.parametrize("slots", [1, 5])
 @pytest.mark.parametrize(("search", "startup"), [("tpe", 10), ("cmaes", 1)])
 def test_optuna_itself_suggests_the_same(search: str, startup: int, slots: int) -> None:
-    from hypercurve.search.optuna_search import CMAESSearch, TPESearch
+    from hypercurve.search.optuna_searchers import CMAESSearch, TPESearch
 
     seed = integer_seed(5, 2, search)
     sampler: optuna.samplers.BaseSampler

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from scipy import stats
 
-from hypercurve.space import Choice, Constant, Integer, LogUniform, Rule, Space, Uniform, Value, merged
+from hypercurve.space.search_space import Choice, Constant, Integer, LogUniform, Rule, Space, Uniform, Value, merged
 
 RULES: TypeAdapter[dict[str, Rule]] = TypeAdapter(dict[str, Rule])
 quick = settings(max_examples=60, deadline=None)
@@ -621,5 +621,5 @@ def test_the_schema_lists_all_kinds() -> None:
 
 
 def test_reading_a_space_does_not_import_scipy() -> None:
-    code = "import sys, hypercurve.space as s; s.Space({'x': {'uniform': [0, 1]}}).grid(); sys.exit('scipy' in sys.modules)"
+    code = "import sys, hypercurve.space.search_space as s; s.Space({'x': {'uniform': [0, 1]}}).grid(); sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

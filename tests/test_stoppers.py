@@ -12,14 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hypercurve.analysis.figures.progress import best_so_far
-from hypercurve.analysis.records import read_run
-from hypercurve.stopping import Decision, Stopper, brackets
+from hypercurve.results.runs import read_run
+from hypercurve.stopping import brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import Bracket, Rung, floor_log, halving, hyperband, rung_points
 from hypercurve.stopping.halving import SuccessiveHalving
 from hypercurve.stopping.median import MedianStopping
 from hypercurve.stopping.order import Lowest
 from hypercurve.stopping.patience import Patience
+from hypercurve.stopping.stopper import Decision, Stopper
 from test_runs import events, run, setting
 
 R = 12

@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from hypercurve.config import Experiment, Setting
-from hypercurve.errors import UserError
-from hypercurve.execution.judging import Judge, advance
-from hypercurve.model_spec import CommandSpec, KerasSpec, LoopSpec, filled
-from hypercurve.reading import ConfigError, read_experiment
-from hypercurve.scheduling import Completed, Event, Failed
+from hypercurve.config.code_files import model_digest
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.files import ConfigError, read_experiment
+from hypercurve.config.model import CommandSpec, KerasSpec, LoopSpec, filled
+from hypercurve.events.events import Completed, Event, Failed
+from hypercurve.execution.advance import Judge, advance
+from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
-from hypercurve.training.base import Session, Trial
 from hypercurve.training.command import CommandTrainer
 from hypercurve.training.loop import LoopTrainer
 from hypercurve.training.program import LARGEST_LOG
-from hypercurve.training.states import state_in, vector_of
-from hypercurve.user_code import model_digest
+from hypercurve.training.trainer import Session
+from hypercurve.training.user_states import state_in, vector_of
+from hypercurve.util.errors import UserError
 
 FAULT = [sys.executable, "user_models.py", "{fault}", "{epochs}"]
 

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from hypercurve.cli import main
-from hypercurve.config import Experiment, Setting
+from hypercurve.cli.main import main
+from hypercurve.config.code_files import model_digest
+from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.events.journal import Journal, Line, read_lines, without_wall
 from hypercurve.execution.serial import execute
-from hypercurve.journal import Journal, Line, read_lines, without_wall
-from hypercurve.run import Run
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
-from hypercurve.training.base import Trainer, Trial
 from hypercurve.training.data import load
-from hypercurve.user_code import model_digest
+from hypercurve.training.trainer import Trainer
 
 CC = shutil.which("cc")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -136,8 +137,8 @@ def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
         if given.population is None:
             execute(new_run(given, data), make_trainer(given, data), journal)
         else:
-            from hypercurve.execution import population
-            from hypercurve.execution.comm import communicator
+            from hypercurve.execution.mpi import population
+            from hypercurve.execution.mpi.comm import communicator
 
             run, trainer = new_run(given, data), make_trainer(given, data)
             population.execute(run, trainer, journal, communicator(1), folder=path.with_suffix(".snapshots"))

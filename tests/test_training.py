@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.data_spec import DataSpec
-from hypercurve.model_spec import KerasSpec
-from hypercurve.seeding import generator
-from hypercurve.training.base import Snapshot, Trial, aligned
+from hypercurve.config.data import DataSpec
+from hypercurve.config.model import KerasSpec
+from hypercurve.runs.trial import Trial
 from hypercurve.training.data import prepare
 from hypercurve.training.keras_trainer import KerasTrainer, SampleOrder
 from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Snapshot, aligned
+from hypercurve.util.seeding import generator
 
 pytestmark = pytest.mark.slow
 

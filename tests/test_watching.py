@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hypercurve.analysis.records import read_run
-from hypercurve.cli import main
+from hypercurve.cli.main import main
+from hypercurve.results.runs import read_run
 from hypercurve.watching import view
 from hypercurve.watching.state import WatchedExperiment, WatchedRun, experiments_in
 from hypercurve.watching.tail import Tail

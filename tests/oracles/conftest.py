@@ -16,7 +16,7 @@ sys.modules[searchers.__name__] = searchers
 import optuna  # noqa: E402
 import pytest  # noqa: E402
 
-from hypercurve.stopping import Decision, Stopper  # noqa: E402
+from hypercurve.stopping.stopper import Decision, Stopper
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("syne_tune").setLevel(logging.ERROR)

@@ -10,9 +10,9 @@ from syne_tune.optimizer.schedulers.legacy_hyperband_promotion import PromotionR
 from syne_tune.optimizer.schedulers.legacy_hyperband_stopping import Rung, StoppingRungSystem
 
 from conftest import POINTS, Adapter, Curves, Judge, R, at_one_rung, drive, stop_if
-from hypercurve.stopping import Decision
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import rung_points
+from hypercurve.stopping.stopper import Decision
 
 Stream = tuple[Curves, int, int]
 FACTORS = [2, 3, 4]

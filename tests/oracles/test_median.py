@@ -8,8 +8,8 @@ import pytest
 from ray.tune.schedulers import MedianStoppingRule
 
 from conftest import POINTS, STREAMS, Adapter, Curves, drive, random_stream, stop_if
-from hypercurve.stopping import Decision
 from hypercurve.stopping.median import MedianStopping
+from hypercurve.stopping.stopper import Decision
 
 Stream = tuple[Curves, int, int]
 WARMUP = 4

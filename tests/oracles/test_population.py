@@ -10,9 +10,9 @@ from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining
 from ray.tune.schedulers.pbt import _explore
 
-from hypercurve.methods import Exploit
+from hypercurve.config.methods import Exploit
 from hypercurve.population.evolution import donors, explored, quartile
-from hypercurve.space import Space
+from hypercurve.space.search_space import Space
 
 FRACTIONS = [0.1, 0.2, 0.25, 0.3, 0.5]
 
@@ -87,7 +87,7 @@ MUTATIONS = {"learning_rate": tune.uniform(0.0, 1.0), "units": tune.randint(1, 1
 
 def ours(start: dict[str, object], resample: float, count: int) -> list[dict[str, object]]:
     rule = {"factors": [0.8, 1.2], "resample": resample}
-    from hypercurve.methods import Population
+    from hypercurve.config.methods import Population
 
     rules = Population.model_validate({"every": 1, "explore": dict.fromkeys(SPACE.names, rule)}).explore
     return [explored(start, rules, SPACE, 0, 0, draw) for draw in range(count)]

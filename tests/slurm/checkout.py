@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from cluster import Cluster
 
-from hypercurve.journal import Line, read_lines, without_wall
+from hypercurve.events.journal import Line, read_lines, without_wall
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns("results", ".git", ".snakemake", ".venv", ".*_cache", ".hypothesis", "__pycache__")

@@ -7,13 +7,13 @@ docs/python.md. They are imported when they are first used: the workflow imports
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .results import Results, figure, load
-    from .tuning import tune
+    from .api.results import Results, figure, load
+    from .api.tuning import tune
 
 __version__ = "0.1.0"
 __all__ = ["Results", "__version__", "figure", "load", "tune"]
 
-_PLACES = {"Results": "results", "figure": "results", "load": "results", "tune": "tuning"}
+_PLACES = {"Results": "api.results", "figure": "api.results", "load": "api.results", "tune": "api.tuning"}
 
 
 def __getattr__(name: str) -> Any:

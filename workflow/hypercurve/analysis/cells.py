@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Experiment
+from ..config.experiment import Experiment
 from . import prose, replays
 from .figures.style import format_performance, short
 from .sections import DASH

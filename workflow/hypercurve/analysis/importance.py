@@ -19,11 +19,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ..config import Experiment, Objective
-from ..seeding import generator, integer_seed
-from ..space import Space
+from ..config.experiment import Experiment, Objective
+from ..results.runs import RunRecord
+from ..space.search_space import Space
+from ..util.seeding import generator, integer_seed
 from .plan import FEWEST
-from .records import RunRecord
 from .spaces import alike, completed, searched
 from .tables import CONFIDENCE, Runs
 

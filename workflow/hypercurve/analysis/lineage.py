@@ -1,8 +1,8 @@
 """What a population did to its members: schedules, copies and descent, as tables and for figures.
 
-A member's training falls into stretches (:class:`~hypercurve.analysis.records.Stretch`), each under one configuration and
+A member's training falls into stretches (:class:`~hypercurve.results.runs.Stretch`), each under one configuration and
 begun by a copy, or by the start. Schedules decay within a stretch, counted from its first step, as
-:func:`hypercurve.schedules.learning_rates` says. Reads records; repeats no decision.
+:func:`hypercurve.config.learning_rates.learning_rates` says. Reads records; repeats no decision.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ..config import Setting
-from ..cost import CostModel, step_at
-from ..journal import JournalError
-from ..model_spec import Trained
-from ..schedules import decayed
-from ..space import Configuration
-from .records import RunRecord, Stretch, TrialRecord
+from ..config.cost import CostModel
+from ..config.experiment import Setting
+from ..config.learning_rates import decayed
+from ..config.model import Trained
+from ..curves.cost import step_at
+from ..events.journal import JournalError
+from ..results.runs import RunRecord, Stretch, TrialRecord
+from ..space.search_space import Configuration
 
 
 class Line(NamedTuple):

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config import Experiment
-from ..provenance import code_digest, code_version, versions
+from ..config.experiment import Experiment
+from ..util.provenance import code_digest, code_version, versions
 from .tables import Runs
 
 

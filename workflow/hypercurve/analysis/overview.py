@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..files import write_text
-from ..reading import read_resolved
+from ..config.files import read_resolved
+from ..util.files import write_text
 from . import cells, report
 
 

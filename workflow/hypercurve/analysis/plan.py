@@ -1,8 +1,8 @@
 """Which figures an experiment gets. Snakemake asks while it reads its rules, so nothing here imports a plotting library."""
 
-from ..config import Experiment
-from ..domains import Constant
-from ..model_spec import RECORDED, counts_epochs
+from ..config.experiment import Experiment
+from ..config.model import RECORDED, counts_epochs
+from ..space.domains import Constant
 
 AXES = 3
 """Axes of the `grid` figure."""

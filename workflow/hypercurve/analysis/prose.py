@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..config import Budget, Experiment
-from ..domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
-from ..methods import PRESELECT, LCMOptions, Method, Population, RegretBudget
-from ..model_spec import counts_epochs
-from ..objective_spec import COST as VIRTUAL_COST
-from ..objective_spec import Constraints
-from ..space import Factors, Rule, UniformFactor
-from ..stopping import COST, brackets
+from ..config.experiment import Budget, Experiment
+from ..config.methods import PRESELECT, LCMOptions, Method, Population, RegretBudget
+from ..config.model import counts_epochs
+from ..config.objective import COST as VIRTUAL_COST
+from ..config.objective import Constraints
+from ..runs.stoppers import COST
+from ..space.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
+from ..space.search_space import Factors, Rule, UniformFactor
+from ..stopping import brackets
 from ..stopping.brackets import Rung
 from ..stopping.quotas import rungs_of
 from .figures.style import short
@@ -252,7 +253,7 @@ def _waiting(experiment: Experiment, size: int, rungs: Sequence[Rung]) -> str:
 def constraints(given: Constraints) -> str:
     """Bounds on what trials report.
 
-    >>> from hypercurve.objective_spec import Bound
+    >>> from hypercurve.config.objective import Bound
     >>> constraints({"size": Bound(max=1000), "val_precision": Bound(min=0.7, max=0.9)})
     'size at most 1000; val_precision at least 0.7 and at most 0.9'
     """

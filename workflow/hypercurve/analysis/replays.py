@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ..errors import UserError
 from ..execution.replay import Outcome
-from ..seeding import generator
+from ..util.errors import UserError
+from ..util.seeding import generator
 
 Floats = npt.NDArray[np.float64]
 

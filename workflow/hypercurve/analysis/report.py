@@ -15,12 +15,12 @@ from docutils.core import publish_parts  # type: ignore[import-untyped]
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ..config import Experiment
-from ..errors import UserError
-from ..files import write_text
-from ..hyperparameters import HYPERPARAMETERS, RECORDED
-from ..model_spec import counts_epochs, label
-from ..provenance import PACKAGE
+from ..config.experiment import Experiment
+from ..config.hyperparameters import HYPERPARAMETERS, RECORDED
+from ..config.model import counts_epochs, label
+from ..util.errors import UserError
+from ..util.files import write_text
+from ..util.provenance import PACKAGE
 from . import cells, prose
 from .figures.style import looks, short
 from .origins import digests, ran

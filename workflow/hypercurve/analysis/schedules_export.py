@@ -15,21 +15,22 @@ import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ..config import Budget, Setting
-from ..cost import report_points, step_at
-from ..errors import UserError
-from ..files import write_text
-from ..hyperparameters import resolve
-from ..model_spec import RECORDED, KerasSpec, Trained, counts_epochs
-from ..reading import read_setting
-from ..schedules import learning_rates
-from ..search_options import Search
-from ..seeding import integer_seed
-from ..segments import Segment
-from ..space import Space
+from ..config.cost import report_points
+from ..config.experiment import Budget, Setting
+from ..config.files import read_setting
+from ..config.hyperparameters import resolve
+from ..config.learning_rates import learning_rates
+from ..config.model import RECORDED, KerasSpec, Trained, counts_epochs
+from ..config.segments import Segment
+from ..curves.cost import step_at
+from ..results.runs import RunRecord, read_run
+from ..search.options import Search
+from ..space.search_space import Space
+from ..util.errors import UserError
+from ..util.files import write_text
+from ..util.seeding import integer_seed
 from . import tables
 from .lineage import ancestry, total_steps
-from .records import RunRecord, read_run
 
 FILES = ("schedule.csv", "schedule.py", "retraining.json")
 """What :func:`export` writes."""

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..config import Experiment, Objective
-from ..errors import UserError
-from ..seeding import generator
-from .records import RunRecord, read_run
+from ..config.experiment import Experiment, Objective
+from ..results.runs import RunRecord, read_run
+from ..util.errors import UserError
+from ..util.seeding import generator
 from .tables import CONFIDENCE, Floats, Runs, paired
 
 RESAMPLES = 10_000

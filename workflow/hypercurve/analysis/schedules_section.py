@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Experiment
-from ..errors import UserError
+from ..config.experiment import Experiment
+from ..util.errors import UserError
 from .figures.style import format_performance
 from .plan import populations
 from .schedules_gain import verdict

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..config import Experiment
+from ..config.experiment import Experiment
+from ..results.runs import RunRecord
 from .figures.style import format_performance, short
 from .figures.traits import written
 from .lineage import ancestry, differing, lineage, members
 from .plan import populations
-from .records import RunRecord
 from .tables import Runs
 from .traits import TRAITS, slides, traits
 

@@ -1,6 +1,6 @@
 """Where the rules of methods come from, for the report; `docs/methods.md` has the same sources beside the exact rules."""
 
-from ..methods import Method
+from ..config.methods import Method
 
 SLIDES = "C. Ouyang and D. McBride, Neural Network Hyperparameter Optimization (slides and poster, JICS)"
 

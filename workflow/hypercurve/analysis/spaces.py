@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..config import Experiment
-from ..domains import Choice, Domain, LogUniform, Uniform
-from ..hyperparameters import RECORDED
-from ..space import Space, Value
-from .records import RunRecord
+from ..config.experiment import Experiment
+from ..config.hyperparameters import RECORDED
+from ..results.runs import RunRecord
+from ..space.domains import Choice, Domain, LogUniform, Uniform
+from ..space.search_space import Space, Value
 from .tables import Runs
 
 WIDE = 100.0

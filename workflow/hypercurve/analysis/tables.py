@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ..config import Experiment
-from ..cost import CostModel, TrialCost
-from ..files import appearing
-from ..journal import JournalError
-from .records import RunRecord
+from ..config.cost import CostModel
+from ..config.experiment import Experiment
+from ..curves.cost import TrialCost
+from ..events.journal import JournalError
+from ..results.runs import RunRecord
+from ..util.files import appearing
 
 Runs = Mapping[str, Sequence[RunRecord]]
 """All runs of an experiment by method, repeats in order."""
@@ -35,7 +36,7 @@ def comparison(experiment: Experiment, runs: Runs) -> pd.DataFrame:
 
     - ``method``, ``repeats``; ``trials``: trials started per run, on average.
     - ``computing_seconds_mean``/``_sd``: seconds of training and evaluation, summed over workers; without compilation.
-    - ``wall_seconds_mean``/``_sd``: by the clock, see :attr:`~hypercurve.analysis.records.RunRecord.wall`.
+    - ``wall_seconds_mean``/``_sd``: by the clock, see :attr:`~hypercurve.results.runs.RunRecord.wall`.
     - ``best_performance_mean``/``_sd``: the objective on the validation part, of the chosen trials.
     - ``test_performance_mean``/``_sd``: the same configurations on the test set.
     - ``same_best``: repeats in which the chosen configuration equals the baseline's.

@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..config import Experiment, Setting
-from ..cost import CostModel, step_at
-from ..methods import Method
-from ..model_spec import RECORDED, counts_epochs
+from ..config.cost import CostModel
+from ..config.experiment import Experiment, Setting
+from ..config.methods import Method
+from ..config.model import RECORDED, counts_epochs
+from ..curves.cost import step_at
+from ..results.runs import RunRecord
 from .lineage import in_force, parent, total_steps
-from .records import RunRecord
 from .tables import Runs, same_configuration
 
 
@@ -64,7 +65,7 @@ def traits(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     - ``method``, ``repeats``.
     - ``workers``: how many workers reported.
     - ``utilisation``: seconds of training and evaluation over workers × seconds by the clock from the first report's
-      beginning to the last report (see :attr:`~hypercurve.analysis.records.RunRecord.wall`). Waiting, compilation and
+      beginning to the last report (see :attr:`~hypercurve.results.runs.RunRecord.wall`). Waiting, compilation and
       pauses between jobs are what is missing to 1. Empty without readings of the clock.
     - ``configurations_differ``: share of the configurations that a repeat started with which another repeat did not, mean
       over pairs of repeats: 0 where each repeat tries the same, 1 where none comes twice. ``choices_differ``: share of

@@ -10,15 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..analysis import lineage, schedules_export, schedules_gain, tables
-from ..analysis.records import RunRecord, read_run, write_trials
 from ..analysis.traits import traits
-from ..config import Experiment, Setting
-from ..errors import UserError
-from ..hyperparameters import RECORDED
-from ..journal import JournalError, Line, each_line
-from ..reading import read_resolved, read_setting
-from ..record import PREPARED, Record, load_record
-from ..run import Run as RunState
+from ..config.experiment import Experiment, Setting
+from ..config.files import read_resolved, read_setting
+from ..config.hyperparameters import RECORDED
+from ..curves.record import PREPARED, Record, load_record
+from ..events.journal import JournalError, Line, each_line
+from ..results.runs import RunRecord, read_run, write_trials
+from ..runs.run import Run as RunState
+from ..util.errors import UserError
 from .contents import File, Run, payload_digest
 
 TOLERANCE = 1e-9

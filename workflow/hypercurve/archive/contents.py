@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..config import Experiment
-from ..journal import Line, encode, without_wall
+from ..config.experiment import Experiment
+from ..events.journal import Line, encode, without_wall
 from .packing import ArchiveError
 
 FORMAT = 1

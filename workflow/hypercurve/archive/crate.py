@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
-from ..analysis.records import RunRecord
-from ..config import Experiment
+from ..config.experiment import Experiment
+from ..results.runs import RunRecord
 from .contents import Code, File, Run
 
 CRATE = "ro-crate-metadata.json"

@@ -6,13 +6,14 @@ import shlex
 from pathlib import Path
 
 from .. import __version__
-from ..config import Experiment
-from ..data_spec import DataSpec
-from ..errors import UserError
-from ..model_spec import label
-from ..provenance import PACKAGE, code_version, module_digests, source_digest
-from ..record import PREPARED
-from ..user_code import below_here, code_files, model_digest, module_file
+from ..config.code_files import code_files, model_digest
+from ..config.data import DataSpec
+from ..config.experiment import Experiment
+from ..config.model import label
+from ..curves.record import PREPARED
+from ..util.errors import UserError
+from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
+from ..util.user_code import below_here, module_file
 from .checking import Results, check, data_digest, function_file, table_files
 from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate

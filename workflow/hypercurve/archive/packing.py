@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import UserError
-from ..files import appearing
+from ..util.errors import UserError
+from ..util.files import appearing
 
 BLOCK = 512
 STORED = 65535  # the most that a stored block of deflate holds (RFC 1951, 3.2.4)

@@ -3,14 +3,15 @@
 import difflib
 from pathlib import Path
 
-from ..data_spec import NO_DATA, DataSpec
-from ..execution.again import drive_again
-from ..journal import Journal, check_line, read_lines
-from ..model_spec import label
-from ..run import Run
+from ..config.code_files import model_digest
+from ..config.data import NO_DATA, DataSpec
+from ..config.model import label
+from ..events.journal import Journal, check_line, read_lines
+from ..execution.rerun import drive_again
+from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
-from ..user_code import model_digest, module_file
+from ..util.user_code import module_file
 from .checking import Results, function_file
 from .contents import Manifest, file_sha256
 from .packing import ArchiveError
@@ -66,8 +67,8 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
         return len(lines)
     if setting.budget.kind == "seconds":
         raise ArchiveError(f"{name}: a population that ended by the clock cannot be run again event for event")
-    from ..execution import population  # imports MPI
-    from ..execution.comm import communicator
+    from ..execution.mpi import population
+    from ..execution.mpi.comm import communicator
 
     path = folder / "again.jsonl"
     with Journal(path) as journal:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import UserError
-from ..provenance import module_digests
-from ..user_code import digest_of
+from ..util.errors import UserError
+from ..util.provenance import module_digests
+from ..util.user_code import digest_of
 from .checking import Results, check, data_digest, function_file
 from .contents import MANIFEST, Manifest, file_sha256, read_manifest
 from .making import DATA, LARGEST_SOURCE, USER_FILES

@@ -1,1 +1,1 @@
-"""Executors: who drives whom. They carry out what :mod:`hypercurve.run` decides."""
+"""Executors: who drives whom. They carry out what :mod:`hypercurve.runs.run` decides."""

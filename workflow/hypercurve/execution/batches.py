@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import Setting
-from ..encoding import encode_event
-from ..journal import Journal, JournalError, Line, read_lines, without_wall
-from ..provenance import origin
-from ..search import make_searcher
-from ..training.base import Session, Trainer, Trial
-from .judging import Judge, advance
+from ..config.experiment import Setting
+from ..events.encoding import encode_event
+from ..events.journal import Journal, JournalError, Line, read_lines, without_wall
+from ..runs.searchers import make_searcher
+from ..runs.trial import Trial
+from ..training.trainer import Session, Trainer
+from ..util.provenance import origin
+from .advance import Judge, advance
 
 
 def trial_table(setting: Setting, repeat: int) -> list[Line]:

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import Setting
-from ..curves import Curves
-from ..journal import Journal
-from ..record import Record
-from ..run import Run
-from ..training.recorded import CurvesTrainer
+from ..config.experiment import Setting
+from ..curves.record import Record
+from ..curves.table import Curves
+from ..events.journal import Journal
+from ..runs.run import Run
+from ..training.recorded_curves import CurvesTrainer
 from .serial import execute
 
 

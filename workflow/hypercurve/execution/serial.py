@@ -1,18 +1,18 @@
 """The serial executor: one process carries out a run in virtual-time order.
 
-With a trainer that trains, this is a search; with one that plays recorded curves (:mod:`hypercurve.training.recorded`),
+With a trainer that trains, this is a search; with one that plays recorded curves (:mod:`hypercurve.training.recorded_curves`),
 it is a replay. Trials that are going at once (``slots``), and those that are paused, are open sessions that take turns.
 """
 
 import time
 
-from ..journal import Journal
-from ..provenance import origin
-from ..run import Due, Run
-from ..scheduling import Completed, Event, Failed, Stop
-from ..training.base import Session, Snapshot, Trainer
-from .driving import Watch, drive, retraced, trained_again
-from .judging import Judge, Wall, advance
+from ..events.events import Completed, Event, Failed, Stop
+from ..events.journal import Journal
+from ..runs.run import Due, Run
+from ..training.trainer import Session, Snapshot, Trainer
+from ..util.provenance import origin
+from .advance import Judge, Wall, advance
+from .event_loop import Watch, drive, retraced, trained_again
 
 
 def execute(

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..analysis.records import TrialRecord
-from ..domains import Choice, Constant, Domain, Integer
-from ..errors import UserError
+from ..results.runs import TrialRecord
+from ..space.domains import Choice, Constant, Domain, Integer
+from ..util.errors import UserError
 from .runs import ExportedRun
 
 FILE = "events.out.tfevents.0000000000.hypercurve"

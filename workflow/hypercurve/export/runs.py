@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..analysis.records import RunRecord, TrialRecord, read_run
-from ..config import Setting
-from ..cost import CostModel, step_at
-from ..errors import UserError
-from ..journal import JournalError
-from ..reading import read_setting
+from ..config.cost import CostModel
+from ..config.experiment import Setting
+from ..config.files import read_setting
+from ..curves.cost import step_at
+from ..events.journal import JournalError
+from ..results.runs import RunRecord, TrialRecord, read_run
+from ..util.errors import UserError
 
 
 @dataclass(frozen=True)

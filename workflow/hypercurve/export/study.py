@@ -5,11 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..analysis.records import TrialRecord
-from ..config import Setting
-from ..domains import Choice, Constant, Integer, LogUniform, Uniform
-from ..errors import UserError
-from ..files import appearing
+from ..config.experiment import Setting
+from ..results.runs import TrialRecord
+from ..space.domains import Choice, Constant, Integer, LogUniform, Uniform
+from ..util.errors import UserError
+from ..util.files import appearing
 from .runs import ExportedRun
 
 DATABASES = (".db", ".sqlite", ".sqlite3")

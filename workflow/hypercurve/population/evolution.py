@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..methods import Exploit
-from ..seeding import generator
-from ..space import Configuration, Rule, Space
+from ..config.methods import Exploit
+from ..space.search_space import Configuration, Rule, Space
+from ..util.seeding import generator
 
 Fitness = Mapping[int, float]
 

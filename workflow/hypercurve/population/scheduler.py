@@ -12,12 +12,13 @@ same in whatever order reports arrive.
 import math
 from dataclasses import dataclass, field
 
-from ..config import Setting
-from ..cost import CostModel, step_at
-from ..schedules import decayed
-from ..scheduling import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
+from ..config.cost import CostModel
+from ..config.experiment import Setting
+from ..config.learning_rates import decayed
+from ..curves.cost import step_at
+from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from ..search.independent import RandomSearch
-from ..space import Configuration
+from ..space.search_space import Configuration
 from .evolution import Move, evolve
 
 

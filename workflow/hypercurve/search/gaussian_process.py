@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from ..domains import Choice
-from ..seeding import generator
-from ..space import Configuration, Space
+from ..space.domains import Choice
+from ..space.search_space import Configuration, Space
+from ..util.seeding import generator
 from .learning import LearningSearch, rounded
 from .outcomes import normal_scores
 

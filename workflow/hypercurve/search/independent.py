@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..seeding import generator, integer_seed
-from ..space import Configuration, Space
+from ..space.search_space import Configuration, Space
+from ..util.seeding import generator, integer_seed
 
 
 class IndependentSearch:
@@ -64,7 +64,7 @@ class SobolSearch(IndependentSearch):
 class RecordedSearch(IndependentSearch):
     """The searcher of replays: the configurations of a table of curves, in its order, since nothing else can be played.
 
-    Which ones these are, and in which order, is drawn beforehand (:meth:`hypercurve.curves.Curves.drawn`), so that all
+    Which ones these are, and in which order, is drawn beforehand (:meth:`hypercurve.curves.table.Curves.drawn`), so that all
     methods of a repeat search the same ones.
     """
 

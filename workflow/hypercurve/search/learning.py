@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Literal
 
-from ..space import Configuration, Space
+from ..space.search_space import Configuration, Space
 from .independent import RandomSearch
 from .outcomes import score
 

@@ -5,10 +5,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ..record import Record, shares_below
-from ..space import Configuration, Space
-from .base import Searcher
+from ..curves.record import Record, shares_below
+from ..space.search_space import Configuration, Space
 from .independent import IndependentSearch
+from .searcher import Searcher
 
 Floats = npt.NDArray[np.float64]
 

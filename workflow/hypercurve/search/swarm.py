@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from ..seeding import generator
-from ..space import Configuration, Space
+from ..space.search_space import Configuration, Space
+from ..util.seeding import generator
 from .learning import LearningSearch, rounded
 
 Vector = npt.NDArray[np.float64]

@@ -6,9 +6,9 @@ leaves its losses at the rungs that it has passed, and counts at no other.
 
 from collections.abc import Iterable, Sequence
 
-from ..space import Configuration
-from .base import Decision
+from ..space.search_space import Configuration
 from .order import Lowest
+from .stopper import Decision
 
 
 class AshaStopping:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from ..space import Configuration
-from .base import Decision
+from ..space.search_space import Configuration
 from .brackets import Bracket, Rung, total
+from .stopper import Decision
 
 
 @dataclass(slots=True)

@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..space import Configuration
-from .base import Decision
+from ..space.search_space import Configuration
+from .stopper import Decision
 
 Floats = npt.NDArray[np.float64]
 Distance = Callable[[Floats, Floats], Floats]

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ..space import Configuration
-from .base import Decision
+from ..space.search_space import Configuration
 from .order import Lowest
+from .stopper import Decision
 
 
 class Medians:

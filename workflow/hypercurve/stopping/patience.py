@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..space import Configuration
-from .base import Decision
+from ..space.search_space import Configuration
+from .stopper import Decision
 
 
 class Patience:

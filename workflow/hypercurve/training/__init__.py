@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-from ..config import Setting
-from ..cost import CostModel, report_points
-from ..model_spec import RECORDED, CommandSpec, LoopSpec
-from ..objective_spec import COST
-from .base import Trainer
-from .bounded import Bounded
+from ..config.cost import CostModel, report_points
+from ..config.experiment import Setting
+from ..config.model import RECORDED, CommandSpec, LoopSpec
+from ..config.objective import COST
+from ..curves.prepared import load_curves
 from .command import CommandTrainer
+from .cost_bound import Bounded
 from .data import load
 from .loop import LoopTrainer
-from .recorded import CurvesTrainer
+from .recorded_curves import CurvesTrainer
 from .scheduled import ScheduledTrainer
-from .tables import load_curves
+from .trainer import Trainer
 
 
 def make_trainer(setting: Setting, data: Path | None, logs: Path | None = None) -> Trainer:
@@ -55,7 +55,7 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
         from .synthetic import SyntheticTrainer
 
         return SyntheticTrainer(points=points, evaluate=evaluate)
-    from .keras_trainer import KerasTrainer  # imports TensorFlow, which takes seconds
+    from .keras_trainer import KerasTrainer
 
     return KerasTrainer(
         setting.model,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .base import ALIGNMENT
+from .trainer import ALIGNMENT
 
 Array = npt.NDArray[Any]
 

@@ -14,22 +14,23 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..model_spec import CommandSpec, filled
-from ..seeding import integer_seed
-from ..space import Value
-from ..user_code import code_files
-from .base import Snapshot, Trial, TrialFailed
+from ..config.code_files import code_files
+from ..config.model import CommandSpec, filled
+from ..runs.trial import Trial
+from ..space.search_space import Value
+from ..util.seeding import integer_seed
 from .epochs import EpochSession, tested
 from .loop import THREADS
 from .program import Log, Program, Programs
-from .states import State
+from .trainer import Snapshot, TrialFailed
+from .user_states import State
 
 PATIENCE = 1.0
 """Seconds to wait, when a program was ended by SIGTERM, for ours."""
 
 
 class CommandTrainer:
-    """Follows :class:`hypercurve.training.base.Trainer`.
+    """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
         spec: which program.

@@ -2,7 +2,7 @@
 
 A prepared folder holds six `.npy` files (x and y of the training, validation and test parts) and `manifest.json`. Images
 stay uint8 with a `scale` that the compiled step multiplies by; anything else becomes float32. Which data is wanted is told
-by :class:`hypercurve.data_spec.DataSpec`; feeding it to networks is left to :mod:`hypercurve.training.engine`.
+by :class:`hypercurve.config.data.DataSpec`; feeding it to networks is left to :mod:`hypercurve.training.engine`.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..data_spec import DataSpec
-from ..seeding import generator
-from ..user_code import module_file
-from .sources import Arrays, DataError, check, classes_in, read, sha256
+from ..config.data import DataSpec
+from ..util.seeding import generator
+from ..util.user_code import module_file
+from .data_sources import Arrays, DataError, check, classes_in, read, sha256
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
 

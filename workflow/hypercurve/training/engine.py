@@ -18,14 +18,14 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ..hyperparameters import role_of
-from ..model_spec import Trained, label
-from . import own_models
-from .base import ALIGNMENT
+from ..config.hyperparameters import role_of
+from ..config.model import Trained, label
+from . import user_models as own_models
 from .buffers import Array
-from .network import Compiler, Mode, Network
+from .functional import Compiler, Mode, Network
 from .optimizers import OPTIMIZERS, Tensors, scaled
 from .runtime import has_gpu, tf
+from .trainer import ALIGNMENT
 
 FELL: dict[Mode, str] = {
     "graph": "It runs without XLA, in TensorFlow's graph mode, which may take longer",
@@ -240,7 +240,7 @@ class Engine:
     """Networks and programs by what they are compiled for, at most `size` of each.
 
     Args:
-        compiler: see :class:`hypercurve.training.network.Network`.
+        compiler: see :class:`hypercurve.training.functional.Network`.
         size: how many networks and programs to keep. TensorFlow itself keeps compiled code for the life of a process, so
             a search over a great many structures is best cut into batches of trials.
 

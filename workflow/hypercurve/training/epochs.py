@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..cost import step_at
-from ..errors import UserError
-from ..hyperparameters import resolve
-from ..model_spec import CommandSpec, LoopSpec
-from ..space import Value
-from .base import Report, Snapshot, Trial, TrialFailed
-from .states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
+from ..config.hyperparameters import resolve
+from ..config.model import CommandSpec, LoopSpec
+from ..curves.cost import step_at
+from ..runs.trial import Trial
+from ..space.search_space import Value
+from ..util.errors import UserError
+from .trainer import Report, Snapshot, TrialFailed
+from .user_states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
 
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEST = "test_"
@@ -28,7 +29,7 @@ _NOTHING = np.empty(0, np.float32)
 
 
 class EpochSession(ABC):
-    """One trial in training; follows :class:`hypercurve.training.base.Session`.
+    """One trial in training; follows :class:`hypercurve.training.trainer.Session`.
 
     Args:
         spec: what the experiment says of the model.
@@ -114,7 +115,7 @@ class EpochSession(ABC):
         """Go on from a state."""
 
     def snapshot(self, out: Vector | None = None) -> Snapshot:
-        """The state now, if states are exchanged; see :meth:`hypercurve.training.base.Session.snapshot`.
+        """The state now, if states are exchanged; see :meth:`hypercurve.training.trainer.Session.snapshot`.
 
         Raises:
             UserError: it does not have the size of other members' states.
@@ -132,7 +133,7 @@ class EpochSession(ABC):
         return Snapshot(self.progress, self.done, out[: len(weights)], out[len(weights) :])
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot; see :meth:`hypercurve.training.base.Session.restore`."""
+        """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""
         self._state = snapshot.weights.copy()
         self.age, self._last = last_in(snapshot.slots)
         self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..cost import step_at, total_steps
-from ..errors import UserError
-from ..hyperparameters import known, resolve
-from ..model_spec import Trained, label
-from ..schedules import learning_rates
-from ..seeding import generator
-from ..space import Value
-from .base import Report, Snapshot, Trial, aligned
+from ..config.hyperparameters import known, resolve
+from ..config.learning_rates import learning_rates
+from ..config.model import Trained, label
+from ..curves.cost import step_at, total_steps
+from ..runs.trial import Trial
+from ..space.search_space import Value
+from ..util.errors import UserError
+from ..util.seeding import generator
 from .data import load
+from .trainer import Report, Snapshot, aligned
 
 if TYPE_CHECKING:
-    from .network import Compiler, Network
+    from .functional import Compiler, Network
 
 
 class SampleOrder:
@@ -63,7 +64,7 @@ class SampleOrder:
 
 
 class KerasTrainer:
-    """Trains Keras networks; see :class:`hypercurve.training.base.Trainer`.
+    """Trains Keras networks; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
         model: the network.
@@ -72,7 +73,7 @@ class KerasTrainer:
         evaluate: whether validation is evaluated at the end only, or whenever a session reports.
         fitness_samples: validation samples that are evaluated before the end; None for all.
         threads: threads per trial.
-        compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.network.Network`.
+        compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.functional.Network`.
         objective: name of the metric that every network must measure at the end; None for any.
         parameters: whether every report holds the number of trainable parameters.
 
@@ -106,7 +107,7 @@ class KerasTrainer:
 
         runtime.configure(threads)
         from .engine import Engine, as_tensor
-        from .models import builder
+        from .networks import builder
 
         builder(model)  # what cannot be found would fail every trial
         self.engine = Engine(compiler)
@@ -153,7 +154,7 @@ def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 class KerasSession:
-    """One trial in training; see :class:`hypercurve.training.base.Session`.
+    """One trial in training; see :class:`hypercurve.training.trainer.Session`.
 
     Attributes:
         step: steps done.
@@ -260,7 +261,7 @@ class KerasSession:
         return self.network.evaluate(self._state.weights, self._state.others, x, y, self.trainer.data.scale)
 
     def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
-        """The state now; see :meth:`hypercurve.training.base.Session.snapshot`.
+        """The state now; see :meth:`hypercurve.training.trainer.Session.snapshot`.
 
         The number of updates and the sum of losses since the last point travel at the end of the slots.
         """
@@ -275,7 +276,7 @@ class KerasSession:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of this or another session with the same structure; own hyperparameters stay.
 
-        See :meth:`hypercurve.training.base.Session.restore`.
+        See :meth:`hypercurve.training.trainer.Session.restore`.
 
         Raises:
             ValueError: the snapshot is of another structure.

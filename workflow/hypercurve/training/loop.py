@@ -14,14 +14,15 @@ from typing import Any
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from ..errors import UserError
-from ..importing import load_object
-from ..model_spec import LoopSpec
-from ..seeding import integer_seed
-from .base import Snapshot, Trial, TrialFailed
+from ..config.model import LoopSpec
+from ..runs.trial import Trial
+from ..util.errors import UserError
+from ..util.seeding import integer_seed
+from ..util.user_code import load_object
 from .data import Dataset, load
 from .epochs import EpochSession, tested
-from .states import State
+from .trainer import Snapshot, TrialFailed
+from .user_states import State
 
 EXCHANGE = ("save", "load", "adjust")
 """What a class needs for a population."""
@@ -51,7 +52,7 @@ class Context:
 
 
 class LoopTrainer:
-    """Follows :class:`hypercurve.training.base.Trainer`.
+    """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
         spec: which loop.

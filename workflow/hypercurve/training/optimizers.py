@@ -1,7 +1,7 @@
 """Optimizers as pure functions of tensors, so that every hyperparameter enters as a value and none compiles again.
 
 Gradient descent with heavy-ball momentum and Adam, in the arithmetic of `keras.optimizers.SGD` and `keras.optimizers.Adam`
-(tests check them step for step). Which learning rate each step has is left to :mod:`hypercurve.schedules`.
+(tests check them step for step). Which learning rate each step has is left to :mod:`hypercurve.config.learning_rates`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

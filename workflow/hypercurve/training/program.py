@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from . import guardian
-from .base import TrialFailed
+from .trainer import TrialFailed
 
 LONGEST_LINE = 1 << 20
 """Bytes of a line at most."""

@@ -12,14 +12,15 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from ..cost import step_at
-from ..segments import Segment
-from ..space import Value
-from .base import Report, Session, Snapshot, Trainer, Trial
+from ..config.segments import Segment
+from ..curves.cost import step_at
+from ..runs.trial import Trial
+from ..space.search_space import Value
+from .trainer import Report, Session, Snapshot, Trainer
 
 
 class ScheduledTrainer:
-    """Trains every trial under one schedule; see :class:`hypercurve.training.base.Trainer`.
+    """Trains every trial under one schedule; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
         trainer: what trains.
@@ -40,7 +41,7 @@ class ScheduledTrainer:
 
 
 class ScheduledSession:
-    """One trial in training; see :class:`hypercurve.training.base.Session`."""
+    """One trial in training; see :class:`hypercurve.training.trainer.Session`."""
 
     def __init__(self, trainer: ScheduledTrainer, trial: Trial) -> None:
         self._trainer, self._trial = trainer, trial

@@ -3,7 +3,7 @@
 For trying methods and for testing the machinery around them; its numbers say nothing about any network. A training's loss
 falls as a power law towards a floor. Both depend smoothly on the configuration, with a best learning rate that momentum
 and batch size shift, so that searches have something to find and early losses foretell late ones, not perfectly. Some
-configurations diverge, and a few raise, as real ones do. What executors need is left to :mod:`hypercurve.training.base`.
+configurations diverge, and a few raise, as real ones do. What executors need is left to :mod:`hypercurve.training.trainer`.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..cost import step_at, total_steps
-from ..hyperparameters import resolve
-from ..seeding import generator
-from .base import Report, Snapshot, Trial
+from ..config.hyperparameters import resolve
+from ..curves.cost import step_at, total_steps
+from ..runs.trial import Trial
+from ..util.seeding import generator
+from .trainer import Report, Snapshot
 
 SAMPLES = 50_000
 """Examples in the training part that is pretended."""
@@ -28,7 +29,7 @@ _RAISES = 0.02  # share of trials that raise when opened
 
 
 class SyntheticTrainer:
-    """Follows :class:`hypercurve.training.base.Trainer`.
+    """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
         points: not used, since a loss here is that of a moment; taken so that trainers are made alike.
@@ -66,7 +67,7 @@ def _accuracy(loss: float) -> float:
 
 
 class SyntheticSession:
-    """Follows :class:`hypercurve.training.base.Session`."""
+    """Follows :class:`hypercurve.training.trainer.Session`."""
 
     def __init__(self, trainer: SyntheticTrainer, trial: Trial) -> None:
         self.trainer, self.trial = trainer, trial

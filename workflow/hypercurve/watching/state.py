@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..batching import batches as batches_of
-from ..config import Experiment, Setting
-from ..cost import CostModel, TrialCost
-from ..errors import UserError
-from ..reading import read_resolved
+from ..config.cost import CostModel
+from ..config.experiment import Experiment, Setting
+from ..config.files import read_resolved
+from ..config.jobs import batches as batches_of
+from ..curves.cost import TrialCost
+from ..util.errors import UserError
 from .tail import Line, Tail
 
 Phase = Literal["waiting", "running", "finished"]

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..progress import say_duration
+from .progress import say_duration
 from .state import WatchedExperiment, WatchedRun, experiments_in
 
 PLAIN_WIDTH = 120

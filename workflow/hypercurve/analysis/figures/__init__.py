@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...config import Experiment
+from ...config.experiment import Experiment
 from ..tables import Runs
 from .curves import curves
 from .grid import grid

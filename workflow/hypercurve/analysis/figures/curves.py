@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ...config import Experiment
-from ..records import RunRecord, Status, TrialRecord
+from ...config.experiment import Experiment
+from ...results.runs import RunRecord, Status, TrialRecord
 from ..tables import Runs
 from .style import (
     FAILED,

@@ -10,10 +10,10 @@ import seaborn as sns
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from ...config import Experiment
-from ...domains import Domain, Integer, LogUniform
+from ...config.experiment import Experiment
+from ...results.runs import RunRecord
+from ...space.domains import Domain, Integer, LogUniform
 from ..plan import AXES, grid_method
-from ..records import RunRecord
 from ..tables import Runs
 from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, styled, words
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...config import Experiment
+from ...config.experiment import Experiment
 from ..importance import Importance, importances
 from ..plan import FEWEST
 from ..tables import Runs

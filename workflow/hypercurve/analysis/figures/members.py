@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...config import Experiment
-from ...cost import step_at
-from ...hyperparameters import resolve
-from ...model_spec import counts_epochs
-from ...schedules import learning_rates
+from ...config.experiment import Experiment
+from ...config.hyperparameters import resolve
+from ...config.learning_rates import learning_rates
+from ...config.model import counts_epochs
+from ...curves.cost import step_at
+from ...results.runs import RunRecord
 from ..lineage import Line, ancestry, differing, lines, parent, total_steps
-from ..records import RunRecord
 from .style import FAILED, GOOD, short
 
 POINTS = 400

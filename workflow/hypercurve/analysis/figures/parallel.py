@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ...config import Experiment, Objective
-from ...domains import Choice, Domain, Integer, LogUniform
-from ...seeding import generator
-from ...space import Space
-from ..records import RunRecord, TrialRecord
+from ...config.experiment import Experiment, Objective
+from ...results.runs import RunRecord, TrialRecord
+from ...space.domains import Choice, Domain, Integer, LogUniform
+from ...space.search_space import Space
+from ...util.seeding import generator
 from ..spaces import alike, completed, searched
 from ..tables import Runs
 from .style import (

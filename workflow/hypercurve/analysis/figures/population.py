@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ...config import Experiment
-from ...model_spec import counts_epochs
+from ...config.experiment import Experiment
+from ...config.model import counts_epochs
 from ..plan import populations
 from ..tables import Runs
 from .members import FEW, Floats, Population

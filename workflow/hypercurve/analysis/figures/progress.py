@@ -10,22 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ...config import Experiment
-from ...objective_spec import Objective
-from ..records import RunRecord
+from ...config.experiment import Experiment
+from ...config.objective import Objective
+from ...results.runs import RunRecord
 from ..tables import Runs, at_budgets
-from .style import (
-    Look,
-    log_axis,
-    looks,
-    new_figure,
-    nothing,
-    objective_label,
-    performance_axis,
-    short,
-    styled,
-    zoom,
-)
+from .style import Look, log_axis, looks, new_figure, nothing, objective_label, performance_axis, short, styled, zoom
 
 WIDE = 30.0
 """Ratio of the last to the first time above which the time axis is logarithmic."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...config import Experiment
+from ...config.experiment import Experiment
 from .. import schedules_export as exporting
 from ..lineage import total_steps
 from ..schedules_gain import networks, read_retrained

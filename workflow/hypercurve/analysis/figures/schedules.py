@@ -10,13 +10,14 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...config import Experiment
-from ...cost import CostModel, step_at
-from ...hyperparameters import resolve
-from ...journal import JournalError
-from ...schedules import learning_rates
+from ...config.cost import CostModel
+from ...config.experiment import Experiment
+from ...config.hyperparameters import resolve
+from ...config.learning_rates import learning_rates
+from ...curves.cost import step_at
+from ...events.journal import JournalError
+from ...results.runs import RunRecord, TrialRecord
 from ..plan import decays
-from ..records import RunRecord, TrialRecord
 from ..tables import Runs
 from .style import (
     FAILED,

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from ...config import Experiment
-from ...files import appearing
-from ...objective_spec import Objective
+from ...config.experiment import Experiment
+from ...config.objective import Objective
+from ...util.files import appearing
 
 WIDTH = 6.3  # inches: 16 cm
 DENSE = 400

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from ...config import Experiment
-from ...methods import Method
-from ..records import RunRecord
+from ...config.experiment import Experiment
+from ...config.methods import Method
+from ...results.runs import RunRecord
 from ..tables import Runs
 from ..traits import utilisation, workers
 from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short, styled

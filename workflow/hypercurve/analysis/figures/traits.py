@@ -7,7 +7,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ...config import Experiment
+from ...config.experiment import Experiment
 from ..tables import Runs
 from ..traits import TRAITS, Trait, slides
 from ..traits import traits as table_of

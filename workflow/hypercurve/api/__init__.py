@@ -1,0 +1,1 @@
+"""From Python: results as frames and figures, tuning a function, replays."""

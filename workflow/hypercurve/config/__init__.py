@@ -1,0 +1,1 @@
+"""Experiments as users write them: typed, read from YAML, and told what is wrong."""

@@ -1,0 +1,61 @@
+"""Where the code of users lies that decides results, and its digest. Nothing of it is imported or run.
+
+Snakemake asks whenever it reads its rules, so that a changed model reruns its experiments and no others; journals name the
+digest, so that a run which was begun with other code begins anew.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from ..util.user_code import UserCodeError, digest_of, module_file
+from .model import CommandSpec, KerasSpec, LoopSpec, Trained
+
+
+def code_files(model: Trained) -> dict[str, Path]:
+    """The files that decide a model's results, by what the experiment calls them.
+
+    Modules are looked for in the working directory first, then where Python finds packages.
+
+    Raises:
+        UserCodeError: one is missing.
+    """
+    found: dict[str, Path] = {}
+    match model:
+        case str():
+            return found
+        case KerasSpec(keras=reference) | LoopSpec(loop=reference):
+            module = reference.partition(":")[0]
+            kind = "keras" if isinstance(model, KerasSpec) else "loop"
+            found[module] = module_file(module, f"model.{kind}")
+            if isinstance(model, KerasSpec):
+                named = [("model.loss", model.loss), *(("model.metrics", metric) for metric in model.metrics)]
+                own = {given.partition(":")[0]: key for key, given in named if given is not None and ":" in given}
+                found |= {module: module_file(module, key) for module, key in own.items()}
+        case CommandSpec(command=command):
+            if "/" in command[0]:
+                found[command[0]] = _file(command[0], "model.command")
+                if not os.access(command[0], os.X_OK):
+                    raise UserCodeError(f"model.command: {command[0]!r} is no program: it cannot be executed")
+            elif shutil.which(command[0]) is None:
+                raise UserCodeError(f"model.command: there is no program {command[0]!r} on the PATH")
+    return found | {name: _file(name, "model.files") for name in model.files}
+
+
+def _file(name: str, key: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise UserCodeError(f"{key}: there is no file {name!r} in the folder where the workflow runs")
+    return path
+
+
+def model_digest(model: Trained) -> str | None:
+    """Sixteen hexadecimal digits that change with any of a model's files; None for a built-in model.
+
+    Raises:
+        UserCodeError: a file is missing.
+    """
+    if isinstance(model, str):
+        return None
+    return digest_of({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in code_files(model).items()})

@@ -1,0 +1,104 @@
+"""Which data an experiment trains on: the `data` part of an experiment file.
+
+Typed and cheap to import, since the Snakefile parses it in every cluster job. Loading, checking and splitting the data is
+left to :mod:`hypercurve.training.data`.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import PurePath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from .model import Reference
+
+Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
+
+TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
+"""Examples in the training part of the data known by name, validation included."""
+
+
+NO_DATA = "none"
+"""In place of the digest of data, where an experiment has none."""
+
+
+class DataSpec(BaseModel):
+    """Data by name or from a file, and how much of its training part is kept for validation.
+
+    >>> DataSpec(name="mnist", validation=10000).key.split("-")[0]
+    'mnist'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name | None = Field(
+        None,
+        description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
+        "cache of Keras.",
+    )
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
+        "from 0; other numbers are targets of a regression. Not together with `name`.",
+    )
+    function: Reference | None = Field(
+        None,
+        exclude_if=lambda given: given is None,  # digests and folders of what there was before it stay as they were
+        description="A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, "
+        "x_test and y_test, and x_validation and y_validation if it likes: by name, or in this order.",
+    )
+    curves: str | None = Field(
+        None,
+        min_length=1,
+        description="For `model: recorded`, in place of data: recorded learning curves. A CSV file, a journal, or the "
+        "folder of runs: `results/EXPERIMENT`, `results/EXPERIMENT/runs/METHOD`.",
+    )
+    metric: str | None = Field(
+        None,
+        min_length=1,
+        description="The metric of a CSV file of curves that is the learning curve, lower is better; by default the first "
+        "whose name begins with val.",
+    )
+    shuffle: bool = Field(
+        True,
+        description="Whether every repeat draws its configurations from the recorded ones, in an order of its own; if not, "
+        "they come as they were recorded.",
+    )
+    validation: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2,
+        description="How much of the training part is kept for validation: a count (a whole number of at least 1) or a "
+        "share between 0 and 1.",
+    )
+    seed: int = Field(0, ge=0, description="Decides which examples are kept for validation.")
+
+    @model_validator(mode="after")
+    def _exactly_one_source(self) -> Self:
+        if sum(source is not None for source in (self.name, self.path, self.function, self.curves)) != 1:
+            raise ValueError("give one of `name`, `path`, `function` and `curves`")
+        return self
+
+    @property
+    def samples(self) -> int | None:
+        """Size of the training part, without what is kept for validation; None where only the file knows."""
+        if self.name is None:
+            return None
+        given = TRAINING_PARTS[self.name]
+        kept = self.validation if isinstance(self.validation, int) else max(1, round(self.validation * given))
+        return given - kept
+
+    @property
+    def label(self) -> str:
+        """The data's name in outputs: its name, or that of its function, or of its file without endings."""
+        if self.function is not None:
+            return self.function.replace(":", ".")
+        return self.name or PurePath((self.path or self.curves or "").removesuffix(".gz")).stem
+
+    @property
+    def key(self) -> str:
+        """A short folder name that differs when anything here differs, such as ``mnist-1a2b3c4d``."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        label = re.sub(r"[^A-Za-z0-9_.]+", "_", self.label).strip("._") or "data"
+        return f"{label}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"

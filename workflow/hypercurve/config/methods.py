@@ -1,0 +1,200 @@
+"""What a user may write about a method: searchers, stoppers, populations, and their options."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from ..search.options import Search
+from ..space.search_space import Rule
+from ..stopping.budget_halving_options import MatchingOptions
+from ..stopping.options import (
+    AshaOptions,
+    FixedOptions,
+    HalvingOptions,
+    HyperbandOptions,
+    MedianOptions,
+    PatienceOptions,
+    StopOptions,
+    foreign,
+)
+from ..util.schema import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole
+
+PRESELECT = 0.1
+"""Share of the trials that a record chooses where neither the method nor its stopper says."""
+
+
+class RegretBudget(Model):
+    """What stopping may cost in regret; the stopping rate follows from the method's `record`."""
+
+    regret: Share
+    """Mean regret that is allowed: (best - found) / (best - median) of the trials' performances."""
+
+
+def _form(given: Any) -> str:
+    return "[budget]" if isinstance(given, Mapping | RegretBudget) else "[rate]"
+
+
+class LCMOptions(StopOptions):
+    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
+
+    stopping_rate: Annotated[
+        Annotated[Share, Tag("[rate]")] | Annotated[RegretBudget, Tag("[budget]")], Discriminator(_form)
+    ] = 0.8
+    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances. Or the mean regret
+    that is allowed, `{regret: 0.02}`: then s is the largest rate that has kept it on all tasks of the method's `record`."""
+    split: Share = 0.1
+    """r: share of the configurations that are trained to the end before any trial is checked."""
+    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
+    """C: shares of training where a trial is checked; each must be an accumulation point."""
+    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
+    """d: distance between learning curves; `dtw` is dynamic time warping."""
+    configurations: Annotated[Whole, Field(ge=1)] | None = None
+    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
+
+    @field_validator("check_points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if not points or any(a >= b for a, b in pairwise(points)):
+            raise PydanticCustomError("points", "must hold at least one point and increase")
+        return points
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the stopping rate follows from a record."""
+        return isinstance(self.stopping_rate, RegretBudget)
+
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """Check points that are no accumulation points, and a number of configurations that is open."""
+        if others := [p for p in self.check_points if p not in points]:
+            yield Problem(("check_points",), foreign(others[0], points))
+        if self.configurations is None and trials is None:
+            yield Problem((), "needs `configurations` (n): the budget is not in trials, so their number is open")
+
+
+class Stop(OneOf):
+    """The stopper: which trials go on."""
+
+    lcm: LCMOptions | None = None
+    """Learning Curve Matching."""
+    halving: HalvingOptions | None = None
+    """Synchronous successive halving."""
+    hyperband: HyperbandOptions | None = None
+    """Hyperband: synchronous successive halving in brackets."""
+    asha: AshaOptions | None = None
+    """Asynchronous successive halving."""
+    median: MedianOptions | None = None
+    """The median stopping rule."""
+    fixed: FixedOptions | None = None
+    """Everybody to a share of training, the best few to the end."""
+    patience: PatienceOptions | None = None
+    """Early stopping within a trial."""
+    matching: MatchingOptions | None = None
+    """Learning curves and a record of earlier experiments, within a given cost."""
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether it is LCM with a regret budget, for which a record gives the stopping rate."""
+        return isinstance(self.options, LCMOptions) and self.options.calibrates
+
+
+class QuartileOptions(Model):
+    """The least fit copy members drawn at random from the most fit."""
+
+    fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
+    """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
+
+
+class Exploit(OneOf):
+    """Who copies whom at an evolution step."""
+
+    quartile: QuartileOptions | None = None
+    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
+    tournament: NoOptions | None = None
+    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
+
+
+class Population(Model):
+    """Population Based Training (slides; Jaderberg et al. 2017)."""
+
+    members: Annotated[Whole, Field(ge=2)] | None = None
+    """Size of the population; by default the budget's number of trials."""
+    every: Annotated[Whole, Field(ge=1)]
+    """Optimizer steps between evolution steps."""
+    exploit: Exploit = Exploit(quartile=QuartileOptions())
+    """Who copies whom: `quartile` or `tournament`."""
+    explore: dict[Name, Rule] = Field(default_factory=dict)
+    """How copied hyperparameters are perturbed, by name: `factors`, `uniform_factor`, `resample`; clipped to the space."""
+    lag: Literal[0, 1] = 0
+    """0: all wait for each other and rank on this step's fitness; 1: rank on the step before, so that nobody waits."""
+    fitness_samples: Annotated[Whole, Field(ge=1)] = 1000
+    """Validation samples that fitness is measured on at evolution steps; the end is measured on all."""
+    snapshot_every: Annotated[Whole, Field(ge=1)] = 10
+    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept."""
+
+
+class Method(Model):
+    """How an experiment is searched: a searcher and, if wanted, a stopper; or a population."""
+
+    description: str = ""
+    """A line for the report."""
+    search: Search | None = None
+    """Which configurations are tried: `random`, `grid`, `sobol`, `tpe`, `gp`, `cmaes`, `pso`."""
+    stop: Stop | None = None
+    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`, `matching`; without it,
+    all do."""
+    population: Population | None = None
+    """Population Based Training, in place of `search` and `stop`."""
+    record: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Earlier experiments with the same space, from which the method learns who should start: files of recorded curves,
+    journals, folders of runs, or archives."""
+    preselect: Share | None = None
+    """Share of the trials that a record chooses to start. Others never start, unless `stop` is `matching` and finds the
+    record wrong. By default the square root of what `matching` may cost, else 0.1."""
+    order: Literal["virtual", "arrival"] = "virtual"
+    """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
+    as they arrive."""
+    tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
+    result is the same (with `order: virtual`)."""
+    space: dict[str, Any] = Field(default_factory=dict)
+    """Domains that replace or extend the experiment's space for this method."""
+    slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
+    """How many trials are going at once in the method's own logic; not the number of processes."""
+    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
+    as pay for a job's start, by the cost model."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.search is None) == (self.population is None):
+            raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
+        if self.population is not None and self.stop is not None:
+            raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+        if self.population is not None and self.order == "arrival":
+            raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        if self.stop is not None and self.stop.calibrates:
+            if self.search is not None and self.search.kind not in ("random", "sobol"):
+                raise PydanticCustomError(
+                    "method",
+                    "search = {kind}: a regret budget is calibrated on random draws: `search` must be `random` or `sobol`",
+                    {"kind": self.search.kind},
+                )
+            if not self.record:
+                raise PydanticCustomError(
+                    "method", "a regret budget as `stopping_rate` is kept by what a `record` shows: it needs one"
+                )
+            if self.preselect is not None:
+                raise PydanticCustomError(
+                    "method",
+                    "`preselect` does not go with a regret budget: trials that a record has chosen are not like those in it",
+                )
+        if self.preselect is not None and not self.record:
+            raise PydanticCustomError("method", "`preselect` has an effect only with a `record`")
+        if self.record and (self.search is None or self.search.learns):
+            raise PydanticCustomError(
+                "method", "a `record` chooses among drawn configurations: `search` must be `random`, `grid` or `sobol`"
+            )
+        return self

@@ -1,0 +1,61 @@
+"""What a user may write about the settings of a method that replays try in all combinations."""
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from ..util.schema import Model, Name, Problem
+from .methods import Stop
+
+POINTS = "accumulation_points"
+MOST_COMBINATIONS = 1000
+
+
+class Vary(Model):
+    """Settings of a stopper, each with the values that it takes in turn; all combinations are replayed."""
+
+    method: Name
+    """The method whose stopper's options are varied."""
+    over: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1, max_length=2)]
+    """One or two options of the stopper, or `accumulation_points`, and the values of each: the axes of a heat map."""
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> "Vary":
+        if (many := sum(1 for _ in self.combinations())) > MOST_COMBINATIONS:
+            raise PydanticCustomError("vary", f"makes {many} combinations; at most {MOST_COMBINATIONS} are possible")
+        return self
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """The values by name, the last name fastest."""
+        for values in product(*self.over.values()):
+            yield dict(zip(self.over, values, strict=True))
+
+    def problems(self, stop: Stop) -> Iterator[Problem]:
+        """Options that the stopper does not have, and values that it does not take; paths begin at `over`."""
+        allowed = (*type(stop.options).model_fields, POINTS)
+        for name in self.over:
+            if name not in allowed:
+                yield Problem((name,), f"unknown key: {stop.kind} has {', '.join(allowed)}", allowed)
+                return
+        for combination in self.combinations():
+            try:
+                varied(stop, combination)
+            except ValidationError as error:
+                for found in error.errors():
+                    place = tuple(part for part in found["loc"] if isinstance(part, str))[:1]
+                    yield Problem(place, f"{combination[place[0]]}: {found['msg']}" if place else found["msg"])
+                return
+
+
+def varied(stop: Stop, values: Mapping[str, Any]) -> Stop:
+    """A stopper with other values of some of its options; `accumulation_points` are none of them.
+
+    Raises:
+        ValidationError: a value is not allowed.
+    """
+    options = {name: value for name, value in values.items() if name != POINTS}
+    changed = type(stop.options).model_validate({**stop.options.model_dump(), **options})
+    return Stop.model_validate({stop.kind: changed})

@@ -1,0 +1,1 @@
+"""Recorded learning curves as a typed table, what trainings cost, and the record of earlier experiments."""

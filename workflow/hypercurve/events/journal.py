@@ -1,0 +1,213 @@
+"""The journal: a run's append-only log, one JSON object per line.
+
+Wall-clock readings and everything else that may differ between two equal runs (worker, host, traceback) sit under the
+key ``wall``; two journals are equal when they agree outside it. A line that was cut short by a kill is dropped on
+reading; any other damage is an error that names the line.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from ..util.errors import UserError
+
+Line = dict[str, Any]
+
+LONGEST = 1 << 24
+"""Bytes of a line at most, where the file is a stranger's."""
+
+
+class JournalError(UserError):
+    """A journal that cannot be used; the message names file and line."""
+
+
+def read_lines(path: Path) -> tuple[list[Line], int]:
+    """All whole lines of a journal, and the number of bytes they take.
+
+    Raises:
+        JournalError: the file cannot be read, or a line that was finished is not a JSON object.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
+    lines: list[Line] = []
+    end = content.rfind(b"\n") + 1  # what follows the last newline is a half-written line
+    for number, raw in enumerate(content[:end].splitlines(keepends=False), start=1):
+        lines.append(_parsed(raw, path, number))
+    return lines, end
+
+
+def each_line(path: Path) -> Iterator[Line]:
+    """A complete journal's lines one by one, so that one can stop at the first that is wrong, however many there are.
+
+    Raises:
+        JournalError: the next line is damaged, or cut short.
+    """
+    with path.open("rb") as file:
+        for number in count(1):
+            raw = file.readline(LONGEST)
+            if not raw:
+                return
+            if not raw.endswith(b"\n"):
+                raise JournalError(f"{path}:{number}: is {'too long' if len(raw) == LONGEST else 'cut short'}")
+            yield _parsed(raw, path, number)
+
+
+def _parsed(raw: bytes, path: Path, number: int) -> Line:
+    try:
+        line = json.loads(raw, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise JournalError(f"{path}:{number}: damaged line: {error}") from None
+    if not isinstance(line, dict):
+        raise JournalError(f"{path}:{number}: damaged line: not a JSON object")
+    return line
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def without_wall(line: Line) -> Line:
+    """The part of a line that equal runs share."""
+    return {key: value for key, value in line.items() if key != "wall"}
+
+
+def check_line(again: Line, line: Line, where: str, why: str) -> None:
+    """Compare a journal's line with what it should be, outside ``wall``.
+
+    Args:
+        again: what it should be.
+        line: what it is.
+        where: file and line number, for the message.
+        why: what ``again`` comes from, for the message: "... lead".
+
+    Raises:
+        JournalError: they differ.
+    """
+    if without_wall(again) != without_wall(line):
+        keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
+        raise JournalError(
+            f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} where {why} to {_short(again.get(keys[0]))}"
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# Lines are trees, so looking for circles would only take time.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False).encode
+
+
+def encode(line: Line) -> bytes:
+    """A line's bytes, newline included."""
+    return _encode(line).encode() + b"\n"
+
+
+class Journal:
+    """A journal open for appending.
+
+    Lines go to the operating system in one write before what they decide takes effect, so that killing the process
+    loses at most a half-written last line. It is not forced to the disk: after a power cut the last seconds may be missing,
+    and are run again.
+
+    Args:
+        path: the file; created with its folder if missing. A half-written last line is cut off.
+        patience: for how many seconds to wait while another process writes it, as a job does that is being ended.
+
+    Raises:
+        JournalError: an existing file is damaged, or another process goes on writing it.
+    """
+
+    def __init__(self, path: Path, patience: float = 0.0):
+        self.path = path
+        self.lines: list[Line] = []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + patience
+        while not self._opened():
+            if time.monotonic() >= until:
+                raise JournalError(f"{path}: another process is writing this journal")
+            time.sleep(0.2)
+        self.lines, end = read_lines(path)
+        os.truncate(path, end)
+        self._added: list[bytes] = []
+
+    def _opened(self) -> bool:
+        """Open and lock the file; False if another process has the lock, or has given the file another name meanwhile."""
+        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            return False
+        except OSError:
+            return True  # a file system without locks: Snakemake's own lock has to do
+        if not (same := self._in_place()):
+            os.close(self._file)
+        return same
+
+    def _in_place(self) -> bool:
+        """Whether the path still names the file that is open."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self.path.stat())
+        except FileNotFoundError:
+            return False
+
+    def check_place(self) -> None:
+        """Make sure that the path still names this journal, before it is given another name.
+
+        Raises:
+            JournalError: somebody has deleted or replaced the file meanwhile.
+        """
+        if not self._in_place():
+            raise JournalError(
+                f"{self.path}: was deleted or replaced while the run went on; run the same command again"
+            )
+
+    def clear(self) -> None:
+        """Begin anew: drop all lines."""
+        os.ftruncate(self._file, 0)
+        self.lines = []
+
+    def append(self, line: Line) -> None:
+        """Write one line."""
+        self.add(line)
+        self.flush()
+
+    def add(self, line: Line) -> None:
+        """Take a line that the next :meth:`flush` writes."""
+        self._added.append(encode(line))
+
+    def flush(self) -> None:
+        """Write the lines that were added, in one piece."""
+        if not self._added:
+            return
+        raw = b"".join(self._added)
+        self._added.clear()
+        try:
+            written = os.write(self._file, raw)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}") from None
+        if written != len(raw):  # a disk that became full: do not go on as if the line were there
+            raise JournalError(f"{self.path}: cannot be written: the disk is full")
+
+    def sync(self) -> None:
+        """Force to the disk what was written."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,113 @@
+"""From what a session does to the event it means; the same for every executor."""
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from ..config.experiment import Setting
+from ..config.objective import COST, Bound
+from ..events.events import Completed, Event, Failed, Reported
+from ..training.trainer import Report, Session, TrialFailed
+from ..util.errors import UserError, in_a_line
+
+Wall = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a report must hold.
+
+    Attributes:
+        objective: name of the metric that a completed trial must have.
+        always: whether every report must have it: a population ranks its members by it.
+        constraints: bounds on metrics, by name.
+    """
+
+    objective: str
+    always: bool = False
+    constraints: Mapping[str, Bound] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, setting: Setting) -> Self:
+        """What the reports of a method's trials must hold. (The bound on costs is known before there is a report.)"""
+        constraints = {name: bound for name, bound in setting.constraints.items() if name != COST}
+        return cls(setting.objective.key, setting.population is not None, constraints)
+
+    def verdict(self, report: Report) -> str | None:
+        """Why a report fails its trial; None if it does not."""
+        for name, value in report.metrics.items():
+            if not math.isfinite(value):
+                return f"diverged: {name} is {value}"
+        for name, bound in self.constraints.items():
+            if name in report.metrics:
+                if reason := bound.broken(name, report.metrics[name]):
+                    return reason
+            elif report.progress == 1:
+                return f"the trainer reported no {name}, on which there is a bound"
+        if (self.always or report.progress == 1) and self.objective not in report.metrics:
+            return f"the trainer reported no {self.objective}, which is the objective"
+        return None
+
+
+def advance(
+    open_session: Callable[[], Session], trial: int, progress: float, judge: Judge, worker: int
+) -> tuple[Event, Wall, Session | None]:
+    """Train a trial to a point and judge the outcome.
+
+    A metric that is NaN or infinite, or beyond its bound, fails the trial at this point, as does any exception of the user's
+    model: none ends the run.
+
+    Args:
+        open_session: gives the trial's session, opening it if need be.
+        trial: its number.
+        progress: the point, in (0, 1].
+        judge: what reports must hold.
+        worker: number of this worker.
+
+    Returns:
+        The event, the wall-clock part of its journal line, and the session if it is still of use.
+    """
+    began = time.perf_counter()
+    try:
+        session = open_session()
+        report = session.advance(progress)
+        reason = judge.verdict(report)
+    except UserError:
+        raise
+    except TrialFailed as failure:
+        reason, report, session = failure.reason, failure.report or Report(progress, {}), None
+    except (Exception, SystemExit) as error:  # a model may well call sys.exit
+        wall = {
+            "seconds": time.perf_counter() - began,
+            "worker": worker,
+            "at": time.time(),
+            "traceback": _traceback(error),
+        }
+        return Failed(trial, progress, in_a_line(error)), wall, None
+    if report.wall is not None:
+        wall = dict(report.wall)
+    else:
+        wall = {"seconds": report.seconds, "overhead": report.overhead, "worker": worker, "at": time.time()}
+        if report.compiler:
+            wall["compiler"] = report.compiler
+    if reason is not None:
+        return Failed(trial, progress, reason), wall, None
+    metrics = {name: float(value) for name, value in report.metrics.items()}
+    if progress < 1:
+        return Reported(trial, progress, metrics), wall, session
+    return Completed(trial, metrics), wall, session
+
+
+def _printable(text: str) -> str:
+    """Text that is UTF-8: names of files may hold lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return _printable("".join(traceback.format_exception(error)))
+    except Exception:
+        return type(error).__name__

@@ -1,0 +1,1 @@
+"""Executors on several MPI ranks: a supervisor with workers, and populations."""

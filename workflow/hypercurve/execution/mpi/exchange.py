@@ -1,0 +1,223 @@
+"""What the ranks of a population tell each other: reports to all, weights from one to another.
+
+Reports are records of fixed layout, gathered by all ranks with one non-blocking collective per evolution step, so that
+training goes on while they travel. (Open MPI's own algorithm for it sends straight from each to all: no rank that trains
+holds up what two others have to say.) Weights are flat buffers, sent and received without a copy in between; messages
+between two ranks keep their order, so that both sides, going through the same list of copies, need no numbers on them.
+Whoever waits, sleeps (:func:`hypercurve.execution.mpi.comm.patiently`), and not even a signal ends the wait: it is heard at the
+next evolution step, by all ranks at the same one.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...events.events import Completed, Event, Failed, Reported
+from ...util.errors import UserError
+from ..advance import Wall
+from .comm import Comm, Outbox, Tag, load, patiently
+from .members import Member, Vector
+
+SOON = 0.002
+"""Seconds in which a state arrives, or else is waited for asleep."""
+
+METRICS = ("loss", "val_loss", "val_accuracy")
+OTHERS = 2048
+"""Bytes for metrics as JSON, where the user's own model may report any."""
+REPORTED, COMPLETED, FAILED = 1, 2, 3
+
+RECORD = np.dtype(
+    [
+        ("status", "<i4"),  # 0: no member
+        ("trial", "<i4"),
+        ("metrics", "<f8", (len(METRICS),)),  # NaN: not reported
+        ("seconds", "<f8"),
+        ("overhead", "<f8"),  # NaN: not known
+        ("at", "<f8"),
+        ("text", "<i8"),  # bytes of the message to rank 0 that says why it failed
+        ("sizes", "<i8", (2,)),  # of weights and slots; 0: not known
+        ("snapshot", "<i4"),  # evolution step of a file that has been written since the last report; 0: none
+        ("digest", "u1", (32,)),  # of that file
+        ("signal", "<i4"),  # what asks this rank to end; 0: nothing
+    ]
+)
+"""A member's report at one evolution step."""
+WIDE = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("others", f"S{OTHERS}")])
+"""The same for users' own models, with room for metrics of any name."""
+
+Records = npt.NDArray[np.void]
+
+
+def _encoded(metrics: Mapping[str, float]) -> bytes:
+    content = json.dumps(dict(metrics)).encode()
+    if len(content) > OTHERS:
+        raise UserError(
+            f"members report {len(metrics)} metrics, more than a population's messages hold ({OTHERS} bytes)"
+        )
+    return content
+
+
+class Gathering:
+    """The records of all ranks, on their way to all.
+
+    Args:
+        comm: the communicator; all ranks start their gatherings in the same order.
+        own: this rank's records, as many as any other's.
+    """
+
+    def __init__(self, comm: Comm, own: Records):
+        byte = load().BYTE
+        self._own = own  # kept alive while it is sent
+        self._all = np.zeros((comm.size, len(own)), own.dtype)
+        send, receive = own.view(np.uint8).reshape(-1), self._all.view(np.uint8).reshape(-1)
+        self._request = comm.Iallgather([send, byte], [receive, byte])
+
+    def wait(self) -> Records:
+        """All records, by rank; shape (ranks, records)."""
+        patiently(self._request.Test, interruptible=False)
+        return self._all
+
+
+class Exchange:
+    """Messages between the ranks of a population.
+
+    Args:
+        comm: the communicator.
+    """
+
+    def __init__(self, comm: Comm):
+        self.comm = comm
+        mpi = load()
+        self._float, self._byte = mpi.FLOAT, mpi.BYTE
+        self._texts = Outbox(comm)
+        self._lent: dict[int, list[tuple[Any, Vector]]] = {0: [], 1: []}  # by parity of the evolution step
+
+    # --- reports
+
+    def gather(self, own: Records) -> Gathering:
+        """Begin to gather all ranks' records; all ranks begin in the same order."""
+        return Gathering(self.comm, own)
+
+    def fill(self, record: Any, member: Member) -> None:
+        """Put a member's report into a record; why it failed goes to rank 0 by itself."""
+        record["trial"], record["metrics"], event = member.number, math.nan, member.event
+        record["seconds"], record["at"] = member.wall["seconds"], member.wall["at"]
+        record["overhead"] = member.wall.get("overhead", math.nan)
+        match event:
+            case Reported(metrics=metrics) | Completed(metrics=metrics):
+                record["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
+                if "others" in (record.dtype.names or ()):
+                    record["others"] = _encoded(metrics)
+                elif unknown := set(metrics) - set(METRICS):
+                    raise ValueError(f"a population cannot report {', '.join(sorted(unknown))}")
+                record["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
+            case Failed(reason=reason):
+                text = json.dumps([reason, member.wall.get("traceback")]).encode()
+                record["status"], record["text"] = FAILED, len(text)
+                self._texts.send(text, 0, Tag.FAILURE)
+
+    def report(self, record: Any, worker: int, progress: float) -> tuple[Event, Wall]:
+        """The event in a record, and its wall-clock part; only rank 0 learns why a trial failed."""
+        trial = int(record["trial"])
+        wall: Wall = {"seconds": float(record["seconds"]), "worker": worker, "at": float(record["at"])}
+        if not math.isnan(record["overhead"]):
+            wall["overhead"] = float(record["overhead"])
+        if record["status"] == FAILED:
+            reason, traceback = self._reason(worker, int(record["text"])) if self.comm.rank == 0 else ("", None)
+            if traceback is not None:
+                wall["traceback"] = traceback
+            return Failed(trial, progress, reason), wall
+        found: Mapping[str, float] = dict(zip(METRICS, record["metrics"].tolist(), strict=True))
+        metrics = {name: value for name, value in found.items() if not math.isnan(value)}
+        if "others" in (record.dtype.names or ()) and record["others"]:
+            metrics = json.loads(record["others"])
+        if record["status"] == COMPLETED:
+            return Completed(trial, metrics), wall
+        return Reported(trial, progress, metrics), wall
+
+    def _reason(self, rank: int, length: int) -> tuple[str, str | None]:
+        text = bytearray(length)
+        patiently(self.comm.Irecv([text, self._byte], rank, Tag.FAILURE).Test, interruptible=False)
+        reason, traceback = json.loads(text)
+        return reason, traceback
+
+    # --- weights
+
+    def lend(self, state: Vector, rank: int, step: int) -> None:
+        """Send a state as of an evolution step; it must stay as it is until :meth:`returned`."""
+        self._lent[step % 2].append((self.comm.Isend([state, self._float], rank, Tag.WEIGHTS), state))
+
+    def borrow(self, state: Vector, rank: int) -> Any:
+        """Begin to receive a state.
+
+        Returns:
+            The request, for :meth:`wait`.
+        """
+        return self.comm.Irecv([state, self._float], rank, Tag.WEIGHTS)
+
+    def wait(self, request: Any) -> None:
+        """Wait until a state has arrived: mostly a millisecond, for which it does not pay to fall asleep."""
+        end = time.perf_counter() + SOON
+        while time.perf_counter() < end:
+            if request.Test():
+                return
+            os.sched_yield()
+        patiently(request.Test, interruptible=False)
+
+    def returned(self, step: int) -> None:
+        """Wait until the states have gone that were lent as of an evolution step, or two before."""
+        for request, _ in self._lent[step % 2]:
+            self.wait(request)
+        self._lent[step % 2].clear()
+
+    def nudge(self) -> None:
+        """Let MPI get on with what is under way."""
+        self._texts.sweep()
+        for lent in self._lent.values():
+            lent[:] = [pair for pair in lent if not pair[0].Test()]
+
+    # --- the rest
+
+    def share(self, content: Any) -> Any:
+        """Rank 0's content, which JSON can hold, on all ranks."""
+        raw = bytearray(json.dumps(content).encode()) if self.comm.rank == 0 else bytearray()
+        length = np.array([len(raw)], np.int64)
+        patiently(self.comm.Ibcast(length, 0).Test, interruptible=False)
+        raw = raw or bytearray(int(length[0]))
+        patiently(self.comm.Ibcast([raw, self._byte], 0).Test, interruptible=False)
+        return json.loads(raw)
+
+    def agreed(self, yes: bool) -> bool:
+        """Whether all ranks say yes."""
+        votes = np.array([yes], np.uint8), np.zeros(self.comm.size, np.uint8)
+        patiently(self.comm.Iallgather(*votes).Test, interruptible=False)
+        return bool(votes[1].all())
+
+    def tested(self, metrics: Mapping[str, float] | None, rank: int) -> dict[str, float] | None:
+        """On rank 0, the metrics that another rank has measured, and gives here."""
+        if metrics is not None and self.comm.rank != 0:
+            self._texts.send(json.dumps(metrics).encode(), 0, Tag.TESTED)
+        elif self.comm.rank == 0 and metrics is None:
+            status = load().Status()
+            patiently(lambda: self.comm.Iprobe(rank, Tag.TESTED, status), interruptible=False)
+            raw = bytearray(status.Get_count(self._byte))
+            self.comm.Recv([raw, self._byte], rank, Tag.TESTED)
+            return dict(json.loads(raw))
+        return None if metrics is None else dict(metrics)
+
+    def meet(self) -> None:
+        """Wait until all ranks have come here."""
+        patiently(self.comm.Ibarrier().Test, interruptible=False)
+
+    def finish(self) -> None:
+        """Wait until all messages of this rank have gone, and all ranks have come here."""
+        for step in (0, 1):
+            self.returned(step)
+        patiently(self._texts.sweep, interruptible=False)
+        self.meet()

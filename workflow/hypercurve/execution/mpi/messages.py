@@ -1,0 +1,132 @@
+"""What the messages of a search look like: fixed layouts, and JSON for what has none.
+
+A report is 56 bytes, and a message holds any number of them. Failures with their tracebacks, and reports with metrics or
+readings of another kind, travel as JSON instead.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from struct import Struct
+
+from ...events.encoding import decode_event, encode_event
+from ...events.events import Completed, Event, Failed, Reported
+from ...space.search_space import Configuration
+from ..advance import Wall
+
+Curve = Sequence[tuple[float, Mapping[str, float]]]
+"""Points and metrics, as a trial's state has them."""
+
+_WALL = ("seconds", "overhead", "worker", "at")
+# Trial, number of the point, seconds, overhead, at; loss, val_loss, val_accuracy, each NaN if it was not reported: a report
+# that holds a NaN itself has failed, and travels as JSON.
+_REPORT = Struct("<ii6d")
+_GO = Struct("<iid")  # trial, points that it may train to, virtual time of its start
+_RELEASE = Struct("<i?")  # trial, whether it is the best so far
+_TRIAL = Struct("<i")
+_nan = math.nan
+
+
+def pack_report(point: int, event: Event, wall: Wall) -> bytes | None:
+    """A report in the fixed layout, or None if it has no place there.
+
+    Args:
+        point: number of the point in the run, from 0.
+        event: a report, completion or failure.
+        wall: the wall-clock part of its journal line. The worker is the sender.
+    """
+    if isinstance(event, Failed) or tuple(wall) != _WALL:
+        return None
+    assert isinstance(event, Reported | Completed)
+    metrics = event.metrics
+    get = metrics.get
+    loss, val_loss, val_accuracy = get("loss", _nan), get("val_loss", _nan), get("val_accuracy", _nan)
+    if len(metrics) != (loss == loss) + (val_loss == val_loss) + (val_accuracy == val_accuracy):
+        return None
+    return _REPORT.pack(event.trial, point, wall["seconds"], wall["overhead"], wall["at"], loss, val_loss, val_accuracy)
+
+
+def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker: int) -> Iterator[tuple[Event, Wall]]:
+    """The reports of a message, as :func:`pack_report` made them.
+
+    Args:
+        message: any number of reports.
+        points: the run's.
+        worker: the sender.
+    """
+    last = len(points) - 1
+    for trial, point, seconds, overhead, at, loss, val_loss, val_accuracy in _REPORT.iter_unpack(message):
+        metrics = {} if loss != loss else {"loss": loss}
+        if val_loss == val_loss:
+            metrics["val_loss"] = val_loss
+        if val_accuracy == val_accuracy:
+            metrics["val_accuracy"] = val_accuracy
+        wall = {"seconds": seconds, "overhead": overhead, "worker": worker, "at": at}
+        yield (Completed(trial, metrics) if point == last else Reported(trial, points[point], metrics)), wall
+
+
+def pack_detail(event: Event, wall: Wall) -> bytes:
+    """A report as JSON."""
+    return json.dumps({**encode_event(event), "wall": wall}).encode()
+
+
+def unpack_detail(message: bytes | bytearray) -> tuple[Event, Wall]:
+    """A report, as :func:`pack_detail` made it."""
+    line = json.loads(message)
+    return decode_event(line), line["wall"]
+
+
+def pack_start(trial: int, configuration: Configuration, curve: Curve, limit: int, started: float) -> bytes:
+    """A trial to train; see :meth:`Worker.start`. Its configuration and curve are JSON."""
+    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve]).encode()
+
+
+def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, Curve, int, float]:
+    """What :func:`pack_start` was given."""
+    trial, limit, started = _GO.unpack_from(message)
+    configuration, curve = json.loads(message[_GO.size :])
+    return trial, configuration, curve, limit, started
+
+
+def pack_go(trial: int, limit: int, started: float) -> bytes:
+    """How far a trial may go; see :meth:`Worker.go`."""
+    return _GO.pack(trial, limit, started)
+
+
+def unpack_go(message: bytes | bytearray) -> tuple[int, int, float]:
+    """What :func:`pack_go` was given."""
+    trial, limit, started = _GO.unpack(message)
+    return trial, limit, started
+
+
+def pack_release(trial: int, best: bool) -> bytes:
+    """A trial that is over; see :meth:`Worker.release`."""
+    return _RELEASE.pack(trial, best)
+
+
+def unpack_release(message: bytes | bytearray) -> tuple[int, bool]:
+    """What :func:`pack_release` was given."""
+    trial, best = _RELEASE.unpack(message)
+    return trial, best
+
+
+def pack_trial(trial: int) -> bytes:
+    """A trial's number."""
+    return _TRIAL.pack(trial)
+
+
+def unpack_trial(message: bytes | bytearray) -> int:
+    """What :func:`pack_trial` was given."""
+    (trial,) = _TRIAL.unpack(message)
+    return int(trial)
+
+
+def pack_metrics(metrics: dict[str, float]) -> bytes:
+    """Metrics on the test set."""
+    return json.dumps(metrics).encode()
+
+
+def unpack_metrics(message: bytes | bytearray) -> dict[str, float]:
+    """What :func:`pack_metrics` was given."""
+    metrics: dict[str, float] = json.loads(message)
+    return metrics

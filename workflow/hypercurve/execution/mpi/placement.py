@@ -1,0 +1,175 @@
+"""Which rank has which trial, and what ranks are told. Sends and receives nothing itself.
+
+What a rank does depends on nothing but its trials' configurations and seeds, so nobody need wait for decisions. There is
+work that will be wanted for sure: of trials that are going, up to the next point at which they may be stopped or paused; and
+of those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
+rank that runs out of what is sure gets trials before their turn, and only when it has enough of those, it trains past check
+points. A trial stays where it is, paused or not: moving those that go on to ranks that have none gained nothing when it was
+measured.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+
+from ...events.events import Event, Reported
+from ...runs.run import Run
+from ...space.search_space import Configuration
+from ..advance import Wall
+from . import messages as wire
+from .comm import Tag
+
+AHEAD = 4
+"""Trials that a rank may have open before their turn. With fewer, ranks train in vain more often; with more, long trials
+are left to the end, and more is in vain when a budget ends."""
+
+STOCK = 4
+"""Points that another rank has in stock for sure, if possible: while rank 0 trains to a point itself, it does not answer."""
+
+Order = tuple[int, Tag, bytes]
+"""What a rank is told: the rank, and the message."""
+
+
+@dataclass(slots=True)
+class Placed:
+    """A trial that a rank has.
+
+    Attributes:
+        rank: the rank.
+        limit: how many points it will train to whatever is decided.
+        got: how many it has reported.
+        ahead: it has not started yet.
+        over: it has reported its end.
+        early: reports that are not taken yet.
+    """
+
+    rank: int
+    limit: int
+    got: int
+    ahead: bool
+    over: bool = False
+    early: deque[tuple[Event, Wall]] = field(default_factory=deque)
+
+    @property
+    def sure(self) -> int:
+        """Points that it will surely train to, and has not reported."""
+        return 0 if self.over else max(0, self.limit - self.got)
+
+
+class Placement:
+    """Which rank has which trial.
+
+    Args:
+        run: the run.
+        ranks: the ranks that train, in the order in which they are to get work.
+
+    Attributes:
+        trials: the trials that ranks have, by number.
+        orders: what ranks must be told next.
+    """
+
+    def __init__(self, run: Run, ranks: list[int]):
+        self.trials: dict[int, Placed] = {}
+        self.orders: list[Order] = []
+        self._run, self._ranks = run, ranks
+        self._sure = dict.fromkeys(ranks, 0)  # sums over the trials of a rank
+        self._open = dict.fromkeys(ranks, 0)
+        self._ahead = dict.fromkeys(ranks, 0)
+        self._hungry = set(ranks)
+        self._next = 0  # number of the next trial to hand out before its turn
+        self._exhausted = False  # there is none
+        self._index = {point: number for number, point in enumerate(run.points, start=1)}
+
+    def start(self, number: int) -> Placed:
+        """A trial starts or goes on: give it to a rank, or let the rank know that has it already."""
+        state, placed = self._run.trials[number], self.trials.get(number)
+        if placed is None:
+            rank = min(self._ranks, key=lambda rank: (self._sure[rank], self._open[rank]))
+            return self._place(number, state.configuration, rank, state.progress, state.curve, state.origin)
+        placed.ahead = False
+        if not placed.over:
+            self._ahead[placed.rank] -= 1
+            self._allow(number, placed)
+        return placed
+
+    def go_on(self, number: int) -> None:
+        """A trial has been let go on from a point: tell its rank if that could not be known."""
+        placed = self.trials[number]
+        if not placed.over and self._run.trials[number].reports >= placed.limit:
+            self._allow(number, placed)
+
+    def remove(self, number: int, best: bool = False) -> None:
+        """A trial is over."""
+        placed = self.trials.pop(number, None)
+        if placed is None:
+            return  # it was paused when the journal ended
+        if not placed.over:
+            self._close(placed)
+        self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
+
+    def reported(self, event: Event, wall: Wall) -> Placed | None:
+        """A report has come; None: of a trial that was stopped at an earlier point."""
+        placed = self.trials.get(event.trial)
+        if placed is None:
+            return None
+        placed.got += 1
+        if placed.got <= placed.limit:
+            self._take(placed.rank, 1)
+        if not isinstance(event, Reported):
+            self._close(placed)
+            placed.over = True
+        placed.early.append((event, wall))
+        return placed
+
+    def feed(self) -> None:
+        """Hand out trials before their turn to ranks that run out of sure work."""
+        for rank in list(self._hungry):
+            while self._sure[rank] < (STOCK if rank else 1):
+                if not self._foresee(rank):
+                    break
+            else:
+                self._hungry.discard(rank)
+
+    def _foresee(self, rank: int) -> bool:
+        """Hand out a trial before its turn; whether there was one."""
+        run = self._run
+        number = self._next = max(self._next, len(run.trials))
+        ahead = number - len(run.trials)
+        if self._exhausted or self._ahead[rank] >= AHEAD or ahead >= AHEAD * len(self._ranks):
+            return False
+        configuration = run.foresee(number)
+        if configuration is None:
+            self._exhausted = True
+            return False
+        self._next += 1
+        self._ahead[rank] += 1
+        self._place(number, configuration, rank, 0.0, [], inf)
+        return True
+
+    def _place(
+        self, number: int, configuration: Configuration, rank: int, progress: float, curve: wire.Curve, started: float
+    ) -> Placed:
+        placed = Placed(rank, self._index[self._run.next_check(number, progress)], len(curve), started == inf)
+        self.trials[number] = placed
+        self._sure[rank] += placed.sure
+        self._open[rank] += 1
+        self.orders.append((rank, Tag.START, wire.pack_start(number, configuration, curve, placed.limit, started)))
+        return placed
+
+    def _allow(self, number: int, placed: Placed) -> None:
+        """Let a trial go on to the next point at which it may be stopped or paused."""
+        state, before = self._run.trials[number], placed.sure
+        placed.limit = self._index[self._run.next_check(number, state.progress)]
+        self._sure[placed.rank] += placed.sure - before
+        self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.origin)))
+
+    def _close(self, placed: Placed) -> None:
+        """A rank trains a trial no more."""
+        self._open[placed.rank] -= 1
+        self._ahead[placed.rank] -= placed.ahead
+        self._take(placed.rank, placed.sure)
+
+    def _take(self, rank: int, points: int) -> None:
+        self._sure[rank] -= points
+        if self._sure[rank] < STOCK:
+            self._hungry.add(rank)

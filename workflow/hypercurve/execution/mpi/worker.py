@@ -1,0 +1,160 @@
+"""A worker: the trials that one rank has, and which of them it trains next. Sends and receives nothing itself."""
+
+from dataclasses import dataclass
+from operator import attrgetter
+
+from ...curves.cost import TrialCost
+from ...events.events import Completed, Event
+from ...runs.run import Run
+from ...runs.trial import Trial
+from ...space.search_space import Configuration
+from ...training.recorded_curves import train_again
+from ...training.trainer import Session, Snapshot, Trainer
+from ..advance import Judge, Wall, advance
+from . import messages as wire
+from .comm import Tag
+
+Priority = tuple[bool, float, int]
+
+
+@dataclass(slots=True)
+class Going:
+    """A trial that a rank has.
+
+    Attributes:
+        trial: the trial.
+        cost: what its training costs.
+        done: how many points it has trained to.
+        limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
+        started: virtual time of its start, later by what it was paused; infinite before.
+        curve: what was reported before a resume.
+        session: None before it is opened.
+        priority: the trial with the least is trained next.
+    """
+
+    trial: Trial
+    cost: TrialCost
+    done: int
+    limit: int
+    started: float
+    curve: wire.Curve
+    session: Session | None = None
+    priority: Priority = (False, 0.0, 0)
+
+
+_priority = attrgetter("priority")
+
+
+class Worker:
+    """The trials of a rank.
+
+    It always trains something, as long as it has anything: what is wanted first in virtual time; failing that, the first
+    stretch of trials that have not started; failing that, past a check point while the answer is still on its way.
+
+    Args:
+        run: gives settings, points and costs; only rank 0's has state.
+        trainer: opens sessions.
+        rank: this worker's number.
+    """
+
+    def __init__(self, run: Run, trainer: Trainer, rank: int):
+        self.rank = rank
+        self.points = run.points
+        self._cost, self._trainer = run.cost, trainer
+        self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
+        self._judge = Judge.of(run.setting)
+        self._going: dict[int, Going] = {}
+        self._kept: dict[int, tuple[Trial, Snapshot]] = {}  # complete, and perhaps the best
+        self._best: tuple[int, float] | None = None
+        self._performances: dict[int, float] = {}
+
+    def obey(self, tag: Tag, message: bytes | bytearray) -> None:
+        """Do what a message of the supervisor says."""
+        match tag:
+            case Tag.START:
+                self.start(*wire.unpack_start(message))
+            case Tag.GO:
+                self.go(*wire.unpack_go(message))
+            case Tag.RELEASE:
+                self.release(*wire.unpack_release(message))
+            case _:
+                raise AssertionError(f"a message {tag!r} to a worker")
+
+    def start(self, number: int, configuration: Configuration, curve: wire.Curve, limit: int, started: float) -> None:
+        """Take a trial.
+
+        Args:
+            number: the trial's.
+            configuration: its hyperparameters.
+            curve: what was reported before a resume; the trial is trained to there again, and must come out the same.
+            limit: points that it will train to whatever is decided.
+            started: virtual time of its start; infinite: it has not started, and may never.
+        """
+        trial = Trial(number, configuration, self._seed, self._repeat)
+        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve)
+        self._going[number] = going
+        self._rank(going)
+
+    def go(self, number: int, limit: int, started: float) -> None:
+        """Let a trial go on; it may be over already."""
+        if (going := self._going.get(number)) is not None:
+            going.limit, going.started = limit, started
+            self._rank(going)
+
+    def release(self, number: int, best: bool) -> None:
+        """Drop a trial that is over.
+
+        Args:
+            number: the trial's.
+            best: it is complete, and the best of the run so far: keep its network in place of the one kept so far.
+        """
+        self._going.pop(number, None)
+        performance = self._performances.pop(number, None)
+        if not best:
+            self._kept.pop(number, None)
+            return
+        if self._best is not None:
+            self._kept.pop(self._best[0], None)
+        assert performance is not None
+        self._best = (number, performance)
+
+    def choose(self) -> int | None:
+        """The trial to train next, or None."""
+        return min(self._going.values(), key=_priority).trial.number if self._going else None
+
+    def advance(self, number: int) -> tuple[int, Event, Wall]:
+        """Train a trial to its next point.
+
+        Returns:
+            The point's number, from 0; the event; and the wall-clock part of its journal line.
+        """
+        going = self._going[number]
+        point = going.done
+        event, wall, session = advance(lambda: self._session(going), number, self.points[point], self._judge, self.rank)
+        going.done += 1
+        if session is None or isinstance(event, Completed):
+            del self._going[number]
+            if session is not None and isinstance(event, Completed):
+                self._keep(going.trial, session, event.metrics[self._objective.key])
+        else:
+            self._rank(going)
+        return point, event, wall
+
+    def test(self, number: int) -> dict[str, float]:
+        """Measure the best trial's network on the test set."""
+        return dict(self._trainer.test(*self._kept[number]))
+
+    def _session(self, going: Going) -> Session:
+        if going.session is None:
+            going.session = train_again(self._trainer, going.trial, going.curve)
+        return going.session
+
+    def _keep(self, trial: Trial, session: Session, performance: float) -> None:
+        """Keep a network until it is known whether it is the best; one that is worse than the best of this rank is not."""
+        self._performances[trial.number] = performance
+        if self._best is None or not self._objective.better(self._best[1], performance):
+            self._kept[trial.number] = (trial, session.snapshot())
+
+    def _rank(self, going: Going) -> None:
+        due = going.started + going.cost.seconds(self.points[going.done])
+        going.priority = (going.done >= going.limit, due, going.trial.number)

@@ -1,0 +1,1 @@
+"""What earlier experiments left: recorded curves read from files, records prepared from them, and calibration."""

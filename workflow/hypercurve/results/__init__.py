@@ -1,0 +1,1 @@
+"""Finished runs, read once from their journals as one typed model."""

@@ -1,0 +1,127 @@
+"""The scheduler of independent trials: a searcher with or without a stopper. Pure."""
+
+from collections import deque
+from collections.abc import Callable
+
+from ..events.events import Action, Completed, Continue, Event, Failed, Pause, Reported, Resume, Start, Started, Stop
+from ..search.searcher import Searcher
+from ..space.search_space import Configuration
+from ..stopping.stopper import Decision, Stopper
+
+
+class TrialScheduler:
+    """A searcher with or without a stopper: the scheduler of every method that trains independent trials.
+
+    Args:
+        searcher: gives the configurations, in the order of their trial numbers.
+        stopper: decides which trials go on; None: all do.
+        slots: how many trials are going at once.
+        trials: how many trials are started at most; None: as many as the searcher gives.
+        curve: the metric that makes up a learning curve, lower is better.
+        objective: the metric that is a trial's performance at its end.
+        admits: whether the trial that is next may start, as things stand; asked again after every event. None: always.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        stopper: Stopper | None,
+        *,
+        slots: int,
+        trials: int | None,
+        objective: str,
+        curve: str = "loss",
+        admits: Callable[[int], bool] | None = None,
+    ):
+        self._searcher = searcher
+        self._stopper = stopper
+        self._free = slots
+        self._trials = trials
+        self._objective = objective
+        self._curve = curve
+        self._admits = admits or (lambda _: True)
+        self._next = 0
+        self._exhausted = False
+        self._starting: dict[int, Configuration] = {}  # by trial; those not yet reported as started
+        self._paused: dict[int, tuple[float, float]] = {}  # by trial: progress and loss where it was paused
+        self._resuming: deque[int] = deque()  # paused trials that go on as soon as a slot is free
+
+    def open(self) -> list[Action]:
+        """Fill the slots."""
+        return self._refill()
+
+    def on(self, event: Event) -> list[Action]:
+        """Continue, pause or stop; let paused trials go on or stop; refill the slots that are free."""
+        actions: list[Action] = []
+        stopper = self._stopper
+        match event:
+            case Reported(trial, progress, metrics):
+                if stopper is None:
+                    return [Continue(trial)]
+                loss = metrics[self._curve]
+                match stopper.reported(trial, progress, loss):
+                    case Decision.CONTINUE:
+                        actions.append(Continue(trial))
+                    case Decision.PAUSE:
+                        self._paused[trial] = progress, loss
+                        self._free += 1
+                        actions.append(Pause(trial))
+                    case Decision.STOP:
+                        self._free += 1
+                        self._searcher.told(trial, progress, loss, False)
+                        actions.append(Stop(trial))
+            case Started(trial):
+                configuration = self._starting.pop(trial)
+                if stopper is not None:
+                    stopper.started(trial, configuration)
+                actions.append(Continue(trial))
+            case Completed(trial, metrics):
+                if stopper is not None:
+                    stopper.completed(trial, metrics[self._curve], metrics[self._objective])
+                self._free += 1
+                self._searcher.told(trial, 1.0, metrics[self._objective], True)
+            case Failed(trial, progress):
+                if stopper is not None:
+                    stopper.failed(trial)
+                self._free += 1
+                self._searcher.told(trial, progress, None, False)
+        if stopper is not None:
+            for trial, decision in stopper.settle():
+                if decision is Decision.CONTINUE:
+                    self._resuming.append(trial)
+                else:
+                    self._searcher.told(trial, *self._paused.pop(trial), False)
+                    actions.append(Stop(trial))
+        return actions + self._refill() if self._free else actions
+
+    def foresee(self, trial: int) -> Configuration | None:
+        """The configuration that a trial will have, if it starts, where that is known before its turn."""
+        if not self._searcher.independent or (self._trials is not None and trial >= self._trials):
+            return None
+        if not self._admits(trial):
+            return None
+        return self._searcher.suggest(trial)
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next point after ``progress`` at which the trial may be stopped or paused; 1: none before its end."""
+        return 1.0 if self._stopper is None else self._stopper.next_check(trial, progress)
+
+    def _refill(self) -> list[Action]:
+        """Fill the slots that are free: paused trials that may go on come before new ones."""
+        actions: list[Action] = []
+        while self._free and self._resuming:
+            trial = self._resuming.popleft()
+            del self._paused[trial]
+            self._free -= 1
+            actions.append(Resume(trial))
+        while self._free and not self._exhausted and self._admits(self._next):
+            more = self._trials is None or self._next < self._trials
+            configuration = self._searcher.suggest(self._next) if more else None
+            if configuration is None:
+                self._exhausted = True
+                break
+            self._starting[self._next] = configuration
+            actions.append(Start(self._next, configuration))
+            self._next += 1
+            self._free -= 1
+        return actions

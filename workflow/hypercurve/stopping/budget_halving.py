@@ -1,0 +1,326 @@
+"""The stopper ``matching``: Learning Curve Matching's idea in the frame of successive halving, with or without a record.
+
+The rule:
+
+- The budget is a share of all trials' full training, ``cost``. Rungs and the numbers that go on at each follow from it
+  (:mod:`.quotas`). Where even the first rung is too dear for all, fewer trials start.
+- A trial that comes to the next rung pauses. When all have come there or failed, they are ordered by the mean of their
+  ranks under several views (:mod:`.ranking`), and as many as the rest of the budget allows go on, the best first; the
+  others stop. What failed trials have left of the budget is spent on those that remain. Equal means: the lower loss at
+  the rung is better, then the lower number. Trials that cost more than others count for more: the budget is in means of
+  the started trials' full cost, and after the last rung no more go on than it pays for, but one at least.
+- ``split``: the first so many trials never pause, as in LCM's accumulation stage; others are matched with them.
+- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and others, go to the
+  first rung; the *guard* then compares the order that the record predicts for this rung with what is seen, by rank
+  correlation. If it is at least ``guard``, no others start; as many as were chosen go on, the best of those trained; the
+  next rungs are laid anew, further on, for so few; and the ranks by what the record says about configurations are
+  added to the mean, with a weight of :data:`RECORD_WEIGHT` times the correlation times the share of training that is still
+  to come. If not, the record is dropped: all others start, and the run goes on as one without.
+
+A failed trial (NaN and infinite losses fail trials) is never kept. Decisions depend on losses only up to a common scale and
+offset, so losses, errors and negated scores are treated alike.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from ..curves.record import Record
+from ..space.search_space import Configuration, Space
+from .quotas import FEWEST, LEAST, counts_of, finalists_of, rungs_of, starters
+from .ranking import Floats, Library, Matcher, correlation, gain, lowest, normalised, ranks
+from .stopper import Decision
+
+
+def library_of(record: Record, points: Sequence[float], cost: float) -> Library:
+    """A record's curves as others are matched with them: each task in units of its first rung."""
+    first = (rungs_of(points, cost) or (1.0,))[0]
+    levels = []
+    for task in record.tasks:
+        start = task.at((first,))[:, 0]
+        levels.append(normalised(task.at(points), start[np.isfinite(start)]))
+    known = np.concatenate(levels)
+    return Library(known, np.concatenate([task.coded for task in record.tasks]), np.isfinite(known).sum(axis=1))
+
+
+GUARD = 0.5
+"""Least rank correlation between the first rung that a record predicts and the one that is seen."""
+RECORD_WEIGHT = 1.0
+"""Weight of a record's view of configurations against all other views together."""
+
+
+class Prior(Protocol):
+    """What a record says about trials by number: :class:`..search.preselection.Preselection`."""
+
+    chosen: int
+    probed: int
+
+    @property
+    def final(self) -> Floats:
+        """Their predicted order at the end."""
+        ...
+
+    @property
+    def first(self) -> Floats:
+        """Their predicted order at the first rung."""
+        ...
+
+
+class TrialCost(Protocol):
+    """What a trial costs, in any unit: :class:`..cost.TrialCost`."""
+
+    def seconds(self, progress: float) -> float:
+        """Until a share of the training is reached."""
+        ...
+
+
+class _Equal:
+    """All trials cost the same."""
+
+    def seconds(self, progress: float) -> float:
+        return progress
+
+
+class Matching:
+    """The stopper.
+
+    Args:
+        trials: how many there are.
+        points: accumulation points, increasing, ending with 1.
+        space: codes configurations, for the view ``match``.
+        cost: share of all trials' full training that may be spent.
+        views: names of the views of :mod:`.ranking` that count.
+        matcher: of the view ``match``.
+        split: share of the trials that never pause.
+        prior: what a record says about the trials; None: no record.
+        library: the record's curves, for the view ``match``.
+        guard: least rank correlation at which a record is believed.
+        cost_of: what a configuration's training costs; by default, all cost the same.
+
+    Attributes:
+        guarded: whether the guard can judge the record: only then may trials come in its order.
+    """
+
+    def __init__(
+        self,
+        *,
+        trials: int,
+        points: Sequence[float],
+        space: Space,
+        cost: float,
+        views: Sequence[str] = ("lowest", "gain"),
+        matcher: Matcher = Matcher(),  # noqa: B008  (frozen)
+        split: float = 0.0,
+        prior: Prior | None = None,
+        library: Library | None = None,
+        guard: float = GUARD,
+        cost_of: Callable[[Configuration], TrialCost] = lambda _: _Equal(),
+    ):
+        self._points, self._space, self._views, self._matcher = tuple(points), space, tuple(views), matcher
+        self._prior, self._library, self._guard = prior, library, guard
+        self._rungs = rungs_of(points, cost)
+        self._legs = [b - a for a, b in pairwise((0.0, *self._rungs, 1.0))]
+        self._exempt = round(split * trials) if "match" in self._views else 0
+        # In full trainings; what never pauses is paid for.
+        self._budget = max(cost * trials, min(LEAST, trials)) - self._exempt
+        self._finalists = finalists_of(self._budget)
+        self._all = self._exempt + starters(trials - self._exempt, self._legs, self._budget, self._finalists)
+        self._cost_of = cost_of
+        self._costs: dict[int, TrialCost] = {}  # of trials that are not over
+        self._started, self._full, self._spent = 0, 0.0, 0.0  # trials, their full cost, and what they have cost so far
+        self._trust: float | None = None  # the guard's correlation; None before, 0 where a record is dropped
+        self.guarded = bool(self._rungs) and prior is not None and FEWEST <= prior.chosen + prior.probed < self._all
+        if prior is not None and self.guarded:
+            self._admitted = max(self._exempt + 1, prior.chosen + prior.probed)
+        else:
+            self._admitted = self._all
+        self._rung = 0  # number of the next rung
+        self._missing = self._admitted - self._exempt
+        self._curves: dict[int, list[float]] = {}
+        self._coded: dict[int, Floats] = {}
+        self._first: dict[int, float] = {}  # losses at the first rung; infinite for those that failed before
+        self._waiting: list[int] = []
+        self._verdicts: list[tuple[int, Decision]] = []
+
+    def admits(self, trial: int) -> bool:
+        """Whether a trial may start, as things stand."""
+        return trial < self._admitted
+
+    def started(self, trial: int, configuration: Configuration) -> None:
+        """Begin the trial's curve."""
+        self._curves[trial] = []
+        if trial >= self._exempt:
+            cost = self._costs[trial] = self._cost_of(configuration)
+            self._started += 1
+            self._full += cost.seconds(1.0)
+        if "match" in self._views:
+            self._coded[trial] = self._space.encode(configuration)
+
+    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        """Pause at the next rung."""
+        curve = self._curves[trial]
+        curve.append(loss)
+        if trial < self._exempt:
+            return Decision.CONTINUE
+        self._pay(trial, len(curve))
+        if self._rung == len(self._rungs) or progress != self._rungs[self._rung]:
+            return Decision.CONTINUE
+        if self._rung == 0:
+            self._first[trial] = min(curve)
+        self._waiting.append(trial)
+        self._miss_one_less()
+        return Decision.PAUSE
+
+    def next_check(self, trial: int, progress: float) -> float:
+        """The next rung."""
+        return 1.0 if trial < self._exempt else min((rung for rung in self._rungs if rung > progress), default=1.0)
+
+    def completed(self, trial: int, loss: float, performance: float) -> None:
+        """Keep the curve, if others may be matched with it."""
+        self._curves[trial].append(loss)
+        if trial >= self._exempt:
+            self._forget(trial)
+
+    def failed(self, trial: int) -> None:
+        """The others no longer wait for it."""
+        if trial >= self._exempt:
+            self._pay(trial, len(self._curves[trial]) + 1)
+            if self._rung == 0:
+                self._first[trial] = np.inf
+            if self._rung < len(self._rungs):
+                self._miss_one_less()
+        self._forget(trial)
+
+    def settle(self) -> Sequence[tuple[int, Decision]]:
+        """Who goes on and who stops where a rung is complete."""
+        verdicts, self._verdicts = self._verdicts, []
+        return verdicts
+
+    def _forget(self, trial: int) -> None:
+        self._curves.pop(trial, None)
+        self._coded.pop(trial, None)
+        self._costs.pop(trial, None)
+
+    def _pay(self, trial: int, points: int) -> None:
+        """For the way to the last of so many points."""
+        self._spent += self._way(trial, self._points[points - 2] if points > 1 else 0.0, self._points[points - 1])
+
+    def _way(self, trial: int, start: float, end: float) -> float:
+        """What a trial costs between two shares of its training."""
+        return self._costs[trial].seconds(end) - self._costs[trial].seconds(start)
+
+    def _left(self) -> float:
+        """What is left of the budget, in means of the started trials' full cost."""
+        return self._budget - self._spent * self._started / self._full
+
+    def _miss_one_less(self) -> None:
+        self._missing -= 1
+        if self._missing:
+            return
+        if self._prior is None or self._trust is not None or self._judge(self._prior):
+            self._close()
+
+    def _judge(self, prior: Prior) -> bool:
+        """The guard: believe the record, or drop it and let the others start. Whether there is nobody to wait for."""
+        seen = sorted(self._first)
+        found = correlation(prior.first[seen], np.array([self._first[trial] for trial in seen]))
+        believed = found >= self._guard and len(seen) >= FEWEST
+        self._trust = found if believed else 0.0
+        if not believed:
+            self._missing = self._all - self._admitted
+            self._admitted = self._all
+        return self._missing == 0
+
+    def _close(self) -> None:
+        """Let the best go on and stop the others."""
+        waiting = sorted(self._waiting)
+        if self._rung == 0 and self._trust and self._prior is not None:
+            keep = min(self._prior.chosen, len(waiting))
+            self._plan_anew(keep)
+        else:
+            keep = self._quota(waiting, waiting) if waiting else 0
+        order = self._ordered(waiting) if keep < len(waiting) else waiting
+        if not (self._rung == 0 and self._trust):
+            while keep and (fewer := self._quota(waiting, order[:keep])) < keep:  # the better may be the longer
+                keep = fewer
+        if self._rung == len(self._rungs) - 1:
+            keep = self._payable(order[:keep])
+        self._verdicts += [(trial, Decision.CONTINUE) for trial in order[:keep]]
+        self._verdicts += [(trial, Decision.STOP) for trial in order[keep:]]
+        for trial in order[keep:]:
+            self._forget(trial)
+        self._waiting.clear()
+        self._rung += 1
+        self._missing = keep
+        # Whoever is kept passes every further rung: with nobody left there is nothing to close.
+        if not keep:
+            self._rung = len(self._rungs)
+
+    def _quota(self, waiting: Sequence[int], going: Sequence[int]) -> int:
+        """How many go on; if those that may cost more than the mean of all, legs are longer."""
+        mean = sum(self._costs[trial].seconds(1.0) for trial in going) / len(going)
+        longer = mean * self._started / self._full
+        legs = (0.0, *(leg * longer for leg in self._legs[self._rung + 1 :]))
+        return counts_of(len(waiting), legs, self._left(), self._finalists)[1]
+
+    def _payable(self, order: Sequence[int]) -> int:
+        """How many of those that would go to the end the budget pays for, one at least."""
+        left, keep = self._left() * self._full / self._started if order else 0.0, 0
+        for trial in order:
+            left -= self._way(trial, self._rungs[-1], 1.0)
+            if keep and left < -1e-9 * self._full:
+                break
+            keep += 1
+        return keep
+
+    def _plan_anew(self, trials: int) -> None:
+        """Rungs for so many trials in place of all: there is more for each, so the next comparison may come later."""
+        first = self._rungs[0]
+        cost = min(self._left() / max(1, trials), 1.0)
+        self._rungs = (first, *(rung for rung in rungs_of(self._points, cost) if rung > first))
+        self._legs = [b - a for a, b in pairwise((0.0, *self._rungs, 1.0))]
+
+    def _ordered(self, waiting: Sequence[int]) -> list[int]:
+        """The trials that wait, the best first."""
+        rung = self._rungs[self._rung]
+        curves = np.array([self._curves[trial] for trial in waiting])
+        score = np.mean([ranks(self._view(name, curves, waiting)) for name in self._views], axis=0)
+        if self._prior is not None and self._trust:
+            weight = RECORD_WEIGHT * self._trust * (1.0 - rung)
+            score = score + weight * ranks(self._prior.final[list(waiting)])
+        return [waiting[place] for place in np.lexsort((curves[:, -1], score))]
+
+    def _view(self, name: str, curves: Floats, waiting: Sequence[int]) -> Floats:
+        match name:
+            case "last":
+                return curves[:, -1]
+            case "lowest":
+                return lowest(curves)
+            case "gain":
+                return gain(curves, self._points[: curves.shape[1]])
+            case "match":
+                first = np.array([loss for loss in self._first.values() if np.isfinite(loss)])
+                coded = np.array([self._coded[trial] for trial in waiting])
+                return self._matcher.predictions(normalised(curves, first), coded, self._known(first))
+            case _:
+                raise NotImplementedError(f"view {name}")
+
+    def _known(self, first: Floats) -> Library:
+        """The record's curves and those of this run that never paused."""
+        own = [trial for trial in range(self._exempt) if trial in self._curves]
+        levels = np.full((len(own), len(self._points)), np.nan)
+        for row, trial in enumerate(own):
+            levels[row, : len(self._curves[trial])] = self._curves[trial]
+        reached = np.array([len(self._curves[trial]) for trial in own], np.int64)
+        coded = np.array([self._coded[trial] for trial in own]).reshape(len(own), len(self._space.variables))
+        levels = normalised(levels, first)
+        if self._library is None:
+            return Library(levels, coded, reached)
+        past = self._library
+        return Library(
+            np.concatenate([past.levels, levels]),
+            np.concatenate([past.coded, coded]),
+            np.concatenate([past.reached, reached]),
+        )

@@ -1,0 +1,330 @@
+"""Where data comes from, and what is refused: the four arrays of a source, checked.
+
+Sources are scikit-learn's digits, Keras's loaders and cache, and NumPy files of the user's. Every problem is a
+:class:`DataError` in words for users. Splitting and storing is left to :mod:`hypercurve.training.data`.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import socket
+import traceback
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..config.data import DataSpec
+from ..util.errors import UserError
+from ..util.files import appearing
+from ..util.seeding import generator
+from ..util.user_code import load_object
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+
+PARTS = ("train", "validation", "test")
+
+SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+VALIDATION_ARRAYS = ("x_validation", "y_validation")
+"""What a function may give besides; else examples of the training part are kept."""
+
+DIGITS_TEST_SHARE = 0.2
+"""scikit-learn's digits come without a test part: this share is held out, always the same examples (seed 0)."""
+
+NETWORK_TIMEOUT = 10.0
+"""Seconds to wait for a server before a download counts as failed."""
+
+# Where Keras keeps what it downloads, below its cache folder.
+_CACHED = {
+    "mnist": "mnist.npz",
+    "fashion_mnist": "fashion-mnist",
+    "cifar10": "cifar-10-batches-py-target",
+}
+
+
+class DataError(UserError):
+    """Data cannot be used; the message names the file, what is wrong with it, and what to do."""
+
+
+def keras_cache() -> Path:
+    """The folder in which Keras keeps data: below `KERAS_HOME`, or `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
+    """The four arrays, the scale of the inputs, where they are from in words, and the sha256 of that.
+
+    A function may give six.
+    """
+    if spec.function is not None:
+        source, origin = from_function(spec.function), f"function {spec.function}"
+        return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, _digest_arrays(source)
+    if spec.path is not None:
+        path = Path(spec.path).expanduser()
+        if not path.is_file():
+            raise DataError(
+                f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
+                f"data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
+            )
+        source, digest = read_npz(path), sha256(path)
+        origin = str(path)
+    elif spec.name == "digits":
+        source, origin = _digits(), "scikit-learn's digits"
+        digest = _digest_arrays(source)
+    else:
+        source, origin = _from_keras(str(spec.name))
+        digest = _digest_arrays(source)
+    if spec.name == "digits":
+        return source, 1 / 16, origin, digest
+    return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, digest
+
+
+def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in (*SOURCE_ARRAYS, *(name for name in VALIDATION_ARRAYS if name in source)):
+        digest.update(np.ascontiguousarray(source[name]).data)
+    return digest.hexdigest()
+
+
+def read_npz(path: Path) -> Arrays:
+    """The four arrays of a NumPy file.
+
+    Raises:
+        DataError: the file is damaged, or lacks an array, or holds Python objects.
+    """
+    wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}"
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+        with loaded as file:
+            if missing := [name for name in SOURCE_ARRAYS if name not in file.files]:
+                held = ", ".join(file.files) or "nothing"
+                raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
+            arrays: Arrays = {}
+            for name in SOURCE_ARRAYS:
+                try:
+                    arrays[name] = file[name]
+                except ValueError as error:
+                    if "pickle" not in str(error) and "Object" not in str(error):
+                        raise
+                    message = (
+                        f"data file {path}: {name} holds Python objects, not numbers, and is not loaded for safety"
+                    )
+                    raise DataError(message) from None
+            return arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+        # NumPy takes whatever is no archive for a pickle, and says so in words that would mislead.
+        vague = "pickle" in str(error) or "not a zip file" in str(error) or not str(error)
+        reason = "not a NumPy .npz archive, or cut short" if vague else str(error)
+        raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
+
+
+def cut(source: str, output: Path, train: int, test: int) -> None:
+    """Write the first examples of each part of a data set to an .npz file: the same bytes every time.
+
+    Args:
+        source: data that Keras knows by name, or an .npz file.
+        output: the file to write; what is there already is replaced.
+        train: how many examples of the training part.
+        test: how many of the test part.
+
+    Raises:
+        DataError: the data cannot be had or used, or have fewer examples.
+    """
+    if source not in _CACHED and not source.endswith(".npz"):
+        raise DataError(f"no data {source!r} to cut: give one of {', '.join(_CACHED)}, or an .npz file")
+    if output.suffix != ".npz":
+        raise DataError(f"{output}: the file to write must end with .npz")
+    spec = DataSpec(path=source) if source.endswith(".npz") else DataSpec.model_validate({"name": source})
+    arrays, _, origin, _ = read(spec)
+    check(arrays, origin)
+    counts = {"train": train, "test": test}
+    for part, count in counts.items():
+        if count > (there := len(arrays[f"x_{part}"])):
+            raise DataError(
+                f"data from {origin}: the {part} part has {there} examples, fewer than the {count} asked for"
+            )
+    parts = {name: arrays[name][: counts[name.split("_")[1]]] for name in SOURCE_ARRAYS}
+    check(dict(parts), f"{origin}, cut")
+    with appearing(output) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **parts)
+
+
+def from_function(reference: str) -> Arrays:
+    """What a user's function gives: a mapping of arrays by name, or a tuple of four or six in the order of the names.
+
+    Args:
+        reference: the function, as ``package.module:function``; it takes no arguments.
+
+    Raises:
+        DataError: there is no such function, it raised, or it gave something else.
+    """
+    names = (*SOURCE_ARRAYS, *VALIDATION_ARRAYS)
+    wanted = (
+        f"it should give the arrays {', '.join(SOURCE_ARRAYS)}, and {' and '.join(VALIDATION_ARRAYS)} if it likes, by name "
+        "or in this order"
+    )
+    function = load_object(reference, "data.function")
+    try:
+        given = function()
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise DataError(f"data function {reference} raised {type(error).__name__}: {error}{where}") from error
+    if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(part, tuple | list) for part in given):
+        given = (*given[0], *given[1])  # (x_train, y_train), (x_test, y_test), as Keras's loaders have it
+    if isinstance(given, tuple | list) and len(given) in (4, 6):
+        given = dict(zip(names, given, strict=False))
+    if not isinstance(given, Mapping):
+        held = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
+        raise DataError(f"data function {reference} gave {held}; {wanted}")
+    if unknown := [str(name) for name in given if name not in names]:
+        raise DataError(f"data function {reference} gave {', '.join(unknown)}; {wanted}")
+    if missing := [name for name in SOURCE_ARRAYS if name not in given]:
+        raise DataError(f"data function {reference} gave no {' and no '.join(missing)}; {wanted}")
+    if len([name for name in VALIDATION_ARRAYS if name in given]) == 1:
+        raise DataError(f"data function {reference} gave one of {' and '.join(VALIDATION_ARRAYS)}; both are needed")
+    arrays = {str(name): np.asarray(array) for name, array in given.items()}
+    if objects := [name for name, array in arrays.items() if array.dtype == object]:
+        raise DataError(f"data function {reference}: {objects[0]} holds Python objects, not numbers")
+    return arrays
+
+
+def _digits() -> Arrays:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int32)
+    order = generator(0, 0, "digits test part").permutation(len(images))
+    test, train = np.split(order, [round(DIGITS_TEST_SHARE * len(images))])
+    test, train = np.sort(test), np.sort(train)
+    return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
+
+
+def _from_keras(name: str) -> tuple[Arrays, str]:
+    """Data by Keras's own loader and cache; a cached MNIST file of any source is read as it is."""
+    place = keras_cache() / _CACHED[name]
+    if name == "mnist" and place.is_file():
+        return read_npz(place), str(place)
+    from .runtime import keras
+
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # a progress bar, and its own words on files it finds damaged
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        state = "is there but damaged" if place.exists() else "is not there"
+        raise DataError(
+            f"data {name} could not be loaded: {place} {state}, and it could not be downloaded "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). {_advice(name, place)}"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return dict(zip(SOURCE_ARRAYS, (x_train, y_train, x_test, y_test), strict=True)), f"Keras's {name}"
+
+
+def _advice(name: str, place: Path) -> str:
+    if name == "mnist":
+        return f"Put mnist.npz (arrays {', '.join(SOURCE_ARRAYS)}) at {place}, or name a file of yours with `path`."
+    return (
+        f"Where there is a network, run `python -c 'import keras; keras.datasets.{name}.load_data()'` and copy {place} to "
+        "this machine, or name an .npz file of yours with `path`."
+    )
+
+
+def classes_in(source: Arrays) -> int | None:
+    """Number of classes of checked data; None where they have targets."""
+    y = source["y_train"]
+    return None if np.issubdtype(y.dtype, np.floating) else int(y.max()) + 1
+
+
+def check(source: Arrays, origin: str) -> None:
+    """Stop at data that cannot be trained on.
+
+    Inputs become uint8 or float32. Whole numbers in y are labels and become int32 vectors; other numbers are targets of a
+    regression, of any shape, and become float32.
+    """
+
+    def stop(message: str) -> NoReturn:
+        raise DataError(f"data from {origin}: {message}")
+
+    parts = [part for part in PARTS if f"x_{part}" in source]
+    for part in parts:
+        x, y = source[f"x_{part}"], source[f"y_{part}"]
+        if y.ndim == 2 and y.shape[1] == 1 and np.issubdtype(y.dtype, np.integer):  # CIFAR-10 has labels in a column
+            y = y[:, 0]
+        if x.ndim < 2:
+            stop(f"x_{part} has shape {x.shape}; the first axis counts examples and others are needed")
+        if x.size == 0 or y.size == 0:
+            stop(f"x_{part} or y_{part} is empty")
+        targets = np.issubdtype(y.dtype, np.floating)
+        if y.ndim < 1 or len(x) != len(y) or (y.ndim != 1 and not targets):
+            needed = "one target" if targets else "one label"
+            stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; {needed} per example is needed")
+        if not (targets or np.issubdtype(y.dtype, np.integer)):
+            stop(
+                f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers"
+            )
+        if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
+            stop(f"x_{part} holds {x.dtype.name}, not numbers")
+        if not targets and int(y.min()) < 0:
+            stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
+        source[f"x_{part}"] = _finite(x, f"x_{part}", stop)
+        source[f"y_{part}"] = _finite(y, f"y_{part}", stop) if targets else y
+    kinds = {np.issubdtype(source[f"y_{part}"].dtype, np.floating) for part in parts}
+    if len(kinds) > 1:
+        held = ", ".join(f"y_{part} {source[f'y_{part}'].dtype.name}" for part in parts)
+        stop(f"{held}; labels must be whole numbers in all parts, targets floating-point numbers in all")
+    for axis, what in (("x", "examples"), ("y", "targets")) if True in kinds else (("x", "examples"),):
+        one = source[f"{axis}_train"]
+        for part in parts:
+            other = source[f"{axis}_{part}"]
+            if one.shape[1:] != other.shape[1:] or one.dtype != other.dtype:
+                stop(
+                    f"{what} of {axis}_train have shape {one.shape[1:]} ({one.dtype.name}), those of {axis}_{part} "
+                    f"{other.shape[1:]} ({other.dtype.name}); they must agree"
+                )
+    if np.issubdtype(source["y_train"].dtype, np.floating):
+        if (source["y_train"] == source["y_train"][:1]).all():
+            stop("all targets in y_train are equal; there is nothing to learn")
+    else:
+        _check_labels(source, parts, stop)
+
+
+def _finite(values: npt.NDArray[Any], name: str, stop: Callable[[str], NoReturn]) -> npt.NDArray[Any]:
+    """Numbers as they are stored: bytes as they are, others as float32, in which they must be finite."""
+    if values.dtype == np.uint8:
+        return values
+    with np.errstate(over="ignore"):
+        stored = values.astype(np.float32)
+    if bad := int(np.count_nonzero(~np.isfinite(stored))):
+        stop(f"{name} has {bad} values that are NaN, infinite or beyond float32")
+    return stored
+
+
+def _check_labels(source: Arrays, parts: Sequence[str], stop: Callable[[str], NoReturn]) -> None:
+    present = np.unique(source["y_train"])
+    if len(present) < 2:
+        stop(f"y_train has the single label {int(present[0])}; at least two classes are needed")
+    if int(present[-1]) != len(present) - 1:
+        gap = next(label for label in range(len(present) + 1) if label >= len(present) or present[label] != label)
+        stop(f"y_train goes up to label {int(present[-1])}, but label {gap} never occurs; labels must be 0, 1, 2, ...")
+    for part in parts:
+        y = source[f"y_{part}"]
+        if int(y.max()) > int(present[-1]):
+            stop(f"y_{part} has the label {int(y.max())}, which never occurs in y_train")
+        source[f"y_{part}"] = y.astype(np.int32)

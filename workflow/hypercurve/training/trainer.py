@@ -1,0 +1,134 @@
+"""What every trainer offers to the executors: trials that are trained in pieces.
+
+A *trainer* opens *sessions*; a session is one trial in training. Executors ask a session to go on up to a share of its
+training and get the metrics there. A session's metrics depend on its configuration and seed alone, never on how the
+training was cut into pieces or on which other sessions live in the process.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..runs.trial import Trial
+from ..space.search_space import Value
+
+ALIGNMENT = 64
+"""Bytes to which TensorFlow wants data aligned that it takes without a copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session's whole state; restoring it continues as if the training had never stopped, bit for bit.
+
+    Attributes:
+        progress: share of the training done, in [0, 1].
+        step: optimizer steps done.
+        weights: every variable of the network, trainable ones first, flattened to one float32 vector.
+        slots: the optimizer's slot variables, flattened to one float32 vector.
+    """
+
+    progress: float
+    step: int
+    weights: npt.NDArray[np.float32]
+    slots: npt.NDArray[np.float32]
+
+    @classmethod
+    def empty(cls) -> "Snapshot":
+        """A snapshot of nothing, from trainers without weights."""
+        return cls(0.0, 0, np.empty(0, np.float32), np.empty(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a trial says at a point of its training.
+
+    Attributes:
+        progress: share of the training done, in (0, 1].
+        metrics: ``loss`` (mean training loss since the last point) and, where validation was asked for, ``val_...``.
+            May hold NaN or infinity: judging that is the executor's part.
+        seconds: wall-clock seconds of training and evaluation since the last point, compilation excluded.
+        overhead: wall-clock seconds of compilation and initialisation since the last point.
+        compiler: who ran a network, where the compiler that it was meant for refused it: ``graph`` or ``eager``.
+        wall: the whole wall-clock part of a report that was recorded earlier; None for one made now.
+    """
+
+    progress: float
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+    overhead: float = 0.0
+    compiler: str = ""
+    wall: Mapping[str, Any] | None = None
+
+
+class TrialFailed(Exception):
+    """Raised by a session that knows why its trial failed; any other exception fails the trial as well.
+
+    Args:
+        reason: why, in a line.
+        report: what is known of the failing stretch of training.
+    """
+
+    def __init__(self, reason: str, report: Report | None = None):
+        super().__init__(reason)
+        self.reason = reason
+        self.report = report
+
+
+def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
+    """Memory for snapshots' vectors, from which large arrays become tensors without a copy; shape (rows, size)."""
+    room = np.empty(rows * size + ALIGNMENT // 4, np.float32)
+    start = -room.ctypes.data % ALIGNMENT // 4
+    return room[start : start + rows * size].reshape(rows, size)
+
+
+class Session(Protocol):
+    """One trial in training."""
+
+    def advance(self, progress: float) -> Report:
+        """Train up to a share of the training in (0, 1] and report."""
+        ...
+
+    def snapshot(self, out: npt.NDArray[np.float32] | None = None) -> Snapshot:
+        """The state now.
+
+        Args:
+            out: a vector as long as weights and slots together, to write them into, one after the other; the snapshot
+                then holds views of it. By default, memory of the snapshot's own.
+        """
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot, of this or of another session with the same structure; own hyperparameters stay.
+
+        Its arrays are copied: they may change as soon as this returns. A member of a population that copies another keeps
+        its own place in the training: it restores the other's weights and slots under its own `progress` and `step`.
+        """
+        ...
+
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
+        """Go on with other numeric hyperparameters.
+
+        Args:
+            configuration: the whole new configuration.
+            anchor: the step from which it holds, for schedules; the next step if not given.
+        """
+        ...
+
+
+class Trainer(Protocol):
+    """Opens sessions."""
+
+    def open(self, trial: Trial) -> Session:
+        """A session at the start of its training.
+
+        Raises:
+            Exception: whatever the user's model raises; the trial is then recorded as failed.
+        """
+        ...
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Metrics of a trained network on the test set, as ``test_...``."""
+        ...

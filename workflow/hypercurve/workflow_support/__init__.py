@@ -1,0 +1,1 @@
+"""What the Snakefile needs besides the package: the environment of jobs, and jobs left behind."""
