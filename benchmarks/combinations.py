@@ -47,9 +47,9 @@ STOPPERS: dict[str, Any] = {
     "asha, promotion": {"asha": {"form": "promotion"}},
     "halving": {"halving": {}},
     "hyperband": {"hyperband": {}},
-    "matching": {"matching": {}},
+    "budget_halving": {"budget_halving": {}},
 }
-NUMBERED = ("lcm", "halving", "matching")
+NUMBERED = ("lcm", "halving", "budget_halving")
 
 
 def setting_of(search: str, stop: str, trainings: float, samples: int) -> Setting:
@@ -57,7 +57,7 @@ def setting_of(search: str, stop: str, trainings: float, samples: int) -> Settin
     rule = STOPPERS[stop]
     if stop in NUMBERED:
         rule = {stop: {**rule[stop], "configurations": CONFIGURATIONS}}
-    if stop == "matching":
+    if stop == "budget_halving":
         rule = {stop: {**rule[stop], "cost": trainings / CONFIGURATIONS}}
     return Experiment.model_validate(
         {

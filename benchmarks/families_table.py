@@ -22,7 +22,7 @@ from methods_table import RIVALS, Line, draw, interval, legend, read
 
 Regrets = Mapping[str, npt.NDArray[np.float64]]
 ALLOWED = 1.05  # of the best rival's regret
-DROPPED = ("shuffled", "foreign")  # records: they lie where `matching` does
+DROPPED = ("shuffled", "foreign")  # records: they lie where `budget_halving` does
 
 
 def rows(lines: Sequence[Line], family: str) -> Iterator[str]:
@@ -37,7 +37,7 @@ def rows(lines: Sequence[Line], family: str) -> Iterator[str]:
         rivals = {method: found[method] for method in RIVALS if method in found}
         best = min(rivals, key=lambda rival: np.mean([regrets.mean() for regrets in rivals[rival].values()]))
         for method, own in found.items():
-            if method in rivals or not method.startswith(("matching", "record")):
+            if method in rivals or not method.startswith(("budget_halving", "record")):
                 continue
             pairs = {name: _paired(own[name], rivals[best][name]) for name in own}
             mine, theirs = (np.mean([pair[k].mean() for pair in pairs.values()]) for k in (0, 1))

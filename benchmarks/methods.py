@@ -70,7 +70,7 @@ def natural(points: int) -> dict[str, Options]:
 
 def match(**options: Any) -> Options:
     """The view `match` alone, with a tenth of the budget for curves to match with."""
-    return {"matching": {"views": ["match"], "split": 0.02, "match": options}}
+    return {"budget_halving": {"views": ["match"], "split": 0.02, "match": options}}
 
 
 ALL_OPTIONS = {
@@ -89,12 +89,12 @@ ABLATION: dict[str, Options] = {
     "step scale": match(scale="step"),
     "stopped curves": match(stopped=True),
     "hyperparameters": match(hyperparameters=0.5),
-    "with last": {"matching": {"views": ["match", "last"], "split": 0.02}},
-    "all of these": {"matching": {"views": ["match", "last"], "split": 0.02, "match": ALL_OPTIONS}},
-    "last": {"matching": {"views": ["last"]}},
-    "lowest": {"matching": {"views": ["lowest"]}},
-    "gain": {"matching": {"views": ["gain"]}},
-    "lowest, gain": {"matching": {}},
+    "with last": {"budget_halving": {"views": ["match", "last"], "split": 0.02}},
+    "all of these": {"budget_halving": {"views": ["match", "last"], "split": 0.02, "match": ALL_OPTIONS}},
+    "last": {"budget_halving": {"views": ["last"]}},
+    "lowest": {"budget_halving": {"views": ["lowest"]}},
+    "gain": {"budget_halving": {"views": ["gain"]}},
+    "lowest, gain": {"budget_halving": {}},
 }
 
 
@@ -217,7 +217,7 @@ def planned(
                     if label in ASYNCHRONOUS or first:
                         yield label, carried(stop, given.points or recorded, given.tuned_at), cost, slots, None, {}
             if "own" in given.parts:
-                yield "matching", "matching", cost, slots, None, {}
+                yield "budget_halving", "budget_halving", cost, slots, None, {}
                 if first:
                     yield "lcm", "lcm", cost, slots, None, {}
             if "record" in given.parts and related and first:
@@ -225,7 +225,7 @@ def planned(
                     if kind == "only":
                         yield "record: hyperparameters only", None, cost, slots, "siblings", {"preselect": cost}
                         continue
-                    yield f"matching, record: {kind}", "matching", cost, slots, kind, {}
+                    yield f"budget_halving, record: {kind}", "budget_halving", cost, slots, kind, {}
         if "ablation" in given.parts:
             for label, stop in ABLATION.items():
                 yield f"alone: {label}", stop, cost, 1, None, {}
@@ -252,7 +252,7 @@ def measured(
     curves = uneven(found[name], given.spread) if given.spread else found[name]
     prefix = siblings(name, given.siblings)
     family = [found[other] for other in found if prefix and other != name and other.startswith(prefix)]
-    rival = kind is None and not label.startswith(("matching", "alone"))
+    rival = kind is None and not label.startswith(("budget_halving", "alone"))
     setting = setting_of(
         stop,
         points_of(curves, given.points),

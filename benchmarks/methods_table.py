@@ -42,8 +42,8 @@ KEYS = (
 )
 # Colour, line and marker: one colour a rule; dotted where its settings differ in place of its budget.
 LOOKS: dict[str, tuple[str, Any, str]] = {
-    "matching": ("#000000", "-", "o"),
-    "matching, record: siblings": ("#D55E00", "-", "o"),
+    "budget_halving": ("#000000", "-", "o"),
+    "budget_halving, record: siblings": ("#D55E00", "-", "o"),
     "record: hyperparameters only": ("#8796a5", "-", "X"),
     "halving": ("#0072B2", "-", "s"),
     "hyperband": ("#0072B2", (0, (5, 1.5)), "D"),
@@ -93,7 +93,7 @@ def table(lines: Sequence[Line]) -> str:
 def differences(lines: Sequence[Line]) -> str:
     """Each of our methods less the best rival of each set, and less the best rival on the mean of the sets."""
     rows = ["| method | set | best rival | its regret | own regret | own less 1.05 of it |", "| --- " * 6 + "|"]
-    own = [method for method in dict.fromkeys(line["method"] for line in lines) if method.startswith("matching")]
+    own = [method for method in dict.fromkeys(line["method"] for line in lines) if method.startswith("budget_halving")]
     for method in own:
         mine = {line["set"]: np.array(line["regrets"]) for line in lines if line["method"] == method}
         rivals = {
@@ -180,7 +180,7 @@ def draw(axes: Any, lines: Sequence[Line], sets: Sequence[str]) -> None:
                 points.append((float(np.mean([line["cost"] for line in some])), mean, half))
         if points:
             colour, line, marker = LOOKS[name]
-            own_rule = name.startswith("matching")
+            own_rule = name.startswith("budget_halving")
             costs, means, halves = zip(*sorted(points), strict=True)
             axes.errorbar(
                 costs,
@@ -214,8 +214,8 @@ def legend(drawn: Figure, panels: Iterable[Any]) -> None:
 
 @styled
 def figures(lines: Sequence[Line], folder: Path) -> Figure:
-    """`matching`: the mean over the sets with a record; `methods`, which is returned: every set by itself."""
-    # The guard drops shuffled and foreign records: they lie where `matching` does.
+    """`budget_halving`: the mean over the sets with a record; `methods`, which is returned: every set by itself."""
+    # The guard drops shuffled and foreign records: they lie where `budget_halving` does.
     chosen = [
         line
         for line in lines
@@ -230,7 +230,7 @@ def figures(lines: Sequence[Line], folder: Path) -> Figure:
     draw(axes, chosen, family)
     axes.set(xlabel="cost (share of full training)", ylabel="mean regret (below .001: .001)")
     legend(drawn, [axes])
-    save(drawn, folder / "matching.svg", folder / "matching.png")
+    save(drawn, folder / "budget-halving.svg", folder / "budget-halving.png")
     sets = sorted({line["set"] for line in chosen})
     drawn, grid = plt.subplots(2, 3, figsize=(10.0, 6.0), sharex=True, sharey=True, layout="constrained")
     for axes, name in zip(grid.flat, sets, strict=False):
@@ -246,7 +246,7 @@ def figures(lines: Sequence[Line], folder: Path) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="+")
-    parser.add_argument("--figures", type=Path, help="folder for matching.png and methods.png")
+    parser.add_argument("--figures", type=Path, help="folder for budget-halving.png and methods.png")
     parser.add_argument(
         "--csv", type=Path, help="all means, added to the rows that the file has, one a method, set, cost and slots"
     )

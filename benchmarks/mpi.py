@@ -193,16 +193,16 @@ def matching(recorded: int) -> float:
     curves = np.sort(draw.random((recorded + 100, len(points))), axis=1)[:, ::-1]
     taken = []
     for trial, curve in enumerate(curves.tolist()):
-        lcm.started(trial, {})
+        lcm.on_start(trial, {})
         for point, loss in zip(points[:-1], curve[:-1], strict=True):
             began = time.perf_counter()
-            decision = lcm.reported(trial, point, loss)
+            decision = lcm.on_report(trial, point, loss)
             if lcm.recorded >= recorded:
                 taken.append(time.perf_counter() - began)
             if decision is Decision.STOP:
                 break
         else:
-            lcm.completed(trial, curve[-1], -curve[-1])
+            lcm.on_complete(trial, curve[-1], -curve[-1])
     return 1e6 * median(taken)
 
 

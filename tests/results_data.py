@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypercurve.analysis.plan import applicable
 from hypercurve.archive.checking import table_files
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.files import read_resolved
 
 SMALL = """\

@@ -22,7 +22,7 @@ from hypercurve.archive.contents import MANIFEST, manifest_text, payload_digest,
 from hypercurve.archive.making import make
 from hypercurve.archive.packing import ArchiveError, Limits, pack, unpack
 from hypercurve.archive.verifying import verify
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import read_lines
 from results_data import SMALL, call, in_a_process, make_results
@@ -519,7 +519,7 @@ def test_verify_says_what_is_wrong_without_a_traceback(tmp_path: Path, capsys: p
 
 def test_verifying_imports_nothing_that_trains(archive: Path) -> None:
     program = (
-        "import sys; from hypercurve.cli.main import main; code = main(['verify', sys.argv[1]])\n"
+        "import sys; from hypercurve.cli import main; code = main(['verify', sys.argv[1]])\n"
         "print([name for name in ('tensorflow', 'keras', 'pickle5', 'mpi4py.MPI') if name in sys.modules], code)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(archive)], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.data import DataSpec
 from hypercurve.config.files import read_experiment
 from hypercurve.runs.trial import Trial

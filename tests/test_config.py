@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
 from conftest import ROOT, SYNTHETIC
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.experiment import Budget, Experiment, Setting
 from hypercurve.config.files import _read_yaml, read_experiment, read_resolved, read_setting
 from hypercurve.config.hyperparameters import HYPERPARAMETERS

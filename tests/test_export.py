@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.results.runs import RunRecord, read_run
 from results_data import make_results
 
@@ -234,7 +234,7 @@ def test_exporting_does_not_import_tensorflow(results: Path, tmp_path: Path) -> 
     import sys
 
     program = (
-        "import sys; from hypercurve.cli.main import main\n"
+        "import sys; from hypercurve.cli import main\n"
         "main(['export', 'tensorboard', sys.argv[1], '-o', sys.argv[2]]); print('tensorflow' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(results / "runs/lcm/0"), str(tmp_path / "events")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.cli.main import _parser, main
+from hypercurve.cli import _parser, main
 from results_data import SMALL, make_results
 
 INFORMED = """\

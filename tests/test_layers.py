@@ -50,16 +50,6 @@ def imports(name: str, path: Path, within: bool = True) -> Iterator[tuple[str, i
                 yield top, node.lineno
 
 
-def layer(name: str) -> int | None:
-    """The layer of a module, by the longest entry that it is or is part of."""
-    best: tuple[int, int] | None = None
-    for height, entries in enumerate(LAYERS):
-        for entry in entries:
-            if (name == entry or name.startswith(entry + ".")) and (best is None or len(entry) > best[0]):
-                best = len(entry), height
-    return None if best is None else best[1]
-
-
 def layers() -> list[tuple[str, str]]:
     """The packages from the bottom to the top, and what docs/architecture.md says of each."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -144,8 +134,7 @@ def test_reading_an_experiment_loads_nothing_heavy() -> None:
         "optuna",
     ]
     program = (
-        "import sys, hypercurve.config.jobs, hypercurve.config.experiment, hypercurve.config.files, hypercurve.util.provenance\n"
-        "import hypercurve.analysis.plan\n"
+        "import sys, hypercurve.config.jobs, hypercurve.config.files, hypercurve.util.provenance, hypercurve.analysis.plan\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

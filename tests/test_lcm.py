@@ -27,11 +27,11 @@ def stopper(**changes: object) -> LearningCurveMatching:
 
 def train(lcm: LearningCurveMatching, trial: int, curve: list[float], performance: float) -> float:
     """Train one trial as far as it is let; returns the progress at which it ended."""
-    lcm.started(trial, {})
+    lcm.on_start(trial, {})
     for progress, loss in zip(POINTS[:-1], curve[:-1], strict=True):
-        if lcm.reported(trial, progress, loss) is Decision.STOP:
+        if lcm.on_report(trial, progress, loss) is Decision.STOP:
             return progress
-    lcm.completed(trial, curve[-1], performance)
+    lcm.on_complete(trial, curve[-1], performance)
     return 1.0
 
 
@@ -87,8 +87,8 @@ def test_nobody_is_stopped_while_at_most_n_times_r_trials_are_complete() -> None
         assert train(lcm, trial, [5.0, 5.0, 5.0, 5.0, 5.0 - trial / 10], performance=-trial) == 1.0
     assert train(lcm, 6, [5.0, 5.0, 5.0, 5.0, 4.0], performance=0.0) == 1.0, "the nearest (the earliest) is the best"
     assert lcm.recorded == 7
-    lcm.started(7, {})
-    assert lcm.reported(7, 0.1, 9.0) is Decision.CONTINUE, (
+    lcm.on_start(7, {})
+    assert lcm.on_report(7, 0.1, 9.0) is Decision.CONTINUE, (
         "all are equally near: the earliest, which is the best, counts"
     )
 
@@ -96,11 +96,11 @@ def test_nobody_is_stopped_while_at_most_n_times_r_trials_are_complete() -> None
 def test_the_stage_is_settled_when_a_trial_starts() -> None:
     lcm = stopper(configurations=10, split=0.1)
     train(lcm, 0, [1.0, 0.9, 0.8, 0.7, 0.6], performance=0.9)
-    lcm.started(1, {})  # one complete, not more than n·r = 1: accumulation stage
+    lcm.on_start(1, {})  # one complete, not more than n·r = 1: accumulation stage
     train(lcm, 2, [2.0, 2.0, 2.0, 2.0, 2.0], performance=0.1)
-    assert lcm.reported(1, 0.1, 2.0) is Decision.CONTINUE
-    lcm.started(3, {})
-    assert lcm.reported(3, 0.1, 2.0) is Decision.STOP, "nearest to trial 2, which ended badly"
+    assert lcm.on_report(1, 0.1, 2.0) is Decision.CONTINUE
+    lcm.on_start(3, {})
+    assert lcm.on_report(3, 0.1, 2.0) is Decision.STOP, "nearest to trial 2, which ended badly"
 
 
 def test_the_rank_that_is_kept_is_exact() -> None:
@@ -109,26 +109,26 @@ def test_the_rank_that_is_kept_is_exact() -> None:
         lcm = stopper(configurations=20, split=0.7)
         for trial in range(15):
             train(lcm, trial, [float(trial)] * 5, performance=-trial)
-        lcm.started(15, {})
-        assert lcm.reported(15, 0.1, rank - 1.0) is decision
+        lcm.on_start(15, {})
+        assert lcm.on_report(15, 0.1, rank - 1.0) is decision
 
 
 def test_lower_is_better_in_mode_min() -> None:
     lcm = stopper(configurations=10, split=0.2, mode="min")
     for trial in range(5):
         train(lcm, trial, [float(trial)] * 5, performance=trial)
-    lcm.started(5, {})
-    assert lcm.reported(5, 0.1, 0.0) is Decision.CONTINUE
-    lcm.started(6, {})
-    assert lcm.reported(6, 0.1, 4.0) is Decision.STOP
+    lcm.on_start(5, {})
+    assert lcm.on_report(5, 0.1, 0.0) is Decision.CONTINUE
+    lcm.on_start(6, {})
+    assert lcm.on_report(6, 0.1, 4.0) is Decision.STOP
 
 
 def test_failed_trials_leave_no_record_and_do_not_count() -> None:
     lcm = stopper(configurations=10, split=0.1)
     for trial in range(8):
-        lcm.started(trial, {})
-        lcm.reported(trial, 0.1, 1.0)
-        lcm.failed(trial)
+        lcm.on_start(trial, {})
+        lcm.on_report(trial, 0.1, 1.0)
+        lcm.on_failure(trial)
     assert lcm.recorded == 0
     assert train(lcm, 9, [9.0] * 5, performance=0.0) == 1.0
 
@@ -137,11 +137,11 @@ def test_a_distance_that_is_nan_never_wins() -> None:
     lcm = stopper(configurations=10, split=0.1, distance="cosine")
     train(lcm, 0, [0.0] * 5, performance=0.9)  # a zero curve has no direction
     train(lcm, 1, [0.0] * 5, performance=0.8)
-    lcm.started(2, {})
-    assert lcm.reported(2, 0.1, 1.0) is Decision.CONTINUE, "no curve can be matched"
+    lcm.on_start(2, {})
+    assert lcm.on_report(2, 0.1, 1.0) is Decision.CONTINUE, "no curve can be matched"
     train(lcm, 3, [1.0, 2.0, 3.0, 4.0, 5.0], performance=0.1)
-    lcm.started(4, {})
-    assert lcm.reported(4, 0.1, 1.0) is Decision.STOP, "only trial 3 can be matched, the worst of three"
+    lcm.on_start(4, {})
+    assert lcm.on_report(4, 0.1, 1.0) is Decision.STOP, "only trial 3 can be matched, the worst of three"
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_the_accumulation_stage_ends_exactly(n: int, r: float, complete: int) ->
     lcm = stopper(configurations=n, split=r)
     for trial in range(complete):
         train(lcm, trial, [float(trial)] * 5, performance=-trial)
-    lcm.started(complete, {})
-    assert lcm.reported(complete, 0.1, float(complete)) is Decision.CONTINUE, "not more than n·r are complete"
+    lcm.on_start(complete, {})
+    assert lcm.on_report(complete, 0.1, float(complete)) is Decision.CONTINUE, "not more than n·r are complete"
     train(lcm, complete + 1, [float(complete)] * 5, performance=-complete)
-    lcm.started(complete + 2, {})
-    assert lcm.reported(complete + 2, 0.1, float(complete)) is Decision.STOP
+    lcm.on_start(complete + 2, {})
+    assert lcm.on_report(complete + 2, 0.1, float(complete)) is Decision.STOP

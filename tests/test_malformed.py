@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from conftest import SYNTHETIC, changed, listing, save
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.util.provenance import code_digest
 
 # What no user should have to read, whoever wrote it.
@@ -475,7 +475,7 @@ def test_damaged_prepared_folder_is_refused(
 
 
 # Journals: what is done to the lines of a whole one, which line the message names, and the words. A run that is going on
-# holds its journal in a file beside the output; see hypercurve.cli.main.
+# holds its journal in a file beside the output; see hypercurve.cli.
 Lines = list[bytes]
 
 

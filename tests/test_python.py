@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info
 
 import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.files import read_experiment
 from hypercurve.events.journal import Journal, read_lines, without_wall
 from hypercurve.execution.serial import execute

@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from hypercurve.analysis import figures, replays
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.methods import LCMOptions, Stop
@@ -188,7 +188,7 @@ def test_the_benchmark_of_methods_takes_sets_of_any_number_of_points(tmp_path: P
     ]
     subprocess.run([sys.executable, BENCHMARK, tmp_path, *arguments], check=True, capture_output=True)
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert {line["method"] for line in lines} >= {"matching", "lcm", "lcm s=0.5 r=0.2"}
+    assert {line["method"] for line in lines} >= {"budget_halving", "lcm", "lcm s=0.5 r=0.2"}
     assert {line["points"] for line in lines} == {points}
 
 
@@ -272,7 +272,7 @@ def test_a_damaged_file_is_told(tmp_path: Path, csv: Path, capsys: pytest.Captur
 
 # Records of what is played
 
-MATCHING = "m={search: random, stop: matching, record: [%s]}"
+MATCHING = "m={search: random, stop: budget_halving, record: [%s]}"
 
 
 def two_metrics(path: Path, trainings: range, shift: float = 0.0) -> Path:
@@ -318,7 +318,9 @@ def test_a_record_is_read_without_the_trainings_that_are_played(
             "model": "recorded",
             "data": {"curves": str(path), "metric": "zz_err"},
             "budget": {"trials": 30},
-            "methods": {"m": {"search": "random", "stop": "matching", "record": [str(path), str(more), str(sibling)]}},
+            "methods": {
+                "m": {"search": "random", "stop": "budget_halving", "record": [str(path), str(more), str(sibling)]}
+            },
         }
     ).setting("e", "m")
     played = read_curves(path, "zz_err")

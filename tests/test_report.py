@@ -10,7 +10,7 @@ import pytest
 from analysis_data import experiment, run_all
 from hypercurve.analysis import cells, figures, origins, overview, prose, report, sources, tables
 from hypercurve.analysis.plan import applicable
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.methods import Method, Stop
 from hypercurve.search.options import Search

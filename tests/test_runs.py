@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table

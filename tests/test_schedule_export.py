@@ -16,7 +16,7 @@ from scipy import stats
 from hypercurve.analysis import schedules_export as exporting
 from hypercurve.analysis import schedules_gain
 from hypercurve.analysis.lineage import ancestry, total_steps
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment, Objective, Setting
 from hypercurve.config.files import read_resolved, read_setting
 from hypercurve.curves.cost import step_at

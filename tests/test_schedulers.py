@@ -51,8 +51,8 @@ STOPS = [
     "fixed",
     {"fixed": {"share": 0.4, "keep": 2, "configurations": 5}},
     {"patience": {"points": 2}},
-    {"matching": {"cost": 0.4}},
-    {"matching": {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}}},
+    {"budget_halving": {"cost": 0.4}},
+    {"budget_halving": {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}}},
 ]
 METHODS = [
     *itertools.product(SEARCHES, STOPS, [1, 4, 16]),
@@ -227,11 +227,11 @@ class PausesAll:
     def __init__(self, many: int):
         self.many, self.losses = many, dict[int, float]()
 
-    def started(self, trial: int, configuration: object) -> None: ...
-    def completed(self, trial: int, loss: float, performance: float) -> None: ...
-    def failed(self, trial: int) -> None: ...
+    def on_start(self, trial: int, configuration: object) -> None: ...
+    def on_complete(self, trial: int, loss: float, performance: float) -> None: ...
+    def on_failure(self, trial: int) -> None: ...
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         if progress > 0.1:
             return Decision.CONTINUE
         self.losses[trial] = loss
@@ -240,7 +240,7 @@ class PausesAll:
     def next_check(self, trial: int, progress: float) -> float:
         return 0.1 if progress < 0.1 else 1.0
 
-    def settle(self) -> list[tuple[int, Decision]]:
+    def decide_paused(self) -> list[tuple[int, Decision]]:
         if len(self.losses) < self.many:
             return []
         best = min(self.losses, key=self.losses.__getitem__)
@@ -256,7 +256,7 @@ class Listener(RandomSearch):
         super().__init__(given.space, 0, 0)
         self.heard: list[tuple[int, float, float | None, bool]] = []
 
-    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+    def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         self.heard.append((trial, progress, performance, completed))
 
 

@@ -86,7 +86,7 @@ def driven(
     over = 0
     for trial in range(trials):
         while trial - over >= slots:
-            searcher.told(over, *outcome(over, suggested[over]))
+            searcher.on_result(over, *outcome(over, suggested[over]))
             over += 1
         configuration = searcher.suggest(trial)
         assert configuration is not None
@@ -304,7 +304,7 @@ def test_a_swarm_whose_trials_wait_for_each_other_is_the_textbooks() -> None:
         suggested = [swarm.suggest(t) for t in trials]
         assert np.array([[c[name] for name in "abc"] for c in suggested]) == pytest.approx(x, abs=1e-7)
         for trial, configuration in zip(trials, suggested, strict=True):
-            swarm.told(trial, 1.0, float(height(np.array([configuration[name] for name in "abc"]))), True)
+            swarm.on_result(trial, 1.0, float(height(np.array([configuration[name] for name in "abc"]))), True)
         better = height(x) < best_height
         best[better], best_height[better] = x[better], height(x)[better]
 
@@ -317,7 +317,7 @@ def test_a_slow_trial_of_a_swarm_holds_up_no_other_particle() -> None:
         searcher.suggest(trial)
         moved.append(searcher._going[trial][0])  # type: ignore[attr-defined]
         if trial != 1:
-            searcher.told(trial, 1.0, 0.5, True)
+            searcher.on_result(trial, 1.0, 0.5, True)
     assert moved == [0, 1, 2, 0, 2, 0, 2], "particle 1 waits for its trial"
 
 

@@ -120,7 +120,7 @@ def drive(stopper: Stopper, curves: list[list[float]], slots: int, seed: int) ->
         while len(going) < slots and following < len(curves):
             going.append(following)
             at[following] = 0
-            stopper.started(following, {})
+            stopper.on_start(following, {})
             following += 1
         if not going:
             return ends, complete
@@ -128,21 +128,21 @@ def drive(stopper: Stopper, curves: list[list[float]], slots: int, seed: int) ->
         at[trial] += 1
         loss = curves[trial][at[trial] - 1]
         if math.isnan(loss):
-            stopper.failed(trial)
+            stopper.on_failure(trial)
             going.remove(trial)
             ends[trial] = at[trial]
         elif at[trial] == R:
-            stopper.completed(trial, loss, -loss)
+            stopper.on_complete(trial, loss, -loss)
             going.remove(trial)
             ends[trial] = R
             complete.append(trial)
         else:
-            decision = stopper.reported(trial, POINTS[at[trial] - 1], loss)
+            decision = stopper.on_report(trial, POINTS[at[trial] - 1], loss)
             if decision is not Decision.CONTINUE:
                 going.remove(trial)
             if decision is Decision.STOP:
                 ends[trial] = at[trial]
-        for other, verdict in stopper.settle():
+        for other, verdict in stopper.decide_paused():
             if verdict is Decision.CONTINUE:
                 resuming.append(other)
             else:
@@ -198,17 +198,17 @@ def test_halving_is_the_textbook_form_in_whatever_order_reports_come(
 def test_a_bracket_that_waits_for_its_slowest_leaves_its_slots_to_the_next() -> None:
     stopper = SuccessiveHalving([Bracket(2, (Rung(3, 1),))], POINTS, None)
     for trial in range(4):
-        stopper.started(trial, {})
+        stopper.on_start(trial, {})
     for point in POINTS[:2]:
         for trial in (0, 2, 3):
-            assert stopper.reported(trial, point, 1.0) is Decision.CONTINUE
-    assert stopper.reported(0, POINTS[2], 1.0) is Decision.PAUSE
-    assert stopper.settle() == [], "trial 1 is still at the start"
-    assert stopper.reported(3, POINTS[2], 0.5) is Decision.PAUSE
-    assert stopper.reported(2, POINTS[2], 0.5) is Decision.PAUSE
-    assert stopper.settle() == [(2, Decision.CONTINUE), (3, Decision.STOP)], "a tie: the lower number"
-    stopper.failed(1)
-    assert stopper.settle() == [(0, Decision.CONTINUE)]
+            assert stopper.on_report(trial, point, 1.0) is Decision.CONTINUE
+    assert stopper.on_report(0, POINTS[2], 1.0) is Decision.PAUSE
+    assert stopper.decide_paused() == [], "trial 1 is still at the start"
+    assert stopper.on_report(3, POINTS[2], 0.5) is Decision.PAUSE
+    assert stopper.on_report(2, POINTS[2], 0.5) is Decision.PAUSE
+    assert stopper.decide_paused() == [(2, Decision.CONTINUE), (3, Decision.STOP)], "a tie: the lower number"
+    stopper.on_failure(1)
+    assert stopper.decide_paused() == [(0, Decision.CONTINUE)]
 
 
 # --- asynchronous halving --------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_asha_stops_by_rank_among_all_so_far(curves: list[list[float]], slots: i
         def __init__(self) -> None:
             self.seen: dict[float, list[float]] = {}
 
-        def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        def on_report(self, trial: int, progress: float, loss: float) -> Decision:
             if progress not in rungs:
                 return Decision.CONTINUE
             seen = self.seen.setdefault(progress, [])
@@ -244,17 +244,17 @@ def test_asha_promotes_as_algorithm_2_does(curves: list[list[float]], slots: int
             self.rung: dict[float, list[tuple[float, int]]] = {point: [] for point in rungs}
             self.promoted: dict[float, set[int]] = {point: set() for point in rungs}
 
-        def started(self, trial: int, configuration: object) -> None: ...
-        def completed(self, trial: int, loss: float, performance: float) -> None: ...
-        def failed(self, trial: int) -> None: ...
+        def on_start(self, trial: int, configuration: object) -> None: ...
+        def on_complete(self, trial: int, loss: float, performance: float) -> None: ...
+        def on_failure(self, trial: int) -> None: ...
 
-        def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        def on_report(self, trial: int, progress: float, loss: float) -> Decision:
             if progress not in rungs:
                 return Decision.CONTINUE
             self.rung[progress].append((loss, trial))
             return Decision.PAUSE
 
-        def settle(self) -> list[tuple[int, Decision]]:
+        def decide_paused(self) -> list[tuple[int, Decision]]:
             for point in reversed(rungs):
                 candidates = sorted(self.rung[point])[: len(self.rung[point]) // factor]
                 promotable = [trial for _, trial in candidates if trial not in self.promoted[point]]
@@ -286,10 +286,10 @@ def test_the_median_rule_is_the_papers(curves: list[list[float]], slots: int, se
             self.curves: dict[int, list[float]] = {}
             self.complete: list[list[float]] = []
 
-        def started(self, trial: int, configuration: object) -> None:
+        def on_start(self, trial: int, configuration: object) -> None:
             self.curves[trial] = []
 
-        def reported(self, trial: int, progress: float, loss: float) -> Decision:
+        def on_report(self, trial: int, progress: float, loss: float) -> Decision:
             self.curves[trial].append(loss)
             k = len(self.curves[trial])
             if k < first or len(self.complete) < 2:
@@ -297,10 +297,10 @@ def test_the_median_rule_is_the_papers(curves: list[list[float]], slots: int, se
             middle = median(fmean(curve[:k]) for curve in self.complete)
             return Decision.STOP if min(self.curves[trial]) > middle + 1e-12 else Decision.CONTINUE
 
-        def completed(self, trial: int, loss: float, performance: float) -> None:
+        def on_complete(self, trial: int, loss: float, performance: float) -> None:
             self.complete.append(self.curves[trial])
 
-        def failed(self, trial: int) -> None: ...
+        def on_failure(self, trial: int) -> None: ...
 
     assert drive(MedianStopping(POINTS, first, 2), curves, slots, seed) == drive(Textbook(), curves, slots, seed)
 

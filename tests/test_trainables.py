@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.events.journal import Journal, Line, read_lines, without_wall

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 from hypercurve.results.runs import read_run
 from hypercurve.watching import view
 from hypercurve.watching.state import WatchedExperiment, WatchedRun, experiments_in

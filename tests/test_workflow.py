@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hypercurve.cli.main import main
+from hypercurve.cli import main
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))

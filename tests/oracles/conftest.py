@@ -16,7 +16,7 @@ sys.modules[searchers.__name__] = searchers
 import optuna  # noqa: E402
 import pytest  # noqa: E402
 
-from hypercurve.stopping.stopper import Decision, Stopper
+from hypercurve.stopping.stopper import Decision, Stopper  # noqa: E402
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("syne_tune").setLevel(logging.ERROR)
@@ -65,7 +65,7 @@ def drive(stopper: Stopper, curves: Curves, slots: int, seed: int, fails: float 
             elif (trial := next(waiting, None)) is not None:
                 going.append(trial)
                 at[trial] = 0
-                stopper.started(trial, {})
+                stopper.on_start(trial, {})
             else:
                 break
         if not going:
@@ -74,18 +74,18 @@ def drive(stopper: Stopper, curves: Curves, slots: int, seed: int, fails: float 
         at[trial] += 1
         loss = curves[trial][at[trial] - 1]
         if draw.random() < fails / R:
-            stopper.failed(trial)
+            stopper.on_failure(trial)
             going.remove(trial)
         elif at[trial] == R:
-            stopper.completed(trial, loss, -loss)
+            stopper.on_complete(trial, loss, -loss)
             going.remove(trial)
             log.append(("completed", trial, R))
         else:
-            decision = stopper.reported(trial, POINTS[at[trial] - 1], loss)
+            decision = stopper.on_report(trial, POINTS[at[trial] - 1], loss)
             log.append((decision.value, trial, at[trial]))
             if decision is not Decision.CONTINUE:
                 going.remove(trial)
-        for other, verdict in stopper.settle():
+        for other, verdict in stopper.decide_paused():
             log.append((f"then {verdict.value}", other, at[other]))
             if verdict is Decision.CONTINUE:
                 resuming.append(other)
@@ -94,19 +94,19 @@ def drive(stopper: Stopper, curves: Curves, slots: int, seed: int, fails: float 
 class Adapter:
     """A library's rule as a stopper. Points are numbers from 1, as libraries count steps."""
 
-    def started(self, trial: int, configuration: object) -> None: ...
+    def on_start(self, trial: int, configuration: object) -> None: ...
 
-    def completed(self, trial: int, loss: float, performance: float) -> None: ...
+    def on_complete(self, trial: int, loss: float, performance: float) -> None: ...
 
-    def failed(self, trial: int) -> None: ...
+    def on_failure(self, trial: int) -> None: ...
 
-    def settle(self) -> list[tuple[int, Decision]]:
+    def decide_paused(self) -> list[tuple[int, Decision]]:
         return []
 
     def next_check(self, trial: int, progress: float) -> float:
         raise AssertionError("nobody looks ahead here")
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         return self.decide(trial, round(progress * R), loss)
 
     def decide(self, trial: int, point: int, loss: float) -> Decision:

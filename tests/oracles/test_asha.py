@@ -24,7 +24,7 @@ def rungs(factor: int) -> list[float]:
 
 def ours_at_one_rung(factor: int) -> Judge:
     stopper = AshaStopping([0.5], factor)
-    return lambda trial, loss: stopper.reported(trial, 0.5, loss) is Decision.CONTINUE
+    return lambda trial, loss: stopper.on_report(trial, 0.5, loss) is Decision.CONTINUE
 
 
 class OptunaAsha(Adapter):
@@ -36,7 +36,7 @@ class OptunaAsha(Adapter):
         )
         self.trials: dict[int, optuna.Trial] = {}
 
-    def started(self, trial: int, configuration: object) -> None:
+    def on_start(self, trial: int, configuration: object) -> None:
         self.trials[trial] = self.study.ask()
 
     def decide(self, trial: int, point: int, loss: float) -> Decision:
@@ -46,10 +46,10 @@ class OptunaAsha(Adapter):
             self.study.tell(self.trials[trial], state=optuna.trial.TrialState.PRUNED)
         return stop_if(pruned)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         self.study.tell(self.trials[trial], loss)
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         self.study.tell(self.trials[trial], state=optuna.trial.TrialState.FAIL)
 
 
@@ -132,14 +132,14 @@ class SynePromotion(Adapter):
         levels = rung_points(R, factor, 1)
         self.system = PromotionRungSystem(levels, [1 / factor] * len(levels), "loss", "min", "point", R)
 
-    def started(self, trial: int, configuration: object) -> None:
+    def on_start(self, trial: int, configuration: object) -> None:
         self.system.on_task_add(self.name(trial), 0, new_config=True)
 
     def decide(self, trial: int, point: int, loss: float) -> Decision:
         told = self.system.on_task_report(self.name(trial), {"loss": loss, "point": point}, 0)
         return Decision.CONTINUE if told["task_continues"] else Decision.PAUSE
 
-    def settle(self) -> list[tuple[int, Decision]]:
+    def decide_paused(self) -> list[tuple[int, Decision]]:
         told = self.system.on_task_schedule("new")
         if "trial_id" not in told:
             return []

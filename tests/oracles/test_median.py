@@ -29,7 +29,7 @@ class OptunaMedian(Adapter):
         self.curves: dict[int, list[float]] = {}
         self.running_means = running_means
 
-    def started(self, trial: int, configuration: object) -> None:
+    def on_start(self, trial: int, configuration: object) -> None:
         self.trials[trial], self.curves[trial] = self.study.ask(), []
 
     def decide(self, trial: int, point: int, loss: float) -> Decision:
@@ -37,19 +37,19 @@ class OptunaMedian(Adapter):
         self.trials[trial].report(loss, point)
         pruned = self.trials[trial].should_prune()
         if pruned:
-            self.failed(trial)
+            self.on_failure(trial)
         return stop_if(pruned)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         if not self.running_means:
             self.study.tell(self.trials[trial], loss)
             return
-        self.failed(trial)
+        self.on_failure(trial)
         curve = self.curves[trial]
         means = {k: fmean(curve[:k]) for k in range(1, len(curve) + 1)}
         self.study.add_trial(optuna.trial.create_trial(value=loss, intermediate_values=means))
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         self.study.tell(self.trials[trial], state=optuna.trial.TrialState.FAIL)
 
 
@@ -64,7 +64,7 @@ class RayMedian(Adapter):
         self.complete: set[int] = set()
         self.everybody = everybody
 
-    def started(self, trial: int, configuration: object) -> None:
+    def on_start(self, trial: int, configuration: object) -> None:
         self.results[trial] = []
 
     def decide(self, trial: int, point: int, loss: float) -> Decision:
@@ -77,7 +77,7 @@ class RayMedian(Adapter):
         rule._on_insufficient_samples = lambda *_: "CONTINUE"
         return stop_if(rule.on_trial_result(None, Named(trial), result) == "STOP")
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         self.complete.add(trial)
 
 

@@ -173,7 +173,7 @@ def _stop(experiment: Experiment, method: Method) -> str:
                 f"{shares([given[options.first(points) - 1]])} of its training on, when its lowest loss is above the "
                 "median of what complete trainings had on average by then."
             )
-        case "matching":
+        case "budget_halving":
             return _matching(experiment, method)
         case "patience":
             least = f" by more than {options.margin:g}" if options.margin else ""
@@ -224,7 +224,7 @@ def _record(method: Method) -> str:
     if not method.record or (method.stop is not None and method.stop.calibrates):
         return ""
     learned = f"A record of earlier experiments ({listing(method.record)}) orders the trials"
-    if method.stop is not None and method.stop.kind == "matching":
+    if method.stop is not None and method.stop.kind == "budget_halving":
         guard = method.stop.options.guard
         return (
             f"{learned}, and the best and a few others start; the rest as well, unless its prediction for the first "

@@ -19,7 +19,7 @@ STOPS = {
     "asha": "Li et al. 2020, A system for massively parallel hyperparameter tuning, MLSys, Algorithm 2",
     "median": "Golovin et al. 2017, Google Vizier, KDD, section 3.2.2",
     "patience": "Prechelt 1998, Early stopping — but when?",
-    "matching": "this project: docs/methods.md",
+    "budget_halving": "this project: docs/methods.md",
 }
 POPULATION = f"Jaderberg et al. 2017, Population based training of neural networks, arXiv 1711.09846; {SLIDES}"
 

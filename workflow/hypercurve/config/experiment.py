@@ -215,7 +215,7 @@ class Setting(Model):
         """Number of trials that may start: those that a record has chosen, where nothing reconsiders its choice."""
         if not self.record or self.trials is None or self.calibrates:
             return self.trials
-        if self.stop is not None and self.stop.kind == "matching":
+        if self.stop is not None and self.stop.kind == "budget_halving":
             return self.trials
         return max(1, round((self.preselect or PRESELECT) * self.trials))
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from ..search.options import Search
 from ..space.search_space import Rule
-from ..stopping.budget_halving_options import MatchingOptions
+from ..stopping.budget_halving_options import BudgetHalvingOptions
 from ..stopping.options import (
     AshaOptions,
     FixedOptions,
@@ -91,7 +91,7 @@ class Stop(OneOf):
     """Everybody to a share of training, the best few to the end."""
     patience: PatienceOptions | None = None
     """Early stopping within a trial."""
-    matching: MatchingOptions | None = None
+    budget_halving: BudgetHalvingOptions | None = None
     """Learning curves and a record of earlier experiments, within a given cost."""
 
     @property
@@ -143,16 +143,16 @@ class Method(Model):
     search: Search | None = None
     """Which configurations are tried: `random`, `grid`, `sobol`, `tpe`, `gp`, `cmaes`, `pso`."""
     stop: Stop | None = None
-    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`, `matching`; without it,
-    all do."""
+    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`,
+    `budget_halving`; without it, all do."""
     population: Population | None = None
     """Population Based Training, in place of `search` and `stop`."""
     record: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Earlier experiments with the same space, from which the method learns who should start: files of recorded curves,
     journals, folders of runs, or archives."""
     preselect: Share | None = None
-    """Share of the trials that a record chooses to start. Others never start, unless `stop` is `matching` and finds the
-    record wrong. By default the square root of what `matching` may cost, else 0.1."""
+    """Share of the trials that a record chooses to start. Others never start, unless `stop` is `budget_halving` and
+    finds the record wrong. By default the square root of what `budget_halving` may cost, else 0.1."""
     order: Literal["virtual", "arrival"] = "virtual"
     """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
     as they arrive."""

@@ -1,7 +1,7 @@
 """The record: learning curves of earlier experiments on related tasks, in the coding of the space that is searched now.
 
-A record is prepared once, from files, for one method (:mod:`hypercurve.records.prepare`), and then is a plain value: runs read one
-file, and its digest stands in their journals. Pure but for :func:`load_record` and :func:`save_record`.
+A record is prepared once, from files, for one method (:mod:`hypercurve.records.prepare`), and then is a plain value: runs
+read one file, and its digest stands in their journals. Pure but for :func:`load_record` and :func:`save_record`.
 """
 
 import hashlib

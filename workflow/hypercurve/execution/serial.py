@@ -1,7 +1,8 @@
 """The serial executor: one process carries out a run in virtual-time order.
 
-With a trainer that trains, this is a search; with one that plays recorded curves (:mod:`hypercurve.training.recorded_curves`),
-it is a replay. Trials that are going at once (``slots``), and those that are paused, are open sessions that take turns.
+With a trainer that trains, this is a search; with one that plays recorded curves
+(:mod:`hypercurve.training.recorded_curves`), it is a replay. Trials that are going at once (``slots``), and
+those that are paused, are open sessions that take turns.
 """
 
 import time

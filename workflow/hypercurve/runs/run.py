@@ -184,9 +184,9 @@ class Run:
         """A trial as trainers want it."""
         return Trial(number, self.trials[number].configuration, self.setting.seed, self.repeat)
 
-    def foresee(self, number: int) -> Configuration | None:
+    def peek(self, number: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
-        return self._scheduler.foresee(number) if isinstance(self._scheduler, TrialScheduler) else None
+        return self._scheduler.peek(number) if isinstance(self._scheduler, TrialScheduler) else None
 
     def upcoming(self) -> list[Move]:
         """Copies that members of a population make at their next report: :meth:`PopulationScheduler.upcoming`."""

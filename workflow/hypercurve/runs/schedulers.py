@@ -8,7 +8,7 @@ from ..curves.table import Curves
 from ..events.events import Scheduler
 from ..population.scheduler import PopulationScheduler
 from ..search.preselection import Preselection
-from ..stopping.budget_halving import Matching
+from ..stopping.budget_halving import BudgetHalving
 from .searchers import make_searcher
 from .stoppers import first_rung, make_stopper, preselected
 from .trial_scheduler import TrialScheduler
@@ -40,7 +40,7 @@ def make_scheduler(
             only=setting.starters != setting.trials,
         )
         stopper = make_stopper(setting, record, preselection, costs)
-        if isinstance(stopper, Matching) and not stopper.guarded:
+        if isinstance(stopper, BudgetHalving) and not stopper.guarded:
             stopper = make_stopper(setting, record, costs=costs)
         else:
             searcher = preselection
@@ -50,7 +50,7 @@ def make_scheduler(
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
-        admits=stopper.admits if isinstance(stopper, Matching) else None,
+        can_start=stopper.can_start if isinstance(stopper, BudgetHalving) else None,
     )
 
 

@@ -5,7 +5,7 @@ from ..curves.cost import Costs
 from ..curves.record import Record, RecordError
 from ..stopping import brackets
 from ..stopping.asha import AshaPromotion, AshaStopping
-from ..stopping.budget_halving import Matching, Prior, library_of
+from ..stopping.budget_halving import BudgetHalving, Prior, library_of
 from ..stopping.halving import SuccessiveHalving
 from ..stopping.lcm import LearningCurveMatching
 from ..stopping.median import MedianStopping
@@ -15,7 +15,7 @@ from ..stopping.ranking import Matcher
 from ..stopping.stopper import Stopper
 
 COST = 0.15
-"""What the stopper ``matching`` may spend where neither it nor the budget says: a share of full training."""
+"""What the stopper ``budget_halving`` may spend where neither it nor the budget says: a share of full training."""
 
 
 def make_stopper(
@@ -62,9 +62,9 @@ def make_stopper(
             return MedianStopping(points, options.first(len(points)), options.warmup)
         case "patience":
             return Patience(points, options.wait(len(points)), options.margin)
-        case "matching":
+        case "budget_halving":
             cost = cost_of(setting)
-            return Matching(
+            return BudgetHalving(
                 trials=min(_configurations(setting), trials or _configurations(setting)),
                 points=points,
                 space=setting.space,
@@ -100,7 +100,7 @@ def _configurations(setting: Setting) -> int:
 
 
 def cost_of(setting: Setting) -> float:
-    """What the stopper ``matching`` may spend, as a share of full training."""
+    """What the stopper ``budget_halving`` may spend, as a share of full training."""
     assert setting.stop is not None
     return float(setting.stop.options.cost or setting.budget.cost or COST)
 
@@ -109,7 +109,7 @@ def preselected(setting: Setting) -> tuple[int, int]:
     """How many trials a record chooses, and how many others are trained to the first rung to test it."""
     trials = setting.trials
     assert trials is not None, "checked with the experiment"
-    if setting.stop is None or setting.stop.kind != "matching":
+    if setting.stop is None or setting.stop.kind != "budget_halving":
         starters = setting.starters
         assert starters is not None
         return starters, 0
@@ -123,6 +123,6 @@ def preselected(setting: Setting) -> tuple[int, int]:
 def first_rung(setting: Setting) -> float:
     """Share of training at which trials are compared first, for the forecast of a record."""
     points = setting.training.accumulation_points
-    matching = setting.stop is not None and setting.stop.kind == "matching"
-    rungs = rungs_of(points, cost_of(setting) if matching else COST)
+    budget_halving = setting.stop is not None and setting.stop.kind == "budget_halving"
+    rungs = rungs_of(points, cost_of(setting) if budget_halving else COST)
     return rungs[0] if rungs else points[-1]

@@ -19,7 +19,7 @@ class TrialScheduler:
         trials: how many trials are started at most; None: as many as the searcher gives.
         curve: the metric that makes up a learning curve, lower is better.
         objective: the metric that is a trial's performance at its end.
-        admits: whether the trial that is next may start, as things stand; asked again after every event. None: always.
+        can_start: whether the trial that is next may start, as things stand; asked again after every event. None: always.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TrialScheduler:
         trials: int | None,
         objective: str,
         curve: str = "loss",
-        admits: Callable[[int], bool] | None = None,
+        can_start: Callable[[int], bool] | None = None,
     ):
         self._searcher = searcher
         self._stopper = stopper
@@ -39,7 +39,7 @@ class TrialScheduler:
         self._trials = trials
         self._objective = objective
         self._curve = curve
-        self._admits = admits or (lambda _: True)
+        self._can_start = can_start or (lambda _: True)
         self._next = 0
         self._exhausted = False
         self._starting: dict[int, Configuration] = {}  # by trial; those not yet reported as started
@@ -59,7 +59,7 @@ class TrialScheduler:
                 if stopper is None:
                     return [Continue(trial)]
                 loss = metrics[self._curve]
-                match stopper.reported(trial, progress, loss):
+                match stopper.on_report(trial, progress, loss):
                     case Decision.CONTINUE:
                         actions.append(Continue(trial))
                     case Decision.PAUSE:
@@ -68,37 +68,37 @@ class TrialScheduler:
                         actions.append(Pause(trial))
                     case Decision.STOP:
                         self._free += 1
-                        self._searcher.told(trial, progress, loss, False)
+                        self._searcher.on_result(trial, progress, loss, False)
                         actions.append(Stop(trial))
             case Started(trial):
                 configuration = self._starting.pop(trial)
                 if stopper is not None:
-                    stopper.started(trial, configuration)
+                    stopper.on_start(trial, configuration)
                 actions.append(Continue(trial))
             case Completed(trial, metrics):
                 if stopper is not None:
-                    stopper.completed(trial, metrics[self._curve], metrics[self._objective])
+                    stopper.on_complete(trial, metrics[self._curve], metrics[self._objective])
                 self._free += 1
-                self._searcher.told(trial, 1.0, metrics[self._objective], True)
+                self._searcher.on_result(trial, 1.0, metrics[self._objective], True)
             case Failed(trial, progress):
                 if stopper is not None:
-                    stopper.failed(trial)
+                    stopper.on_failure(trial)
                 self._free += 1
-                self._searcher.told(trial, progress, None, False)
+                self._searcher.on_result(trial, progress, None, False)
         if stopper is not None:
-            for trial, decision in stopper.settle():
+            for trial, decision in stopper.decide_paused():
                 if decision is Decision.CONTINUE:
                     self._resuming.append(trial)
                 else:
-                    self._searcher.told(trial, *self._paused.pop(trial), False)
+                    self._searcher.on_result(trial, *self._paused.pop(trial), False)
                     actions.append(Stop(trial))
         return actions + self._refill() if self._free else actions
 
-    def foresee(self, trial: int) -> Configuration | None:
+    def peek(self, trial: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
         if not self._searcher.independent or (self._trials is not None and trial >= self._trials):
             return None
-        if not self._admits(trial):
+        if not self._can_start(trial):
             return None
         return self._searcher.suggest(trial)
 
@@ -114,7 +114,7 @@ class TrialScheduler:
             del self._paused[trial]
             self._free -= 1
             actions.append(Resume(trial))
-        while self._free and not self._exhausted and self._admits(self._next):
+        while self._free and not self._exhausted and self._can_start(self._next):
             more = self._trials is None or self._next < self._trials
             configuration = self._searcher.suggest(self._next) if more else None
             if configuration is None:

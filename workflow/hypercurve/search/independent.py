@@ -11,7 +11,7 @@ class IndependentSearch:
 
     independent = True
 
-    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+    def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """Nothing follows from a trial's outcome."""
 
 

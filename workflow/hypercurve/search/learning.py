@@ -45,7 +45,7 @@ class LearningSearch:
             return configuration
         return self.learned(trial)
 
-    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+    def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """A trial's outcome: see :func:`hypercurve.search.outcomes.score`."""
         self._over += 1
         self.learn(trial, score(progress, performance, completed, self._mode))

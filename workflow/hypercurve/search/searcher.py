@@ -23,7 +23,7 @@ class Searcher(Protocol):
         """
         ...
 
-    def told(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
+    def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """A trial's outcome, for searchers that learn from it.
 
         Args:

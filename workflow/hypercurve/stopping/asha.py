@@ -30,10 +30,10 @@ class AshaStopping:
         self._rungs = {point: Lowest() for point in rungs}
         self._factor = factor
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Nothing to keep."""
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare at rungs."""
         rung = self._rungs.get(progress)
         if rung is None:
@@ -45,13 +45,13 @@ class AshaStopping:
         """The next rung."""
         return next((point for point in self._rungs if point > progress), 1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Nothing follows."""
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """Nothing follows."""
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Nobody is ever paused."""
         return ()
 
@@ -84,13 +84,13 @@ class AshaPromotion:
         self._paused: dict[int, tuple[float, float]] = {}  # by trial: rung and loss
         self._good: int | None = None  # goes on next
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Count it."""
         self._going += 1
         if self._left is not None:
             self._left -= 1
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Pause at rungs."""
         rung = self._rungs.get(progress)
         if rung is None:
@@ -107,16 +107,16 @@ class AshaPromotion:
         """The next rung."""
         return next((point for point in self._points if point > progress), 1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Count it."""
         self._going -= 1
         self._completed = True
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """Count it."""
         self._going -= 1
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Whoever has become good enough; at the end of all trials, what becomes of the rest."""
         if self._good is None and self._left == 0 and not self._going and self._paused:
             if self._completed:

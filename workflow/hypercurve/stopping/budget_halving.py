@@ -1,4 +1,4 @@
-"""The stopper ``matching``: Learning Curve Matching's idea in the frame of successive halving, with or without a record.
+"""The stopper ``budget_halving``: successive halving within a given cost, with or without a record.
 
 The rule:
 
@@ -83,7 +83,7 @@ class _Equal:
         return progress
 
 
-class Matching:
+class BudgetHalving:
     """The stopper.
 
     Args:
@@ -144,11 +144,11 @@ class Matching:
         self._waiting: list[int] = []
         self._verdicts: list[tuple[int, Decision]] = []
 
-    def admits(self, trial: int) -> bool:
+    def can_start(self, trial: int) -> bool:
         """Whether a trial may start, as things stand."""
         return trial < self._admitted
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Begin the trial's curve."""
         self._curves[trial] = []
         if trial >= self._exempt:
@@ -158,7 +158,7 @@ class Matching:
         if "match" in self._views:
             self._coded[trial] = self._space.encode(configuration)
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Pause at the next rung."""
         curve = self._curves[trial]
         curve.append(loss)
@@ -177,13 +177,13 @@ class Matching:
         """The next rung."""
         return 1.0 if trial < self._exempt else min((rung for rung in self._rungs if rung > progress), default=1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Keep the curve, if others may be matched with it."""
         self._curves[trial].append(loss)
         if trial >= self._exempt:
             self._forget(trial)
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """The others no longer wait for it."""
         if trial >= self._exempt:
             self._pay(trial, len(self._curves[trial]) + 1)
@@ -193,7 +193,7 @@ class Matching:
                 self._miss_one_less()
         self._forget(trial)
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Who goes on and who stops where a rung is complete."""
         verdicts, self._verdicts = self._verdicts, []
         return verdicts

@@ -1,4 +1,4 @@
-"""What a user may write about the stopper `matching`."""
+"""What a user may write about the stopper `budget_halving`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ class MatchOptions(Model):
 View = Literal["last", "lowest", "gain", "match"]
 
 
-class MatchingOptions(StopOptions):
+class BudgetHalvingOptions(StopOptions):
     """Learning curves and, if there is one, a record of earlier experiments decide who goes on, within a given cost."""
 
     cost: Share | None = None

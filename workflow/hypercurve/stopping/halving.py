@@ -58,13 +58,13 @@ class SuccessiveHalving:
         self._rounds: dict[int, Round] = {}  # by number of the bracket in the run
         self._verdicts: list[tuple[int, Decision]] = []
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Open its bracket."""
         number, bracket = self._bracket(trial)
         if bracket.rungs and number not in self._rounds:
             self._rounds[number] = Round(list(bracket.rungs), bracket.size)
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Pause at the bracket's next rung."""
         number, _ = self._bracket(trial)
         current = self._rounds.get(number)
@@ -79,16 +79,16 @@ class SuccessiveHalving:
         later = (self._points[rung.point - 1] for rung in self._bracket(trial)[1].rungs)
         return min((point for point in later if point > progress), default=1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Nothing follows: it has passed all rungs."""
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """The others no longer wait for it."""
         number, _ = self._bracket(trial)
         if (current := self._rounds.get(number)) is not None:
             self._miss_one_less(number, current)
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Who goes on and who stops where a rung is complete."""
         verdicts, self._verdicts = self._verdicts, []
         return verdicts

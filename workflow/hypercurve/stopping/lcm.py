@@ -126,13 +126,13 @@ class LearningCurveMatching:
         """Number of complete trainings in the record."""
         return self._size
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Settle the trial's stage."""
         self._curves[trial] = []
         if self._size > self._accumulate:
             self._checked.add(trial)
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Match the trial's curve if this is a check point of a checked trial."""
         curve = self._curves[trial]
         curve.append(loss)
@@ -147,7 +147,7 @@ class LearningCurveMatching:
             return 1.0
         return min((point for point in self._check_points if point > progress), default=1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Add a complete training to the record."""
         curve = self._curves[trial]
         curve.append(loss)
@@ -159,11 +159,11 @@ class LearningCurveMatching:
         self._size += 1
         self._forget(trial)
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """Forget the trial."""
         self._forget(trial)
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Nobody is ever paused."""
         return ()
 

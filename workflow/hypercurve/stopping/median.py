@@ -49,12 +49,12 @@ class MedianStopping:
         self._totals: dict[int, float] = {}
         self._best: dict[int, float] = {}
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Begin its curve."""
         self._means[trial], self._totals[trial] = [], 0.0
         self._best[trial] = float("inf")
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare with the median at this point."""
         means = self._means[trial]
         points = len(means)
@@ -71,17 +71,17 @@ class MedianStopping:
         """The next point, or the first that is checked."""
         return next((point for point in self._checks if point > progress), 1.0)
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Its running means join the medians."""
         for medians, mean in zip(self._medians, self._means[trial], strict=True):
             medians.add(mean)
         self._forget(trial)
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """Forget it."""
         self._forget(trial)
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Nobody is ever paused."""
         return ()
 

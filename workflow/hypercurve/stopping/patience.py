@@ -25,11 +25,11 @@ class Patience:
         self._points, self._margin = points, margin
         self._best: dict[int, tuple[float, int]] = {}  # by trial: lowest loss, and number of its point
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """Nothing is known yet."""
         self._best[trial] = float("inf"), 0
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Count the reports since the lowest loss."""
         number = self._numbers[progress]
         best, at = self._best[trial]
@@ -47,14 +47,14 @@ class Patience:
         number = max(at + self._points, done + 1)
         return self._all[number - 1] if number < len(self._all) else 1.0
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Forget it."""
         del self._best[trial]
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """Forget it."""
         del self._best[trial]
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Nobody is ever paused."""
         return ()

@@ -1,4 +1,4 @@
-"""How the stopper ``matching`` spends its budget: where its rungs are, and how many go on at each.
+"""How the stopper ``budget_halving`` spends its budget: where its rungs are, and how many go on at each.
 
 Nothing here needs to be set: rungs and quotas follow from the accumulation points, the number of trials and the share of
 full training that the whole may cost. The constants were chosen on recorded curves; docs/methods.md says on which.

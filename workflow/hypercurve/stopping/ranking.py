@@ -1,4 +1,4 @@
-"""By what the stopper ``matching`` ranks the trials that wait at a rung.
+"""By what the stopper ``budget_halving`` ranks the trials that wait at a rung.
 
 Each *view* gives every candidate a number, lower is better; candidates are ordered by the mean of their ranks under all
 views. Ranks need no scale, so losses, errors and negated scores are all the same to them, and one view that is far off

@@ -24,11 +24,11 @@ class Stopper(Protocol):
     that is NaN or infinite never arrives: such a trial has failed.
     """
 
-    def started(self, trial: int, configuration: Configuration) -> None:
+    def on_start(self, trial: int, configuration: Configuration) -> None:
         """A trial is about to train."""
         ...
 
-    def reported(self, trial: int, progress: float, loss: float) -> Decision:
+    def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """A trial has reached an accumulation point in (0, 1)."""
         ...
 
@@ -40,15 +40,15 @@ class Stopper(Protocol):
         """
         ...
 
-    def completed(self, trial: int, loss: float, performance: float) -> None:
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """A trial has trained to its end."""
         ...
 
-    def failed(self, trial: int) -> None:
+    def on_failure(self, trial: int) -> None:
         """A trial diverged or raised."""
         ...
 
-    def settle(self) -> Sequence[tuple[int, Decision]]:
+    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """What becomes of paused trials; asked after every event, and each paused trial is answered for once.
 
         CONTINUE: it goes on as soon as a slot is free, in this order and before new trials start. STOP: it never goes on.

@@ -166,7 +166,7 @@ class Program:
             order, rates = np.zeros((steps, self.batch_size), np.int32), np.zeros(steps, np.float32)
             self.run(self.state(self.network.values), x, y, 1.0, order, rates, hyperparameters)
 
-        self.mode = self.network.settle(attempt, "training it")
+        self.mode = self.network.choose_mode(attempt, "training it")
 
     def _loop(
         self,

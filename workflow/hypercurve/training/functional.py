@@ -247,7 +247,7 @@ class Network:
         compiled: Callable[..., Any] = tf.function(traced, jit_compile=mode == "xla")
         return compiled
 
-    def settle(self, attempt: Callable[[Mode], None], where: str) -> Mode:
+    def choose_mode(self, attempt: Callable[[Mode], None], where: str) -> Mode:
         """The first mode, from the network's own on, in which something runs.
 
         A user's model may do what a compiler refuses. Every structure is tried on its own, so that what a trial runs in
@@ -286,7 +286,7 @@ class Network:
                 self._evaluate = self.compile(ours if self.steps is None else self.steps.test, mode)
                 self.evaluate(tensors[: self.trainable], tensors[self.trainable :], x[:rows], y[:rows], 1.0)
 
-            self.measured_in = self.settle(attempt, "measuring it")
+            self.measured_in = self.choose_mode(attempt, "measuring it")
             self._ready = True
 
     def _evaluation(self, weights: Tensors, others: Tensors, x: Any, scale: Any, y: Any, rows: Any) -> tuple[Any, Any]:

@@ -190,11 +190,11 @@ def _on_signal(number: int, _: FrameType | None) -> None:
 
 def _exit_now() -> None:
     if not orphaned():
-        os.write(2, _farewell(None).encode())
+        os.write(2, _exit_message(None).encode())
     os._exit(EXIT_INTERRUPTED)  # without MPI_Finalize: the launcher ends the other ranks
 
 
-def _farewell(number: int | None) -> str:
+def _exit_message(number: int | None) -> str:
     name = signal.Signals(number or _signal or signal.SIGINT).name
     return f"ended by {name}; run the same command again to go on\n"
 
@@ -256,7 +256,7 @@ def _end(comm: Comm, error: BaseException) -> None:
         _exit_now()
     where = f"rank {comm.rank}: " if comm.size > 1 else ""
     if isinstance(error, Interrupted | KeyboardInterrupt):
-        text, code = _farewell(getattr(error, "number", None)), EXIT_INTERRUPTED
+        text, code = _exit_message(getattr(error, "number", None)), EXIT_INTERRUPTED
     elif isinstance(error, UserError | OSError):
         text, code = f"hypercurve: {error}\n", 2
     elif isinstance(error, SystemExit):
@@ -359,10 +359,10 @@ class Inbox:
             Interrupted: a signal has asked this rank to end.
         """
         self._look = 0.0
-        return patiently(lambda: self._comm.Iprobe(self._any_source, self._any_tag), seconds)
+        return poll_until(lambda: self._comm.Iprobe(self._any_source, self._any_tag), seconds)
 
 
-def patiently(done: Any, seconds: float | None = None, *, interruptible: bool = True) -> bool:
+def poll_until(done: Any, seconds: float | None = None, *, interruptible: bool = True) -> bool:
     """Wait until `done()` is true, looking ever more seldom; whether it is.
 
     Args:

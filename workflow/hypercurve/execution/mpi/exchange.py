@@ -4,8 +4,8 @@ Reports are records of fixed layout, gathered by all ranks with one non-blocking
 training goes on while they travel. (Open MPI's own algorithm for it sends straight from each to all: no rank that trains
 holds up what two others have to say.) Weights are flat buffers, sent and received without a copy in between; messages
 between two ranks keep their order, so that both sides, going through the same list of copies, need no numbers on them.
-Whoever waits, sleeps (:func:`hypercurve.execution.mpi.comm.patiently`), and not even a signal ends the wait: it is heard at the
-next evolution step, by all ranks at the same one.
+Whoever waits, sleeps (:func:`hypercurve.execution.mpi.comm.poll_until`), and not even a signal ends the wait: it is
+heard at the next evolution step, by all ranks at the same one.
 """
 
 import json
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from ...events.events import Completed, Event, Failed, Reported
 from ...util.errors import UserError
 from ..advance import Wall
-from .comm import Comm, Outbox, Tag, load, patiently
+from .comm import Comm, Outbox, Tag, load, poll_until
 from .members import Member, Vector
 
 SOON = 0.002
@@ -80,7 +80,7 @@ class Gathering:
 
     def wait(self) -> Records:
         """All records, by rank; shape (ranks, records)."""
-        patiently(self._request.Test, interruptible=False)
+        poll_until(self._request.Test, interruptible=False)
         return self._all
 
 
@@ -143,17 +143,17 @@ class Exchange:
 
     def _reason(self, rank: int, length: int) -> tuple[str, str | None]:
         text = bytearray(length)
-        patiently(self.comm.Irecv([text, self._byte], rank, Tag.FAILURE).Test, interruptible=False)
+        poll_until(self.comm.Irecv([text, self._byte], rank, Tag.FAILURE).Test, interruptible=False)
         reason, traceback = json.loads(text)
         return reason, traceback
 
     # --- weights
 
-    def lend(self, state: Vector, rank: int, step: int) -> None:
+    def send_state(self, state: Vector, rank: int, step: int) -> None:
         """Send a state as of an evolution step; it must stay as it is until :meth:`returned`."""
         self._lent[step % 2].append((self.comm.Isend([state, self._float], rank, Tag.WEIGHTS), state))
 
-    def borrow(self, state: Vector, rank: int) -> Any:
+    def receive_state(self, state: Vector, rank: int) -> Any:
         """Begin to receive a state.
 
         Returns:
@@ -168,7 +168,7 @@ class Exchange:
             if request.Test():
                 return
             os.sched_yield()
-        patiently(request.Test, interruptible=False)
+        poll_until(request.Test, interruptible=False)
 
     def returned(self, step: int) -> None:
         """Wait until the states have gone that were lent as of an evolution step, or two before."""
@@ -176,7 +176,7 @@ class Exchange:
             self.wait(request)
         self._lent[step % 2].clear()
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Let MPI get on with what is under way."""
         self._texts.sweep()
         for lent in self._lent.values():
@@ -188,15 +188,15 @@ class Exchange:
         """Rank 0's content, which JSON can hold, on all ranks."""
         raw = bytearray(json.dumps(content).encode()) if self.comm.rank == 0 else bytearray()
         length = np.array([len(raw)], np.int64)
-        patiently(self.comm.Ibcast(length, 0).Test, interruptible=False)
+        poll_until(self.comm.Ibcast(length, 0).Test, interruptible=False)
         raw = raw or bytearray(int(length[0]))
-        patiently(self.comm.Ibcast([raw, self._byte], 0).Test, interruptible=False)
+        poll_until(self.comm.Ibcast([raw, self._byte], 0).Test, interruptible=False)
         return json.loads(raw)
 
-    def agreed(self, yes: bool) -> bool:
+    def all_agree(self, yes: bool) -> bool:
         """Whether all ranks say yes."""
         votes = np.array([yes], np.uint8), np.zeros(self.comm.size, np.uint8)
-        patiently(self.comm.Iallgather(*votes).Test, interruptible=False)
+        poll_until(self.comm.Iallgather(*votes).Test, interruptible=False)
         return bool(votes[1].all())
 
     def tested(self, metrics: Mapping[str, float] | None, rank: int) -> dict[str, float] | None:
@@ -205,7 +205,7 @@ class Exchange:
             self._texts.send(json.dumps(metrics).encode(), 0, Tag.TESTED)
         elif self.comm.rank == 0 and metrics is None:
             status = load().Status()
-            patiently(lambda: self.comm.Iprobe(rank, Tag.TESTED, status), interruptible=False)
+            poll_until(lambda: self.comm.Iprobe(rank, Tag.TESTED, status), interruptible=False)
             raw = bytearray(status.Get_count(self._byte))
             self.comm.Recv([raw, self._byte], rank, Tag.TESTED)
             return dict(json.loads(raw))
@@ -213,11 +213,11 @@ class Exchange:
 
     def meet(self) -> None:
         """Wait until all ranks have come here."""
-        patiently(self.comm.Ibarrier().Test, interruptible=False)
+        poll_until(self.comm.Ibarrier().Test, interruptible=False)
 
     def finish(self) -> None:
         """Wait until all messages of this rank have gone, and all ranks have come here."""
         for step in (0, 1):
             self.returned(step)
-        patiently(self._texts.sweep, interruptible=False)
+        poll_until(self._texts.sweep, interruptible=False)
         self.meet()

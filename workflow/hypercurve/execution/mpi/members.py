@@ -126,7 +126,7 @@ class Members:
         self._kept[member.number, step % self._keeps] = step, vector
         return vector
 
-    def take_over(self, member: Member, step: int, state: Vector, configuration: Configuration) -> None:
+    def copy_state(self, member: Member, step: int, state: Vector, configuration: Configuration) -> None:
         """Go on as a copy at an evolution step: with another's state, and with its perturbed hyperparameters.
 
         The member keeps its place in the training: number of steps, order of samples.

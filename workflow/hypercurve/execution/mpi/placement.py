@@ -125,19 +125,19 @@ class Placement:
         """Hand out trials before their turn to ranks that run out of sure work."""
         for rank in list(self._hungry):
             while self._sure[rank] < (STOCK if rank else 1):
-                if not self._foresee(rank):
+                if not self._peek(rank):
                     break
             else:
                 self._hungry.discard(rank)
 
-    def _foresee(self, rank: int) -> bool:
+    def _peek(self, rank: int) -> bool:
         """Hand out a trial before its turn; whether there was one."""
         run = self._run
         number = self._next = max(self._next, len(run.trials))
         ahead = number - len(run.trials)
         if self._exhausted or self._ahead[rank] >= AHEAD or ahead >= AHEAD * len(self._ranks):
             return False
-        configuration = run.foresee(number)
+        configuration = run.peek(number)
         if configuration is None:
             self._exhausted = True
             return False

@@ -9,8 +9,8 @@ equal journals and equal weights.
 With ``lag: 0``, a rank that has trained its members to evolution step g waits for all reports of g. With ``lag: 1``, it
 waits for those of g - 1, which have travelled while it trained; what is then copied is what donors were like at g - 1.
 
-A resumed run goes on from its newest snapshot (:mod:`hypercurve.execution.mpi.snapshots`); what its journal holds beyond that
-is trained again and compared.
+A resumed run goes on from its newest snapshot (:mod:`hypercurve.execution.mpi.snapshots`); what its journal holds beyond
+that is trained again and compared.
 """
 
 import time
@@ -129,7 +129,7 @@ class _Executor:
         for content in self.exchange.share([asdict(manifest) for manifest in found]):
             manifest = parse(content)
             saved = {member: self.snapshots.read(manifest, member) for member in mine}
-            if not self.exchange.agreed(all(rows is not None for rows in saved.values())):
+            if not self.exchange.all_agree(all(rows is not None for rows in saved.values())):
                 continue
             run.fold(lines[: manifest.lines], source)
             if any(trial.reports != manifest.step for trial in run.trials.values()):
@@ -161,7 +161,7 @@ class _Executor:
             if self.lag and step < self.last and not member.failed:
                 self.exchange.returned(step)
                 self.members.keep(member, step)
-            self.exchange.nudge()
+            self.exchange.wake()
         self._post(step)
 
     def _post(self, step: int) -> None:
@@ -187,7 +187,7 @@ class _Executor:
         for member in self.members:
             if member.number in self.incoming and self.incoming[member.number].step == step:
                 incoming = self._arrived(member.number)
-                self.members.take_over(member, step, incoming.state, incoming.configuration)
+                self.members.copy_state(member, step, incoming.state, incoming.configuration)
         if self.lag == 0:
             self.exchange.returned(step)  # others wait for it, and MPI may need us to get it there
         if step % self.every == 0 or step == self.stop_at:
@@ -203,7 +203,7 @@ class _Executor:
             The copies that follow, as in the journal.
         """
         records = self.gatherings.pop(step).wait()
-        self._hear(records, step)
+        self._take_fitness(records, step)
         run, journal = self.run, self.journal
         reports = self._reports(records, step)
         copies: list[Line] = []
@@ -232,7 +232,7 @@ class _Executor:
         rows = [(worker, row) for worker, rows in enumerate(records) for row in rows if row["status"]]
         return {int(row["trial"]): self.exchange.report(row, worker, progress) for worker, row in rows}
 
-    def _hear(self, records: Records, step: int) -> None:
+    def _take_fitness(self, records: Records, step: int) -> None:
         """What reports say besides fitness."""
         weights, slots = records["sizes"].reshape(-1, 2).max(axis=0).tolist()
         if weights + slots:
@@ -267,12 +267,12 @@ class _Executor:
                 if target == self.rank:
                     self.incoming[move.member] = _Incoming(when, state, move.configuration, None)
                 else:
-                    self.exchange.lend(state, target, step)
+                    self.exchange.send_state(state, target, step)
             elif target == self.rank:
                 if move.member not in self.received:
                     self.received[move.member] = self.members.empty()[0]
                 state = self.received[move.member]
-                request = self.exchange.borrow(state, source)
+                request = self.exchange.receive_state(state, source)
                 self.incoming[move.member] = _Incoming(when, state, move.configuration, request)
 
     def _arrived(self, member: int) -> _Incoming:
@@ -288,9 +288,9 @@ class _Executor:
         if self.complete < step:
             self._take_reports(step)
         self.saver.wait()
-        self.saver.pass_over(step)  # so that it is this snapshot's digests that are told
+        self.saver.skip(step)  # so that it is this snapshot's digests that are told
         self._post(step + 1)
-        self._hear(self.gatherings.pop(step + 1).wait(), step + 1)
+        self._take_fitness(self.gatherings.pop(step + 1).wait(), step + 1)
         self.saver.wait()
         self.exchange.meet()
         raise Interrupted(self.signal)

@@ -84,7 +84,7 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
             if tag is Tag.TEST:
                 outbox.send(wire.pack_metrics(worker.test(wire.unpack_trial(message))), 0, Tag.TESTED)
             else:
-                worker.obey(tag, message)
+                worker.handle(tag, message)
         check_interrupted()
         number = worker.choose()
         if number != last:  # another may take longer, so nothing waits for it

@@ -168,7 +168,7 @@ class Saver:
         step, digest = writing.popleft()
         return step, digest.result()
 
-    def pass_over(self, step: int) -> None:
+    def skip(self, step: int) -> None:
         """Tell no more of files that belong to snapshots before a step."""
         for writing in self._writing.values():
             while writing and writing[0][0] < step:

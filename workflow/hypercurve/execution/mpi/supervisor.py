@@ -191,5 +191,5 @@ class Supervisor:
                 self._outbox.send(message, rank, tag)
             else:
                 assert self._own is not None
-                self._own.obey(tag, message)
+                self._own.handle(tag, message)
         self._placement.orders.clear()

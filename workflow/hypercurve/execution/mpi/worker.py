@@ -68,7 +68,7 @@ class Worker:
         self._best: tuple[int, float] | None = None
         self._performances: dict[int, float] = {}
 
-    def obey(self, tag: Tag, message: bytes | bytearray) -> None:
+    def handle(self, tag: Tag, message: bytes | bytearray) -> None:
         """Do what a message of the supervisor says."""
         match tag:
             case Tag.START:

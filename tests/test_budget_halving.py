@@ -1,4 +1,4 @@
-"""The stopper `matching` and its record: quotas, ranks, the guard, and what a record may be."""
+"""The stopper `budget_halving` and its record: quotas, ranks, the guard, and what a record may be."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ from hypercurve.records.prepare import prepare_record, task_of
 from hypercurve.runs.run import Run
 from hypercurve.search.preselection import forecast
 from hypercurve.space.search_space import Space
-from hypercurve.stopping.budget_halving import Matching
+from hypercurve.stopping.budget_halving import BudgetHalving
 from hypercurve.stopping.lcm import LearningCurveMatching
 from hypercurve.stopping.quotas import (
     FEWEST,
@@ -147,10 +147,10 @@ def test_the_default_match_predicts_as_the_faithful_rule_does(seed: int, point: 
         configurations=8, stopping_rate=0.5, split=0.5, check_points=(0.5,), accumulation_points=evenly(6)
     )
     for trial, losses in enumerate(record):
-        faithful.started(trial, {})
+        faithful.on_start(trial, {})
         for progress, loss in zip(evenly(6)[:-1], losses[:-1], strict=True):
-            faithful.reported(trial, progress, float(loss))
-        faithful.completed(trial, float(losses[-1]), 0.0)
+            faithful.on_report(trial, progress, float(loss))
+        faithful.on_complete(trial, float(losses[-1]), 0.0)
     nearest = faithful._nearest(curve[:point].tolist())
     library = Library(record, np.zeros((8, 1)), np.full(8, 6))
     assert Matcher().predictions(curve[None, :point], np.zeros((1, 1)), library) == [record[nearest, -1]]
@@ -190,7 +190,7 @@ def test_curves_are_measured_in_units_of_the_first_rung() -> None:
 # --- the stopper -----------------------------------------------------------------------------------------------------
 
 
-def drive(stopper: Matching, losses: np.ndarray, slots: int) -> tuple[dict[int, int], float, list[int]]:
+def drive(stopper: BudgetHalving, losses: np.ndarray, slots: int) -> tuple[dict[int, int], float, list[int]]:
     """Train with so many slots, one point of a trial at a time in turn; NaN fails a trial.
 
     Returns:
@@ -206,8 +206,8 @@ def drive(stopper: Matching, losses: np.ndarray, slots: int) -> tuple[dict[int, 
     while True:
         while len(going) < slots and queue:
             going.append(queue.pop(0))
-        while len(going) < slots and after < trials and stopper.admits(after):
-            stopper.started(after, {"learning_rate": 0.1, "momentum": 0.5, "epochs": 5})
+        while len(going) < slots and after < trials and stopper.can_start(after):
+            stopper.on_start(after, {"learning_rate": 0.1, "momentum": 0.5, "epochs": 5})
             going.append(after)
             reached[after] = 0
             after += 1
@@ -218,16 +218,16 @@ def drive(stopper: Matching, losses: np.ndarray, slots: int) -> tuple[dict[int, 
         spent += 1 / points
         loss = float(losses[trial, reached[trial] - 1])
         if math.isnan(loss):
-            stopper.failed(trial)
+            stopper.on_failure(trial)
         elif reached[trial] == points:
-            stopper.completed(trial, loss, loss)
+            stopper.on_complete(trial, loss, loss)
             done.append(trial)
         else:
-            decision = stopper.reported(trial, shares[reached[trial] - 1], loss)
+            decision = stopper.on_report(trial, shares[reached[trial] - 1], loss)
             if decision is Decision.CONTINUE:
                 going.append(trial)
             assert decision is not Decision.STOP
-        for other, verdict in stopper.settle():
+        for other, verdict in stopper.decide_paused():
             if verdict is Decision.CONTINUE:
                 queue.append(other)
 
@@ -241,8 +241,8 @@ def falling(seed: int, trials: int, points: int, failing: float = 0.0) -> np.nda
     return losses
 
 
-def stopper(trials: int, points: int, cost: float, **more: Any) -> Matching:
-    return Matching(trials=trials, points=evenly(points), space=SPACE, cost=cost, **more)
+def stopper(trials: int, points: int, cost: float, **more: Any) -> BudgetHalving:
+    return BudgetHalving(trials=trials, points=evenly(points), space=SPACE, cost=cost, **more)
 
 
 def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:
@@ -394,9 +394,9 @@ def test_a_right_record_keeps_trials_from_starting_and_a_wrong_one_is_dropped() 
         tuple(Task(t.name, rng.permutation(t.coded), t.shares, t.losses, t.failed, t.order) for t in right.tasks),
     )
     for repeat in range(5):
-        believed = replayed(right, repeat, stop="matching", record=["x"])
-        dropped = replayed(wrong, repeat, stop="matching", record=["x"])
-        plain = replayed(None, repeat, stop="matching")
+        believed = replayed(right, repeat, stop="budget_halving", record=["x"])
+        dropped = replayed(wrong, repeat, stop="budget_halving", record=["x"])
+        plain = replayed(None, repeat, stop="budget_halving")
         assert believed.trials == 2 * chosen_of(100, evenly(20), 0.1) < plain.trials
         assert dropped.trials == plain.trials
         assert (dropped.cost, dropped.regret) == pytest.approx((plain.cost, plain.regret), abs=0.01)
@@ -409,11 +409,11 @@ def test_a_record_that_nothing_can_guard_is_not_even_asked(monkeypatch: pytest.M
 
     monkeypatch.setattr("hypercurve.search.preselection.forecast", asked)
     record, few = record_of(curves(1)), {"budget": {"trials": 10, "cost": 0.5}}
-    unguarded = replayed(record, stop="matching", record=["x"], few=few)
-    plain = replayed(None, stop="matching", few=few)
+    unguarded = replayed(record, stop="budget_halving", record=["x"], few=few)
+    plain = replayed(None, stop="budget_halving", few=few)
     assert (unguarded.cost, unguarded.found) == (plain.cost, plain.found)
     with pytest.raises(AssertionError, match="a forecast was made"):
-        replayed(record, stop="matching", record=["x"])
+        replayed(record, stop="budget_halving", record=["x"])
 
 
 def test_with_other_stoppers_the_record_alone_chooses_who_starts() -> None:
@@ -510,7 +510,7 @@ def carried_out(setting: Setting, path: Path, record: Record | None) -> Run:
 
 
 def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_with_it_resume(tmp_path: Path) -> None:
-    first = live(stop="matching")
+    first = live(stop="budget_halving")
     folder = tmp_path / "results" / "earlier" / "runs" / "method"
     folder.mkdir(parents=True)
     (folder / "setting.json").write_text(first.model_dump_json())
@@ -519,7 +519,7 @@ def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_w
     with tarfile.open(tmp_path / "earlier.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "results", "results")
     paths = [str(tmp_path / "results" / "earlier"), str(tmp_path / "earlier.tar.gz")]
-    second = live(stop="matching", record=paths, slots=3)
+    second = live(stop="budget_halving", record=paths, slots=3)
     record = prepare_record(second)
     assert record is not None
     one, other = record.tasks
@@ -543,19 +543,19 @@ def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_w
 def test_a_broken_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "earlier.tar.gz").write_bytes(b"no archive")
     with pytest.raises(UserError, match=r"earlier\.tar\.gz: cannot be read"):
-        prepare_record(live(stop="matching", record=[str(tmp_path / "earlier.tar.gz")]))
+        prepare_record(live(stop="budget_halving", record=[str(tmp_path / "earlier.tar.gz")]))
 
 
 def test_runs_within_the_folder_that_is_replayed_are_no_record_of_it_stopped_ones_included(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "earlier" / "runs"
-    for name, stop in (("random", None), ("matching", "matching")):
+    for name, stop in (("random", None), ("budget_halving", "budget_halving")):
         setting = live() if stop is None else live(stop=stop)
         (folder / name / "0").mkdir(parents=True)
         (folder / name / "setting.json").write_text(setting.model_dump_json())
         carried_out(setting, folder / name / "0" / "journal.jsonl", None)
     played = read_curves(tmp_path / "results" / "earlier")
-    for path in (folder / "random", folder / "matching"):
-        setting = live(stop="matching", record=[str(path)])
+    for path in (folder / "random", folder / "budget_halving"):
+        setting = live(stop="budget_halving", record=[str(path)])
         with pytest.raises(UserError, match="nothing is left without the trainings that are played"):
             prepare_record(setting, played)
         assert prepare_record(setting) is not None
