@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,23 +65,31 @@ class Formula:
     def __init__(self, points: int):
         self._steps: npt.NDArray[np.float64] = np.arange(1, points + 1, dtype=np.float64)
 
-    def open(self, trial: Trial) -> RecordedSession:
+    def open(self, trial: Trial) -> "Played":
         draw = generator(trial.seed, trial.repeat, "formula", trial.number)
         floor, speed = draw.uniform(0.1, 1.0), draw.uniform(0.1, 1.0)
         noise = 0.02 * draw.standard_normal(len(self._steps))
         losses: npt.NDArray[np.float64] = (floor + 2 * self._steps**-speed) * np.exp(noise)
-        return RecordedSession(Played(losses))
+        return Played(losses)
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {}
 
 
-class Played(NamedTuple):
-    losses: npt.NDArray[np.float64]
+class Played:
+    def __init__(self, losses: npt.NDArray[np.float64]):
+        self._losses = losses
 
-    def report(self, progress: float, before: float) -> Report:
-        loss = float(self.losses[round(progress * len(self.losses)) - 1])
+    def advance(self, progress: float) -> Report:
+        loss = float(self._losses[round(progress * len(self._losses)) - 1])
         return Report(progress, {"loss": loss, "val_loss": loss})
+
+    def snapshot(self, out: object = None) -> Snapshot:
+        return Snapshot.empty()
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+    def adjust(self, configuration: Mapping[str, object], anchor: int | None = None) -> None: ...
 
 
 def simulate(stop: str, trials: int) -> None:

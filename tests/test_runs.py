@@ -16,14 +16,13 @@ import pytest
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
-from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
+from hypercurve.execution.batches import batch_of, run_batch, trial_table
 from hypercurve.execution.serial import execute
+from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.recorded_curves import RecordedTrainer
 from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.training.trainer import Report, Session, Trainer
-from hypercurve.util.provenance import code_digest
 
 
 def setting(**changes: object) -> Setting:
@@ -49,11 +48,32 @@ def setting(**changes: object) -> Setting:
 LCM = {"lcm": {"check_points": [0.2, 0.4]}}
 
 
-def run(given: Setting, path: Path, trainer: Trainer | None = None) -> Run:
+def run(given: Setting, path: Path, trainer: Trainer | None = None, known: KnownTrainings | None = None) -> Run:
     state = Run(given, 0, samples=1000, data="none")
     with Journal(path) as journal:
-        execute(state, trainer or SyntheticTrainer(), journal)
+        execute(state, trainer or SyntheticTrainer(), journal, known=known)
     return state
+
+
+def batch(given: Setting, table: list[Line], path: Path, number: int = 0, trainer: Trainer | None = None) -> None:
+    state = Run(given, 0, samples=1000, data="none")
+    with Journal(path) as journal:
+        run_batch(state, table, trainer or SyntheticTrainer(), journal, number, known_in(given, path.parent.parent))
+
+
+def known_in(given: Setting, folder: Path) -> KnownTrainings:
+    first = Run(given, 0, samples=1000, data="none").identity("run")
+    return KnownTrainings(folder / "journal.jsonl", first["training"], first["seed"], 0)
+
+
+class Untrainable:
+    """Whatever is trained fails the test."""
+
+    def open(self, trial: Trial) -> Session:
+        raise AssertionError(f"trial {trial.number} is trained")
+
+    def test(self, *arguments: object) -> dict[str, float]:
+        raise AssertionError("a network is tested")
 
 
 def events(path: Path) -> list[Line]:
@@ -143,12 +163,9 @@ def test_batches_give_the_journal_of_a_single_process(tmp_path: Path, count: int
     given = setting(slots=slots)
     run(given, tmp_path / "single.jsonl")
     table = trial_table(given, 0)
-    paths = [tmp_path / f"{index}.jsonl" for index in range(count)]
-    for index, path in enumerate(paths):
-        with Journal(path) as journal:
-            run_batch(given, 0, batch_of(table, index, count), SyntheticTrainer(), journal, index)
-    recorded = RecordedTrainer(read_batches(given, 0, paths), live=SyntheticTrainer())
-    run(given, tmp_path / "gathered.jsonl", recorded)
+    for index in range(count):
+        batch(given, batch_of(table, index, count), tmp_path / "run" / "batches" / f"{index}.jsonl", index)
+    run(given, tmp_path / "gathered.jsonl", Untrainable(), known_in(given, tmp_path / "run"))
     assert events(tmp_path / "gathered.jsonl") == events(tmp_path / "single.jsonl")
     walls = [
         line["wall"]["worker"] for line in read_lines(tmp_path / "gathered.jsonl")[0] if line["event"] == "completed"
@@ -160,31 +177,23 @@ def test_a_batch_killed_at_any_byte_ends_with_the_same_reports(tmp_path: Path) -
     given = setting(budget={"trials": 8})
     table = trial_table(given, 0)
 
-    def batch(path: Path) -> dict[int, Line]:
-        with Journal(path) as journal:
-            run_batch(given, 0, table, SyntheticTrainer(), journal, 0)
+    def reports(path: Path) -> dict[int, Line]:
+        batch(given, table, path)
         lines = read_lines(path)[0]
         assert sum(line["event"] in ("completed", "failed") for line in lines) == 8
         return {
             (line["trial"], line.get("progress", 1.0)): without_wall(line)
             for line in lines[1:]
-            if line["event"] != "started"
+            if line["event"] not in ("started", "tested")
         }  # type: ignore[misc]
 
-    whole = batch(tmp_path / "whole.jsonl")
-    content = (tmp_path / "whole.jsonl").read_bytes()
+    whole = reports(tmp_path / "whole" / "batches" / "0.jsonl")
+    content = (tmp_path / "whole" / "batches" / "0.jsonl").read_bytes()
     for cut in range(0, len(content), 61):
-        (tmp_path / "torn.jsonl").write_bytes(content[:cut])
-        assert batch(tmp_path / "torn.jsonl") == whole
-
-
-def test_a_missing_trial_in_the_batches_is_an_error_not_a_failed_trial(tmp_path: Path) -> None:
-    given = setting(budget={"trials": 4})
-    with Journal(tmp_path / "half.jsonl") as journal:
-        run_batch(given, 0, trial_table(given, 0)[:2], SyntheticTrainer(), journal, 0)
-    recorded = RecordedTrainer(read_batches(given, 0, [tmp_path / "half.jsonl"]))
-    with pytest.raises(JournalError, match="trial 2 is missing"):
-        run(given, tmp_path / "journal.jsonl", recorded)
+        torn = tmp_path / str(cut) / "batches" / "0.jsonl"
+        torn.parent.mkdir(parents=True)
+        torn.write_bytes(content[:cut])
+        assert reports(torn) == whole
 
 
 class Faulty:
@@ -298,7 +307,6 @@ def test_what_another_process_completes_meanwhile_is_taken(tmp_path: Path, prepa
     assert main(search) == 0
     whole = output.read_bytes()
     output.rename(partial)
-    (tmp_path / "journal.partial.code").write_text(code_digest("runs"))
     other = Journal(partial)
 
     def complete() -> None:
@@ -320,19 +328,18 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("hypercurve.runs.resuming.PATIENCE", 0.0)
-    partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
-    note.write_text("other")
+    partial = tmp_path / "journal.partial.jsonl"
     with Journal(partial) as other:
         other.append({"event": "run", "setting": "other"})
         before = partial.read_bytes()
         assert main(search_in(tmp_path, prepared, setting())) == 2
         assert "another process is writing this journal" in capsys.readouterr().err
         assert partial.read_bytes() == before
-        assert note.read_text() == "other"
         other.check_place()
     assert main(search_in(tmp_path, prepared, setting())) == 0
-    assert "begun with other setting, code; beginning anew" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "setting.json"]
+    assert "begun with other setting; kept as" in capsys.readouterr().err
+    assert (tmp_path / "history" / "journal.1.jsonl").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history", "journal.jsonl", "setting.json"]
 
 
 def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_path: Path) -> None:
@@ -344,20 +351,17 @@ def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_
             journal.check_place()
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_a_complete_journal_without_a_note_is_taken_if_this_source_made_it(
-    tmp_path: Path, prepared: Path, same: bool, capsys: pytest.CaptureFixture[str]
+def test_a_complete_journal_is_taken_as_it_is_whatever_version_of_this_code_made_it(
+    tmp_path: Path, prepared: Path
 ) -> None:
     search, output = search_in(tmp_path, prepared, setting()), tmp_path / "journal.jsonl"
     assert main(search) == 0
-    whole = output.read_bytes()
-    source = json.loads(whole.splitlines()[0])["wall"]["origin"]["source"]
-    output.rename(tmp_path / "journal.partial.jsonl")
-    if not same:
-        (tmp_path / "journal.partial.jsonl").write_bytes(whole.replace(source.encode(), b"0123456789abcdef", 1))
+    source = json.loads(output.read_bytes().splitlines()[0])["wall"]["origin"]["source"]
+    other = output.read_bytes().replace(source.encode(), b"0123456789abcdef", 1)
+    output.unlink()
+    (tmp_path / "journal.partial.jsonl").write_bytes(other)
     assert main(search) == 0
-    assert (output.read_bytes() == whole) is same
-    assert ("begun with other code; beginning anew" in capsys.readouterr().err) is not same
+    assert output.read_bytes() == other
 
 
 def test_a_test_metric_that_is_not_finite_is_left_out_and_the_run_ends(tmp_path: Path) -> None:
@@ -476,7 +480,13 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
     ended = subprocess.run(command(tmp_path, prepared, output), check=True, capture_output=True, text=True)
     assert "going on after line" in ended.stderr
     assert events(output) == events(tmp_path / "whole.jsonl")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.jsonl", "setting.json", "whole.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history",
+        "killed.jsonl",
+        "setting.json",
+        "whole.jsonl",
+    ]
+    assert {path.name for path in (tmp_path / "history").iterdir()} == {"killed.1.jsonl", "whole.1.jsonl"}
 
 
 @pytest.mark.slow
@@ -519,10 +529,9 @@ def test_a_real_journal_cut_at_some_bytes_ends_equal_and_batches_as_well(
     free = setting(**{**REAL, "stop": None, "budget": {"trials": 6}})
     run(free, tmp_path / "single.jsonl", trainer)
     for index in range(2):
-        with Journal(tmp_path / f"{index}.jsonl") as journal:
-            run_batch(free, 0, batch_of(trial_table(free, 0), index, 2), trainer, journal, index)
-    recorded = read_batches(free, 0, [tmp_path / "0.jsonl", tmp_path / "1.jsonl"])
-    run(free, tmp_path / "gathered.jsonl", RecordedTrainer(recorded, live=trainer))
+        table = batch_of(trial_table(free, 0), index, 2)
+        batch(free, table, tmp_path / "run" / "batches" / f"{index}.jsonl", index, trainer)
+    run(free, tmp_path / "gathered.jsonl", Untrainable(), known_in(free, tmp_path / "run"))
     assert events(tmp_path / "gathered.jsonl") == events(tmp_path / "single.jsonl")
 
 
@@ -548,18 +557,16 @@ def test_other_settings_begin_anew_and_damage_ends_with_a_message(tmp_path: Path
     assert search().returncode == 0
     whole = (tmp_path / "journal.jsonl").read_text()
     partial = tmp_path / "journal.partial.jsonl"
-    from hypercurve.util.provenance import code_digest
 
     def leave(text: str) -> None:
         partial.write_text(text)
-        (tmp_path / "journal.partial.code").write_text(code_digest("runs"))
 
     leave("\n".join(whole.splitlines()[:7]) + "\n")
     assert "going on after line 7" in search().stderr
 
     changed = json.loads(whole.splitlines()[0]) | {"setting": "0000000000000000"}
     leave(json.dumps(changed) + "\n")
-    assert "begun with other setting; beginning anew" in search().stderr
+    assert "begun with other setting; kept as" in search().stderr
 
     lines = whole.splitlines()
     leave("\n".join([*lines[:3], lines[3][:-5], *lines[4:8]]) + "\n")

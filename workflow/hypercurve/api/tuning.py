@@ -23,6 +23,7 @@ from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.messages import all_problems
 from ..config.model import LoopSpec
 from ..execution.serial import execute
+from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
@@ -154,13 +155,12 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
 
 
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
-    """Carry out a run, unless it is there already."""
-    first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
-    if output.is_file():
-        output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
-    output.parent.mkdir(parents=True, exist_ok=True)
+    """Carry out a run; what is recorded of it, or of the same trainings, is not trained again."""
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
+    first = run.identity("run")
     with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), trainer, journal)
+        known = KnownTrainings(output, first["training"], first["seed"], repeat)
+        execute(run, trainer, journal, known=known)
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:

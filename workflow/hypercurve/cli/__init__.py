@@ -143,37 +143,28 @@ def _table(given: Arguments) -> None:
 
 
 def _batch(given: Arguments) -> None:
-    from ..config.code_files import model_digest
     from ..config.files import read_setting
     from ..events.journal import read_lines
     from ..execution.batches import batch_of, run_batch
     from ..runs.resuming import resumable
-    from ..training import make_trainer
-    from ..training.data import verify
 
     setting = read_setting(given.setting)
     if given.batch >= given.of:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
-    _check_data(given, setting)
     table, _ = read_lines(given.table)
-    if given.data is not None:
-        verify(given.data)
     _end_on_sigterm()
-    first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
-    if (model := model_digest(setting.model)) is not None:
-        first["model"] = model
-    with resumable(given.output, first) as journal:
-        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
-        run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)
+    run = _run(given, setting)
+    with resumable(given.output, {**run.identity("batch"), "batch": given.batch}) as journal:
+        known = _known(given, run, given.output.parents[1] / "journal.jsonl")
+        table = batch_of(table, given.batch, given.of)
+        run_batch(run, table, _trainer(given, setting), journal, given.batch, known)
+        _tell(known, run)
 
 
 def _search(given: Arguments) -> None:
     from ..config.files import read_setting
-    from ..execution.batches import read_batches
     from ..execution.serial import execute
     from ..runs.resuming import resumable
-    from ..training import make_trainer
-    from ..training.recorded_curves import RecordedTrainer
     from ..watching.progress import Progress
 
     setting = read_setting(given.setting)
@@ -181,13 +172,37 @@ def _search(given: Arguments) -> None:
         _search_together(given, setting)
         return
     _end_on_sigterm()
-    run, first = _run(given, setting)
-    with resumable(given.output, first) as journal, Progress() as watch:
-        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
-        if given.batches is not None:
-            batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
-            trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
-        execute(run, trainer, journal, watch=watch)
+    run = _run(given, setting)
+    with resumable(given.output, run.identity("run")) as journal, Progress() as watch:
+        known = _known(given, run, given.output)
+        execute(run, _trainer(given, setting), journal, known=known, watch=watch)
+        _tell(known, run)
+
+
+def _trainer(given: Arguments, setting: Any) -> Any:
+    """The trainer of a method, made when something must be trained: where all is known, TensorFlow is not imported."""
+    from ..training import make_trainer
+    from ..training.trainer import LazyTrainer
+
+    return LazyTrainer(lambda: make_trainer(setting, given.data, given.output.with_name("programs")))
+
+
+def _known(given: Arguments, run: Any, output: Path) -> Any:
+    """The trainings that need not be done again; None for replays, which train nothing."""
+    from ..config.hyperparameters import RECORDED
+    from ..runs.known import KnownTrainings
+
+    if run.setting.model == RECORDED:
+        return None
+    first, reuse = run.identity("run"), not given.no_reuse
+    further = given.reuse if reuse else []
+    return KnownTrainings(output, first["training"], first["seed"], run.repeat, further=further, others=reuse)
+
+
+def _tell(known: Any, run: Any) -> None:
+    """Say in the log how much was known."""
+    for source, trials in (known.used if known is not None else {}).items():
+        print(f"{len(trials)} of {len(run.trials) or 'the'} trials known from {source}", file=sys.stderr)
 
 
 def _end_on_sigterm() -> None:
@@ -207,25 +222,26 @@ def _search_together(given: Arguments, setting: Any) -> None:
     from ..execution.mpi import search as supervised
     from ..execution.mpi.comm import GRACE, communicator, guarded
     from ..runs.resuming import resumable
-    from ..training import make_trainer
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
-        run, first = _run(given, setting)
-        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
-        journal = watch = None
+        run, trainer = _run(given, setting), _trainer(given, setting)
+        journal = watch = known = None
         if comm.rank == 0:
-            journal = stack.enter_context(resumable(given.output, first))
+            journal = stack.enter_context(resumable(given.output, run.identity("run")))
             watch = stack.enter_context(Progress())
         if setting.population is None:
-            supervised.execute(run, trainer, journal, comm, watch=watch)
+            if comm.rank == 0:
+                known = _known(given, run, given.output)
+            supervised.execute(run, trainer, journal, comm, known=known, watch=watch)
+            _tell(known, run)
         else:
             population.execute(run, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
 
 
-def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
-    """A run's state, and what the first line of a journal must say for the run to go on from it."""
+def _run(given: Arguments, setting: Any) -> Any:
+    """A run's state."""
     from ..config.code_files import model_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
@@ -238,23 +254,19 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
-        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
+        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
         verify(given.data)
         samples, digest = dataset.samples, dataset.digest
     model = model_digest(setting.model)
-    if bool(setting.record) != (given.record is not None):
+    if bool(setting.record) != (getattr(given, "record", None) is not None):
         raise UserError(
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
-    record = None if given.record is None else load_record(given.record)
-    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
-    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
-    named = {"model": model, "record": None if record is None else record.digest}
-    return run, first | {key: value for key, value in named.items() if value is not None}
+    record = load_record(given.record) if setting.record else None
+    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
 
 
 def _check_data(given: Arguments, setting: Any) -> None:
@@ -383,6 +395,11 @@ def _parser() -> argparse.ArgumentParser:
     def data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, help="folder of the prepared data set, for experiments that have one")
 
+    def reuse(sub: argparse.ArgumentParser) -> None:
+        text = "a further results folder, or an archive, whose recorded trainings are not done again"
+        sub.add_argument("--reuse", type=Path, action="append", default=[], metavar="PLACE", help=text)
+        sub.add_argument("--no-reuse", action="store_true", help="train what other runs have recorded again")
+
     sub = add(
         "check", _check, "check experiment files; says all that is wrong, exits with 2", "config/experiments/*.yaml"
     )
@@ -429,6 +446,7 @@ def _parser() -> argparse.ArgumentParser:
     run(sub)
     data(sub)
     sub.add_argument("--table", type=Path, required=True, help="the trial table")
+    reuse(sub)
     sub.add_argument("--batch", type=count, required=True, help="which batch, from 0")
     sub.add_argument("--of", type=count, required=True, help="number of batches")
     output(sub, "recorded events to write")
@@ -441,8 +459,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run(sub)
     data(sub)
-    sub.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
-    sub.add_argument("--of", type=count, default=0, help="number of batches to gather")
+    reuse(sub)
     sub.add_argument("--record", type=Path, metavar="FILE", help="the prepared record, for a method that has one")
     sub.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     output(sub, "journal to write")

@@ -6,17 +6,23 @@ process would have written.
 """
 
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 from ..config.experiment import Setting
 from ..events.encoding import encode_event
-from ..events.journal import Journal, JournalError, Line, read_lines, without_wall
+from ..events.events import Completed, Event, Failed, Reported
+from ..events.journal import Journal, JournalError, Line, without_wall
+from ..runs.known import Curve, KnownTrainings
+from ..runs.run import Run
 from ..runs.searchers import make_searcher
 from ..runs.trial import Trial
+from ..training.recorded_curves import train_again
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
-from .advance import Judge, advance
+from .advance import Judge, Wall, advance
+from .event_loop import Best
+
+OVER = ("completed", "failed")
 
 
 def trial_table(setting: Setting, repeat: int) -> list[Line]:
@@ -37,58 +43,72 @@ def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
 
 
 def run_batch(
-    setting: Setting,
-    repeat: int,
+    run: Run,
     table: Iterable[Line],
     trainer: Trainer,
     journal: Journal,
-    worker: int,
-    model: str | None = None,
+    number: int,
+    known: KnownTrainings | None = None,
 ) -> None:
-    """Train the trials of one batch to their ends, going on where the journal stops.
+    """Train the trials of one batch to their ends, going on where the journal stops, and test the best of them.
 
     The journal's first line says which batch of what this is; the others are events as in a run's journal, without times
-    and decisions. Where the user's own code is trained, `model` is its digest.
+    and decisions, but with configurations. So whoever gathers the batches finds all that the run needs, and trains nothing.
+
+    Args:
+        run: the run that the trials belong to; it has not begun.
+        table: the batch's rows of the trial table.
+        trainer: trains the trials.
+        journal: of the batch.
+        number: of the batch, and of this worker.
+        known: trainings that were recorded earlier, by this batch too.
     """
-    header: Line = {"event": "batch", "setting": setting.digest, "repeat": repeat, "batch": worker}
-    if model is not None:
-        header["model"] = model
+    header = {**run.identity("batch"), "batch": number}
     if not journal.lines:
         journal.append({**header, "wall": {"origin": origin()}})
     elif without_wall(journal.lines[0]) != header:
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
-    judge = Judge.of(setting)
-    over = {line["trial"] for line in journal.lines[1:] if line["event"] in ("completed", "failed")}
+    objective, over = run.setting.objective, {line["trial"] for line in journal.lines if line["event"] in OVER}
+    best: tuple[float, Best] | None = None
     for row in table:
-        if row["trial"] in over:
-            continue
-        trial = Trial(row["trial"], row["configuration"], setting.seed, repeat)
-        journal.append({"event": "started", "trial": trial.number, "wall": {"worker": worker, "at": time.time()}})
-        opened: list[Session] = []
+        trial = Trial(row["trial"], row["configuration"], run.setting.seed, run.repeat)
+        write = journal.append if trial.number not in over else lambda _: None
+        begun = {"worker": number, "at": time.time()}
+        write({"event": "started", "trial": trial.number, "configuration": row["configuration"], "wall": begun})
+        curve: Curve = []
+        for event, wall, session in _reports(run, trial, curve, trainer, known, number):
+            write({**encode_event(event), "wall": wall})
+            if isinstance(event, Completed):
+                value = event.metrics[objective.key]
+                if best is None or objective.better(value, best[0]):
+                    snapshot = None if session is None else session.snapshot()
+                    best = value, Best(trial, curve, wall.get("test"), snapshot)
+    if best is not None and not any(line["event"] == "tested" for line in journal.lines):
+        _, found = best
+        metrics = dict(found.test(trainer, known))
+        journal.append(
+            {"event": "tested", "trial": found.trial.number, "metrics": metrics, "wall": {"at": time.time()}}
+        )
 
-        def session(trial: Trial = trial, opened: list[Session] = opened) -> Session:
-            if not opened:
-                opened.append(trainer.open(trial))
-            return opened[0]
 
-        for point in setting.training.accumulation_points:
-            event, wall, going = advance(session, trial.number, point, judge, worker)
-            journal.append({**encode_event(event), "wall": wall})
-            if going is None:
-                break
+def _reports(
+    run: Run, trial: Trial, curve: Curve, trainer: Trainer, known: KnownTrainings | None, worker: int
+) -> Iterator[tuple[Event, Wall, Session | None]]:
+    """What a trial reports until it is over, known or trained for, and its session if it has one; adds to its curve."""
+    judge = Judge.of(run.setting)
+    session: Session | None = None
 
+    def going() -> Session:
+        return session or train_again(trainer, trial, curve)
 
-def read_batches(setting: Setting, repeat: int, paths: Iterable[Path]) -> list[Line]:
-    """The events of all batches of a run.
-
-    Raises:
-        JournalError: a file is damaged or belongs to other settings.
-    """
-    events: list[Line] = []
-    for path in paths:
-        lines, _ = read_lines(path)
-        first = lines[0] if lines else {}
-        if (first.get("event"), first.get("setting"), first.get("repeat")) != ("batch", setting.digest, repeat):
-            raise JournalError(f"{path}:1: is no batch of {setting.experiment}/{setting.method}/{repeat} as it is now")
-        events += lines[1:]
-    return events
+    for point in run.points:
+        found = None if known is None else known.report(trial, point)
+        if found is not None:
+            event, wall = found.event, dict(found.wall)
+        else:
+            event, wall, session = advance(going, trial.number, point, judge, worker)
+        if not isinstance(event, Failed):
+            curve.append((point, event.metrics))  # type: ignore[union-attr]
+        yield event, wall, session
+        if not isinstance(event, Reported):
+            return

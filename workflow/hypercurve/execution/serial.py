@@ -9,15 +9,22 @@ import time
 
 from ..events.events import Completed, Event, Failed, Stop
 from ..events.journal import Journal
+from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
 from .advance import Judge, Wall, advance
-from .event_loop import Watch, drive, retraced, trained_again
+from .event_loop import Watch, best_of, drive, retraced
 
 
 def execute(
-    run: Run, trainer: Trainer, journal: Journal | None, *, worker: int = 0, watch: Watch = lambda _: None
+    run: Run,
+    trainer: Trainer,
+    journal: Journal | None,
+    *,
+    known: KnownTrainings | None = None,
+    worker: int = 0,
+    watch: Watch = lambda _: None,
 ) -> None:
     """Carry a run to its end, going on from whatever its journal already holds.
 
@@ -25,6 +32,7 @@ def execute(
         run: a new run; the journal's lines are folded into it first.
         trainer: trains the trials.
         journal: where every event is written before its actions take effect; None for a run that nobody goes back to.
+        known: trainings that were recorded earlier, and are not done again.
         worker: number of this worker, for the journal's ``wall``.
         watch: called after every event, for progress displays.
     """
@@ -36,12 +44,10 @@ def execute(
         if not journal.lines:
             journal.append(run.begin({"at": time.time(), "origin": origin()}))
     sessions = Sessions(run, trainer, worker, watch)
-    drive(run, sessions, write)
+    drive(run, sessions, write, known)
     if run.best is not None and run.tested is None:
-        trial = run.trial(run.best.number)
-        best = sessions.best if sessions.best_trial == trial.number else trained_again(run, trainer)
-        assert best is not None
-        write(run.test(trainer.test(trial, best), {"at": time.time()}))
+        best = sessions.best if sessions.best_trial == run.best.number else None
+        write(run.test(best_of(run, best).test(trainer, known), {"at": time.time()}))
     watch(run)
 
 
@@ -69,7 +75,8 @@ class Sessions:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
         run, number = self._run, event.trial
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
-            self.best_trial, self.best = number, self._open[number].snapshot()
+            session = self._open.get(number)  # none where the training was known
+            self.best_trial, self.best = number, None if session is None else session.snapshot()
         if isinstance(event, Completed | Failed):
             self._open.pop(number, None)
         for action in run.actions:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..config.cost import CostModel, report_points
 from ..config.experiment import Setting
+from ..config.identity import training_digest
 from ..curves.cost import Costs, TrialCost, step_at
 from ..curves.record import Record
 from ..curves.table import Curves
@@ -147,28 +148,32 @@ class Run:
         self.samples = 0
         self.spent = 0.0
         self.best: TrialState | None = None
+        self.best_test: Mapping[str, float] | None = None  # what it reported of the test part by itself
         self.ended: EndReason | None = None
         self.tested: Mapping[str, float] | None = None
 
     def begin(self, wall: Mapping[str, Any] | None = None) -> Line:
         """The journal's first line."""
+        line: Line = {**self.identity("run"), "samples": self.cost.samples}
+        if self._calibration is not None:
+            line["stopping_rate"] = self._calibration.stopping_rate
+        return self._finish(line, self._scheduler.open(), wall)
+
+    def identity(self, event: str) -> Line:
+        """What the first line of a journal, or of a batch, must say for this run to go on from it."""
         line: Line = {
-            "event": "run",
+            "event": event,
             "format": FORMAT,
             "experiment": self.setting.experiment,
             "method": self.setting.method,
             "repeat": self.repeat,
             "setting": self.setting.digest,
             "data": self._data,
-            "samples": self.cost.samples,
+            "seed": self.setting.seed,
+            "training": training_digest(self.setting, self._data, self._model),
         }
-        if self._model is not None:
-            line["model"] = self._model
-        if self._record is not None:
-            line["record"] = self._record
-        if self._calibration is not None:
-            line["stopping_rate"] = self._calibration.stopping_rate
-        return self._finish(line, self._scheduler.open(), wall)
+        named = {"model": self._model, "record": self._record}
+        return line | {key: value for key, value in named.items() if value is not None}
 
     def due(self) -> Due | None:
         """The report that comes next, or None when nothing is going."""
@@ -246,6 +251,7 @@ class Run:
                 state.performance = metrics[self.setting.objective.key]
                 if self._is_best(state):
                     state, self.best = self.best or state, state
+                    self.best_test = (wall or {}).get("test")
                 if state is not self.best:
                     state.curve = []
             case Failed():
@@ -299,13 +305,13 @@ class Run:
 
     def _take(self, number: int, line: Line) -> Line:
         wall = line.get("wall")
+        if number == 1 and line["event"] == "run":  # older journals do not say what a training is known by
+            return {k: v for k, v in self.begin(wall).items() if k in line or k not in ("seed", "training")}
         if self.complete:
             raise ValueError("the run is complete before it")
         if (number == 1) != (line["event"] == "run"):
             raise ValueError("exactly the first line must be a `run` line")
         match line["event"]:
-            case "run":
-                return self.begin(wall)
             case "ended":
                 if line["reason"] != ("finished" if self.due() is None else self.setting.budget.bound):
                     raise ValueError(f"reason = {line['reason']}")

@@ -1,14 +1,9 @@
-"""Trainers that play recorded curves instead of training.
-
-They turn recorded trials, whether of a table of curves or of a run's batches, into something that schedulers can be driven
-with again. Both open the same kind of session.
-"""
+"""A trainer that plays a table of recorded curves instead of training."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
 
 from ..curves.table import Curve, Curves, key_of
-from ..events.journal import JournalError, Line
+from ..events.journal import JournalError
 from ..runs.trial import Trial
 from .trainer import Report, Session, Snapshot, Trainer, TrialFailed
 
@@ -31,36 +26,28 @@ def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Map
     return session
 
 
-class Played(Protocol):
-    """One recorded trial."""
-
-    def report(self, progress: float, before: float) -> Report:
-        """What it reported at a share of its training, having been at another before.
-
-        Raises:
-            TrialFailed: it had failed by then.
-        """
-        ...
-
-
 class RecordedSession:
-    """One recorded trial in play."""
+    """One recorded training in play."""
 
-    def __init__(self, played: Played):
-        self._played, self._progress = played, 0.0
+    def __init__(self, curve: Curve):
+        self._curve, self._progress = curve, 0.0
 
     def advance(self, progress: float) -> Report:
         """The recorded report at this point.
 
         Raises:
-            TrialFailed: the trial failed here.
+            TrialFailed: the training failed here.
         """
-        report = self._played.report(progress, self._progress)
+        curve = self._curve
+        if curve.failed_by(progress):
+            raise TrialFailed(curve.reason, Report(progress, {}))
+        index = curve.at(progress)
+        first = curve.at(self._progress) + 1 if self._progress else 0
         self._progress = progress
-        return report
+        return Report(progress, curve.reports[index], seconds=sum(curve.seconds[first : index + 1]))
 
     def snapshot(self, out: object = None) -> Snapshot:
-        """Records hold no weights."""
+        """Curves hold no weights."""
         del out
         return Snapshot.empty()
 
@@ -90,74 +77,10 @@ class CurvesTrainer:
         row = self._curves.rows.get(key_of(trial.configuration))
         if row is None or self._curves.curves[row].outcome == "stopped":
             raise JournalError(f"the configuration of trial {trial.number} was not recorded to its end")
-        return RecordedSession(_PlayedCurve(self._curves.curves[row]))
+        return RecordedSession(self._curves.curves[row])
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """What was recorded of the test set at the end; nothing if nothing was."""
         del snapshot
         last = self._curves.curves[self._curves.rows[key_of(trial.configuration)]].reports[-1]
         return {name: value for name, value in last.items() if name.startswith("test_")}
-
-
-class _PlayedCurve(NamedTuple):
-    curve: Curve
-
-    def report(self, progress: float, before: float) -> Report:
-        curve = self.curve
-        if curve.failed_by(progress):
-            raise TrialFailed(curve.reason, Report(progress, {}))
-        index = curve.at(progress)
-        first = curve.at(before) + 1 if before else 0
-        return Report(progress, curve.reports[index], seconds=sum(curve.seconds[first : index + 1]))
-
-
-class RecordedTrainer:
-    """Plays the reports of a run's batches, wall-clock part included.
-
-    A trial that was started twice (its job was killed in between) is played as it went the last time; both would be equal.
-
-    Args:
-        lines: journal lines (``reported``, ``completed``, ``failed``); others are passed over.
-        live: trains what the records cannot give: the chosen network, for the test set.
-    """
-
-    def __init__(self, lines: Iterable[Line], live: Trainer | None = None):
-        self._reports: dict[int, dict[float, Line]] = {}
-        self._live = live
-        for line in lines:
-            if line["event"] in ("reported", "completed", "failed"):
-                progress = 1.0 if line["event"] == "completed" else float(line["progress"])
-                self._reports.setdefault(line["trial"], {})[progress] = line
-
-    def open(self, trial: Trial) -> RecordedSession:
-        """The trial's recorded reports.
-
-        Raises:
-            JournalError: the trial was not recorded.
-        """
-        if trial.number not in self._reports:
-            raise JournalError(f"trial {trial.number} is missing from the records")
-        return RecordedSession(_PlayedLines(trial.number, self._reports[trial.number]))
-
-    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
-        """Train the network again, from its seed, and test that: records hold no weights."""
-        if self._live is None:
-            raise RuntimeError("batches hold no networks to test")
-        curve = [(progress, line["metrics"]) for progress, line in sorted(self._reports[trial.number].items())]
-        session = train_again(self._live, trial, curve)
-        return self._live.test(trial, session.snapshot())
-
-
-class _PlayedLines(NamedTuple):
-    number: int
-    lines: Mapping[float, Line]
-
-    def report(self, progress: float, before: float) -> Report:
-        del before
-        if progress not in self.lines:
-            raise JournalError(f"trial {self.number} has no recorded report at {progress}")
-        line = self.lines[progress]
-        report = Report(progress, line.get("metrics", {}), wall=line.get("wall", {}))
-        if line["event"] == "failed":
-            raise TrialFailed(line["reason"], report)
-        return report

@@ -5,8 +5,9 @@ training and get the metrics there. A session's metrics depend on its configurat
 training was cut into pieces or on which other sessions live in the process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -116,6 +117,25 @@ class Session(Protocol):
             anchor: the step from which it holds, for schedules; the next step if not given.
         """
         ...
+
+
+class LazyTrainer:
+    """A trainer that is made when something must be trained: making one may import TensorFlow.
+
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], "Trainer"]):
+        self._make = cache(make)
+
+    def open(self, trial: Trial) -> Session:
+        """A session of the trainer that is made now, if it was not before."""
+        return self._make().open(trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Likewise."""
+        return self._make().test(trial, snapshot)
 
 
 class Trainer(Protocol):

@@ -8,10 +8,11 @@ the serial executor's, whatever the number of ranks.
 import time
 
 from ...events.journal import Journal
+from ...runs.known import KnownTrainings
 from ...runs.run import Run
 from ...training.trainer import Trainer
 from ...util.provenance import origin
-from ..event_loop import Watch, drive, trained_again
+from ..event_loop import Watch, best_of, drive
 from . import messages as wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted, orphaned
 from .supervisor import Supervisor
@@ -25,7 +26,15 @@ _QUICK = 0.0002  # seconds of training to a point below which reports are sent t
 _TOGETHER = 0.001  # seconds for which they are held back at most
 
 
-def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, watch: Watch | None = None) -> None:
+def execute(
+    run: Run,
+    trainer: Trainer,
+    journal: Journal | None,
+    comm: Comm,
+    *,
+    known: KnownTrainings | None = None,
+    watch: Watch | None = None,
+) -> None:
     """Carry a run to its end with all ranks; each calls this.
 
     Args:
@@ -33,6 +42,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
         trainer: trains this rank's trials.
         journal: on rank 0, where every event is written before its actions take effect.
         comm: the ranks; see :mod:`hypercurve.execution.mpi.comm`.
+        known: on rank 0, trainings that were recorded earlier, and are not done again.
         watch: on rank 0, called now and then, for progress displays.
 
     Raises:
@@ -46,19 +56,18 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
     if not journal.lines:
         journal.append(run.begin({"at": time.time(), "origin": origin()}))
     own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
-    supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None))
+    supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None), known)
     if run.ended is None:
         supervisor.resume()
         try:
-            drive(run, supervisor, journal.add)
+            drive(run, supervisor, journal.add, known)
         finally:
             if not orphaned():  # else a rerun may write the journal by now
                 journal.flush()
     metrics = supervisor.finish()
     if run.best is not None and run.tested is None:
-        trial = run.trial(run.best.number)
         if metrics is None:
-            metrics = dict(trainer.test(trial, trained_again(run, trainer)))
+            metrics = dict(best_of(run).test(trainer, known))
         journal.append(run.test(metrics, {"at": time.time()}))
     if watch is not None:
         watch(run)

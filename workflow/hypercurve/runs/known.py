@@ -1,0 +1,211 @@
+"""Known trainings: what was recorded of a training belongs to the training, not to the run that asked for it.
+
+A training is known by what is trained, on which data, under which settings (:mod:`hypercurve.config.identity`), by its configuration, and by its seeds. Whatever
+the results folder of an experiment has recorded of it, in journals and batches of any method, finished or not, superseded or
+not, is used and not trained again.
+"""
+
+import json
+import tarfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..events.encoding import decode_event
+from ..events.events import Completed, Event, Failed, Reported
+from ..events.journal import Line, whole_lines
+from ..util.errors import UserError
+from .trial import Trial
+
+EVERY = 1.0
+"""Seconds after which files are looked at again, at the earliest."""
+
+Curve = list[tuple[float, Mapping[str, float]]]
+
+
+class KnownReport(NamedTuple):
+    """One report, completion or failure of a training.
+
+    Attributes:
+        event: what happened; its trial number is that of the run that recorded it, which is that of every other run.
+        wall: the part of its line that may differ between equal runs.
+        source: the run that recorded it, such as ``random/0``.
+    """
+
+    event: Event
+    wall: Mapping[str, Any]
+    source: str
+
+
+class KnownTrainings:
+    """The known trainings of a run.
+
+    Args:
+        output: the run's journal; what the run itself has recorded is looked at first.
+        training: what is trained: :func:`hypercurve.config.identity.training_digest`.
+        seed: the experiment's.
+        repeat: which repeat: trainings of others have other seeds.
+        further: other results folders, and archives, to look at.
+        others: whether other runs are looked at; without, only what this run itself has recorded is known.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        training: str,
+        seed: int,
+        repeat: int,
+        *,
+        further: Sequence[Path] = (),
+        others: bool = True,
+    ):
+        self._output, self._training, self._seed, self._repeat = output, training, seed, repeat
+        self._others, self._own = others, _source_of(output)
+        self._next = 0.0  # when to look again
+        self._seen: dict[Path, tuple[int, int]] = {}  # by file: size and time of its last change
+        self._reports: dict[str, dict[float, KnownReport]] = {}  # by trial number and configuration
+        self._tests: dict[str, Mapping[str, float]] = {}
+        self.used: dict[str, set[int]] = {}
+        """By source: the trials whose reports were taken from there."""
+        for place in further:
+            self._take_place(place)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look for what has been recorded since the last time: runs that go on beside this one add to it."""
+        began = time.monotonic()
+        for path in self._files():
+            try:
+                status = path.stat()
+            except OSError:
+                continue  # moved or deleted meanwhile
+            if self._seen.get(path) != (status.st_size, status.st_mtime_ns):
+                self._seen[path] = status.st_size, status.st_mtime_ns
+                try:
+                    content = path.read_bytes()
+                except OSError:
+                    continue
+                self._take(content, _source_of(path))
+        self._next = time.monotonic() + max(EVERY, 100 * (time.monotonic() - began))
+
+    def report(self, trial: Trial, progress: float) -> KnownReport | None:
+        """What a training is known to have reported at a point, or None."""
+        key = _key(trial.number, trial.configuration)
+        known = self._reports.get(key, {}).get(progress)
+        if known is None and time.monotonic() >= self._next:
+            self.refresh()
+            known = self._reports.get(key, {}).get(progress)
+        if known is None or known.source == self._own:
+            return known
+        source = str(known.wall.get("reused", known.source))
+        self.used.setdefault(source, set()).add(trial.number)
+        return known._replace(wall={**known.wall, "at": time.time(), "reused": source})
+
+    def ahead(self, trial: Trial, points: Sequence[float]) -> tuple[Curve, bool]:
+        """What is known of a training without a gap.
+
+        Args:
+            points: where it reports, in order.
+
+        Returns:
+            Its curve, and whether it is known to its end.
+        """
+        known = self._reports.get(_key(trial.number, trial.configuration), {})
+        curve: Curve = []
+        for point in points:
+            report = known.get(point)
+            if report is None:
+                return curve, False
+            if isinstance(report.event, Failed):
+                return curve, True
+            assert isinstance(report.event, Reported | Completed)
+            curve.append((point, report.event.metrics))
+        return curve, True
+
+    def test(self, trial: Trial) -> Mapping[str, float] | None:
+        """A trained network's metrics on the test part, if they are known."""
+        return self._tests.get(_key(trial.number, trial.configuration))
+
+    def _files(self) -> Iterator[Path]:
+        run = self._output.parent
+        yield from _journals(run, self._output.stem)
+        if self._others and run.parent.parent.name == "runs":
+            for other in sorted(run.parent.parent.glob(f"*/{self._repeat}")):
+                if other != run:
+                    yield from _journals(other)
+
+    def _take_place(self, place: Path) -> None:
+        """Take what another results folder, or an archive, has recorded of the same repeat."""
+        if place.is_dir():
+            for folder in sorted(place.rglob(str(self._repeat))):
+                if folder.parent.parent.name == "runs":
+                    for path in _journals(folder):
+                        self._take(path.read_bytes(), f"{place}: {_source_of(path)}")
+        elif place.is_file():
+            try:
+                with tarfile.open(place) as archive:
+                    for member in archive:
+                        path = Path(member.name)
+                        if path.suffix == ".jsonl" and path.parent.name == str(self._repeat):
+                            file = archive.extractfile(member)
+                            if file is not None:
+                                self._take(file.read(), f"{place}: {_source_of(path)}")
+            except (tarfile.TarError, EOFError, OSError) as error:
+                raise UserError(f"reuse: {place}: is no archive of results: {error}") from None
+        else:
+            raise UserError(f"reuse: {place}: there is no such folder or archive")
+
+    def _take(self, content: bytes, source: str) -> None:
+        """Take what a journal, or a batch, says of trainings like ours; what is damaged or of something else is left."""
+        lines = whole_lines(content)
+        first = next(lines, None)
+        if first is None or first.get("training") != self._training or first.get("repeat") != self._repeat:
+            return
+        if first.get("seed") != self._seed:
+            return
+        keys: dict[int, str] = {}
+        _name(first, keys)
+        for line in lines:
+            try:
+                _name(line, keys)
+                kind = line["event"]
+                if kind == "tested":
+                    self._tests.setdefault(keys[line["trial"]], line["metrics"])
+                elif kind in ("reported", "completed", "failed"):
+                    self._keep(keys[line["trial"]], decode_event(line), line.get("wall", {}), source)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                return
+
+    def _keep(self, key: str, event: Event, wall: Mapping[str, Any], source: str) -> None:
+        progress = event.progress if isinstance(event, Reported | Failed) else 1.0
+        self._reports.setdefault(key, {}).setdefault(progress, KnownReport(event, wall, source))
+        if isinstance(event, Completed) and wall.get("test"):
+            self._tests.setdefault(key, wall["test"])
+
+
+def _key(number: int, configuration: Mapping[str, Any]) -> str:
+    """What tells a training from others of the same kind and repeat: its number, from which its seeds follow, and its values."""
+    return f"{number} {json.dumps(configuration, sort_keys=True)}"
+
+
+def _name(line: Line, keys: dict[int, str]) -> None:
+    """Note the configurations of trials that a line starts."""
+    if line.get("event") == "started" and "configuration" in line:  # of a batch
+        keys[line["trial"]] = _key(line["trial"], line["configuration"])
+    for action in line.get("then", ()):
+        if "start" in action:
+            keys[action["start"]] = _key(action["start"], action["configuration"])
+
+
+def _journals(run: Path, stem: str = "journal") -> Iterator[Path]:
+    """All that a run has recorded: its journal, its batches, and what these superseded."""
+    yield from sorted([*run.glob(f"{stem}.*jsonl"), *run.glob(f"history/{stem}.*jsonl")])
+    yield from sorted([*run.glob("batches/*.jsonl"), *run.glob("batches/history/*.jsonl")])
+
+
+def _source_of(path: Path) -> str:
+    """A journal's run, such as ``random/0``."""
+    parts = path.parts
+    at = len(parts) - 1 - parts[::-1].index("runs") if "runs" in parts else len(parts) - 4
+    return "/".join(parts[at + 1 : at + 3])
