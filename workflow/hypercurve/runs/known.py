@@ -20,6 +20,8 @@ from .trial import Trial
 
 EVERY = 1.0
 """Seconds after which files are looked at again, at the earliest."""
+SHARE = 100
+"""Looking takes at most one second in so many."""
 
 Curve = list[tuple[float, Mapping[str, float]]]
 
@@ -87,7 +89,7 @@ class KnownTrainings:
                 except OSError:
                     continue
                 self._take(content, _source_of(path))
-        self._next = time.monotonic() + max(EVERY, 100 * (time.monotonic() - began))
+        self._next = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - began))
 
     def report(self, trial: Trial, progress: float) -> KnownReport | None:
         """What a training is known to have reported at a point, or None."""
