@@ -249,7 +249,8 @@ def test_a_killed_journal_gives_what_it_holds(tmp_path: Path) -> None:
         after = carry_out(tmp_path / str(cut), e.setting("e", "lcm"))
         held = [line for line in read_lines(path)[0] if line["event"] in ("reported", "completed", "failed")]
         over = {line["trial"] for line in held if line["event"] != "reported"}
-        assert not over & after.trials, "without a snapshot, a training begins anew, but not one that is over"
+        # Without a snapshot, a training begins anew; of those that are over, only the chosen one may, to be tested.
+        assert len(over & after.trials) <= 1
         assert events(lines_of(tmp_path / str(cut), "lcm")) == events(lines_of(tmp_path / "whole", "lcm"))
 
 
