@@ -43,11 +43,11 @@ class Played(Protocol):
         ...
 
 
-class RecordedSession:
+class RecordedSession(Session):
     """One recorded trial in play."""
 
     def __init__(self, played: Played):
-        self._played, self._progress = played, 0.0
+        self._played = played
 
     def advance(self, progress: float) -> Report:
         """The recorded report at this point.
@@ -55,8 +55,8 @@ class RecordedSession:
         Raises:
             TrialFailed: the trial failed here.
         """
-        report = self._played.report(progress, self._progress)
-        self._progress = progress
+        report = self._played.report(progress, self.progress)
+        self.progress = progress
         return report
 
     def snapshot(self, out: object = None) -> Snapshot:
