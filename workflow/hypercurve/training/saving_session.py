@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +13,28 @@ from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
 from .saved_states import SavedState, drop_unfinished, read_state, write_state
-from .trainer import Report, Session, Snapshot
-
-if TYPE_CHECKING:
-    from .saving import SavingTrainer
+from .saving_bounds import Bounds
+from .trainer import Report, Session, Snapshot, Trainer
 
 
 class SavingSession(Session):
     """One trial in training.
+
+    Args:
+        trainer: trains it.
+        trial: the trial.
+        path: the file of its state.
+        identity: what its training depends on.
+        bounds: of all sessions of this process.
 
     Attributes:
         size: bytes of its state; 0 before they are known.
         saved: whether the file holds what it has come to.
     """
 
-    def __init__(self, trainer: "SavingTrainer", trial: Trial) -> None:
-        self._trainer, self._trial = trainer, trial
-        self._identity = trainer.identity(trial)
-        self._path = trainer.folder / f"{trial.repeat}-{trial.number}.state"
+    def __init__(self, trainer: Trainer, trial: Trial, path: Path, identity: str, bounds: Bounds) -> None:
+        self._trainer, self._trial, self._path, self._identity, self._bounds = trainer, trial, path, identity, bounds
+        bounds.trials += 1
         self._reports: dict[float, Report] = {}
         self._share = 0.0
         self._known = 0.0  # share up to which an earlier session has reported
@@ -41,9 +45,9 @@ class SavingSession(Session):
         self._wrong = False  # whether it is in another state than its trial's training would be
         self.size, self.saved = 0, True
         self._inner: Session | None = None
-        if trainer.every is not None:
+        if bounds.every is not None:
             drop_unfinished(self._path)
-        state = None if trainer.every is None else read_state(self._path, self._identity, trial.number)
+        state = None if bounds.every is None else read_state(self._path, self._identity, trial.number)
         if state is None:
             self._open()
         else:
@@ -63,15 +67,15 @@ class SavingSession(Session):
             if progress not in self._reports:
                 raise ValueError(f"trial {self._trial.number} has been trained beyond {progress}, with no report there")
             return self._reports[progress]
-        trainer = self._trainer
-        trainer.check()
+        bounds = self._bounds
+        bounds.check()
         self._began = time.perf_counter()
         inner = self._woken()
         self._began = time.perf_counter()
         try:
             report = inner.advance(progress)
         except Exception:
-            trainer.awake.pop(self, None)
+            bounds.awake.pop(self, None)
             raise
         self._count()
         if report.wall is None:
@@ -81,9 +85,9 @@ class SavingSession(Session):
         self.progress, self._reports[progress], self.saved = progress, report, False
         if progress < 1:
             self._safe(progress)
-            if trainer.memory is not None and self.size == 0:
+            if bounds.memory is not None and self.size == 0:
                 self._state()
-            trainer.make_room(self)
+            bounds.make_room(self)
         self._meanwhile = 0.0
         return report
 
@@ -91,27 +95,27 @@ class SavingSession(Session):
         """A moment at which the state may be saved."""
         self._share, self.saved = share, False
         self._count()
-        self._trainer.check()
+        self._bounds.check()
         if self._due():
             began = time.perf_counter()
             self.save()
             self._began = self._tried = time.perf_counter()
-            cost = self._trainer.cost = self._began - began
-            self._trainer.saving += cost
+            cost = self._bounds.cost = self._began - began
+            self._bounds.saving += cost
             self._saving += cost
             self._meanwhile += cost
 
     def _count(self) -> None:
         now = time.perf_counter()
-        self._trainer.trained += now - self._began
+        self._bounds.trained += now - self._began
         self._since += now - self._began
         self._began = now
 
     def _due(self) -> bool:
-        trainer = self._trainer
+        bounds = self._bounds
         if self._failed or self._inner is None or not self._inner.can_save():
             return False
-        return trainer.allows(time.perf_counter() - self._tried, self._saving)
+        return bounds.allows(time.perf_counter() - self._tried, self._saving)
 
     def save(self) -> bool:
         """Save the state; whether that was possible, or not needed."""
@@ -122,7 +126,7 @@ class SavingSession(Session):
             write_state(self._path, SavedState(self._identity, snapshot, self._share, self._since, reports))
             self.saved = True
         except UserError as error:
-            self._trainer.warn("file", f"states of trials in flight cannot be saved: {error}")
+            self._bounds.warn("file", f"states of trials in flight cannot be saved: {error}")
         return self.saved
 
     def _state(self) -> Snapshot | None:
@@ -133,7 +137,7 @@ class SavingSession(Session):
             snapshot = self._inner.snapshot()
         except Exception as error:  # a user's `save` may do anything
             self._failed = True
-            self._trainer.warn(
+            self._bounds.warn(
                 "save",
                 f"trial {self._trial.number}: its state cannot be saved: {in_a_line(error)}; if the job ends, such trials "
                 "begin anew",
@@ -147,20 +151,20 @@ class SavingSession(Session):
         if not self.saved and not self.save():
             return False
         self._inner = None
-        self._trainer.awake.pop(self, None)
+        self._bounds.awake.pop(self, None)
         return True
 
     def _open(self) -> Session:
-        self._inner = self._trainer.trainer.open(self._trial)
-        self._inner.watch(self._trainer.every, self._safe)
-        self._trainer.awake[self] = None
+        self._inner = self._trainer.open(self._trial)
+        self._inner.watch(self._bounds.every, self._safe)
+        self._bounds.awake[self] = None
         return self._inner
 
     def _woken(self) -> Session:
         """The session in memory. One whose state is lost is trained again to its last report."""
         if self._inner is not None:
             return self._inner
-        self._trainer.make_room(self, self.size)
+        self._bounds.make_room(self, self.size)
         inner, state = self._open(), read_state(self._path, self._identity, self._trial.number)
         if state is not None:
             try:
@@ -169,7 +173,7 @@ class SavingSession(Session):
             except Exception as error:  # a user's `load` may do anything
                 self._failed = True
                 about = f"trial {self._trial.number}: its saved state cannot be loaded: {in_a_line(error)}"
-                self._trainer.warn("load", f"{about}; such trials are trained again")
+                self._bounds.warn("load", f"{about}; such trials are trained again")
                 inner = self._open()
         for point in sorted(self._reports):
             inner.advance(point)
@@ -185,7 +189,7 @@ class SavingSession(Session):
         try:
             return inner.snapshot(out)
         finally:
-            inner.watch(self._trainer.every, self._safe)
+            inner.watch(self._bounds.every, self._safe)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, which may be another session's: that is not this trial's training, nor saved as it."""
@@ -202,5 +206,5 @@ class SavingSession(Session):
         if self._inner is not None:
             self._inner.close()
         self._inner = None
-        self._trainer.awake.pop(self, None)
+        self._bounds.awake.pop(self, None)
         self._path.unlink(missing_ok=True)
