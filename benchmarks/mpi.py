@@ -81,6 +81,9 @@ class Nothing:
     def snapshot(self) -> Snapshot:
         return Snapshot.empty()
 
+    def close(self) -> None:
+        pass
+
 
 class Trained(Nothing):
     """Training that sleeps: `seconds` for an epoch, by up to 30 % wrong, differently in each trial."""

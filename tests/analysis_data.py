@@ -79,6 +79,9 @@ class PretendSession:
     def restore(self, snapshot: Snapshot) -> None:
         raise NotImplementedError
 
+    def close(self) -> None:
+        pass
+
 
 def experiment(**changes: Any) -> Experiment:
     """Random search against LCM, in the slides' manner."""

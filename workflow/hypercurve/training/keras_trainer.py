@@ -8,7 +8,7 @@ trainer is made, so this module costs nothing to import.
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,10 +24,16 @@ from ..space.search_space import Value
 from ..util.errors import UserError
 from ..util.seeding import generator
 from .data import load
-from .trainer import Report, Snapshot, aligned
+from .trainer import Report, Session, Snapshot, aligned
 
 if TYPE_CHECKING:
     from .functional import Compiler, Network
+
+
+LONGEST = 5.0
+"""Seconds that pass at most between two safe moments, unless a single step takes longer."""
+FIRST = 16
+"""Steps of the first chunk of a program, which tells how long a step takes."""
 
 
 class SampleOrder:
@@ -153,7 +159,7 @@ def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return copy
 
 
-class KerasSession:
+class KerasSession(Session):
     """One trial in training; see :class:`hypercurve.training.trainer.Session`.
 
     Attributes:
@@ -182,6 +188,8 @@ class KerasSession:
         self._order = SampleOrder(trial, data.samples, batch_size)
         values = self.network.set_knobs(self.network.initial(trial), self.hyperparameters)
         self._state = self.program.state(values)
+        self._every: float | None = None
+        self._between: Callable[[float], None] = lambda _: None
         self._seconds = time.perf_counter() - start - self._overhead
 
     def _step_at(self, progress: float) -> int:
@@ -222,14 +230,13 @@ class KerasSession:
 
     def _train(self, stop: int) -> None:
         """Train up to a step, not beyond the next mark."""
-        from .engine import CHUNK
-
         trainer, hyperparameters = self.trainer, self.hyperparameters
         diverged = not np.isfinite(float(self._state.loss))
         if self.step in self._marks and not diverged:
             self._state.loss = self.program.zero
         while self.step < stop and not diverged:
-            end = min(self.step + CHUNK, stop)
+            end = min(self.step + self._chunk, stop)
+            began = time.perf_counter()
             rates = learning_rates(self._rated, self.step, end - self.step, anchor=self.anchor)
             if correct := self.program.optimizer.correct:
                 rates = correct(hyperparameters, self._updates, rates)
@@ -239,8 +246,21 @@ class KerasSession:
             )
             self.step += done
             self._updates += done
-            diverged = not np.isfinite(float(self._state.loss))
+            diverged = not np.isfinite(float(self._state.loss))  # which is waited for
+            self.program.step_seconds = (time.perf_counter() - began) / max(done, 1)
+            if not diverged:
+                self._between(self.step / self.total)
         self.step = stop
+
+    @property
+    def _chunk(self) -> int:
+        """How many steps are trained in one call."""
+        from .engine import CHUNK
+
+        if self._every is None:
+            return CHUNK
+        longest, pace = min(self._every, LONGEST), self.program.step_seconds
+        return FIRST if pace is None else max(1, min(CHUNK, int(max(longest, 0.1) / max(pace, 1e-9))))
 
     @property
     def _rated(self) -> Mapping[str, Any]:
@@ -324,3 +344,11 @@ class KerasSession:
         self.hyperparameters = new
         self.anchor = self.step if anchor is None else anchor
         self.program.set_knobs(self._state, new)
+
+    def can_save(self) -> bool:
+        """At every safe moment."""
+        return True
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Safe moments are between chunks of steps; see :meth:`hypercurve.training.trainer.Session.watch`."""
+        self._every, self._between = every, between

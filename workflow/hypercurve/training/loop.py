@@ -145,6 +145,10 @@ class LoopSession(EpochSession):
             return
         raise TrialFailed(f"yielded more than epochs = {self.epochs} times")
 
+    def can_save(self) -> bool:
+        """A class that has `save` and `load`, between two epochs."""
+        return not self.exchanges and all(callable(getattr(self._loop, name, None)) for name in EXCHANGE[:2])
+
     def _save(self) -> State:
         state: State = self._loop.save()
         return state

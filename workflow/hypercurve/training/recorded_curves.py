@@ -26,11 +26,11 @@ def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Map
     return session
 
 
-class RecordedSession:
+class RecordedSession(Session):
     """One recorded training in play."""
 
     def __init__(self, curve: Curve):
-        self._curve, self._progress = curve, 0.0
+        self._curve = curve
 
     def advance(self, progress: float) -> Report:
         """The recorded report at this point.
@@ -42,8 +42,8 @@ class RecordedSession:
         if curve.failed_by(progress):
             raise TrialFailed(curve.reason, Report(progress, {}))
         index = curve.at(progress)
-        first = curve.at(self._progress) + 1 if self._progress else 0
-        self._progress = progress
+        first = curve.at(self.progress) + 1 if self.progress else 0
+        self.progress = progress
         return Report(progress, curve.reports[index], seconds=sum(curve.seconds[first : index + 1]))
 
     def snapshot(self, out: object = None) -> Snapshot:

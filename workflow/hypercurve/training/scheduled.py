@@ -6,7 +6,7 @@ member that never copied and its retraining from the same seed are the same trai
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +40,7 @@ class ScheduledTrainer:
         return self.trainer.test(trial, snapshot)
 
 
-class ScheduledSession:
+class ScheduledSession(Session):
     """One trial in training; see :class:`hypercurve.training.trainer.Session`."""
 
     def __init__(self, trainer: ScheduledTrainer, trial: Trial) -> None:
@@ -65,7 +65,7 @@ class ScheduledSession:
             self._session.adjust(segment.configuration, segment.step)
             self._step, self._next = segment.step, self._next + 1
         report = self._session.advance(progress)
-        self._step = target
+        self._step, self.progress = target, progress
         metrics = dict(report.metrics)
         if progress == 1 and all(math.isfinite(value) for value in metrics.values()):
             metrics |= self._trainer.test(self._trial, self._session.snapshot())
@@ -78,7 +78,7 @@ class ScheduledSession:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, under the schedule's part from there."""
         self._session.restore(snapshot)
-        self._step = snapshot.step
+        self._step, self.progress = snapshot.step, snapshot.progress
         segments = self._trainer.segments
         # A segment that begins at this very step is not in force yet: that follows when training goes on.
         self._next = max(1, bisect_right(segments, snapshot.step - 1, key=lambda segment: segment.step))
@@ -92,3 +92,15 @@ class ScheduledSession:
             ValueError: always.
         """
         raise ValueError("a training under a given schedule takes no other hyperparameters")
+
+    def can_save(self) -> bool:
+        """Whether the session under the schedule can."""
+        return self._session.can_save()
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Safe moments are those of the session under the schedule."""
+        self._session.watch(every, between)
+
+    def close(self) -> None:
+        """The trial is over."""
+        self._session.close()

@@ -86,7 +86,13 @@ def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
 
 
 class Session(Protocol):
-    """One trial in training."""
+    """One trial in training. What follows :meth:`adjust` has a body that fits a session which cannot save its state.
+
+    Attributes:
+        progress: the share of its training that it reported last; 0 at the start.
+    """
+
+    progress: float = 0.0
 
     def advance(self, progress: float) -> Report:
         """Train up to a share of the training in (0, 1] and report."""
@@ -117,6 +123,24 @@ class Session(Protocol):
             anchor: the step from which it holds, for schedules; the next step if not given.
         """
         ...
+
+    def can_save(self) -> bool:
+        """Whether a snapshot taken now holds all that another session of this trial needs to go on."""
+        return False
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Be asked for snapshots within :meth:`advance` too; called before it is first trained.
+
+        Args:
+            every: after how many seconds of training a safe moment is wished for; None: snapshots are not asked for.
+            between: to be called at safe moments, with the share of the training that is done. It may take a snapshot, and
+                may raise to end the training.
+        """
+        return
+
+    def close(self) -> None:
+        """The trial is over, and all that was kept of it but its reports may go."""
+        return
 
 
 class LazyTrainer:

@@ -19,18 +19,20 @@ LAST_BYTES = 16384
 """Room for how old a state is, and the metrics that were reported last."""
 
 
-def vector_of(state: State, room: int) -> Vector:
+def vector_of(state: State, room: int | None) -> Vector:
     """A state as a vector, of a length that depends on names, types and shapes of arrays, or on the room for bytes.
 
     Args:
         state: what a loop's `save` gave, or a program's snapshot file.
-        room: for bytes.
+        room: for bytes; None: as much as they need.
 
     Raises:
         ValueError, TypeError: it is no state, or too large; the message says why.
     """
     if isinstance(state, bytes | bytearray | memoryview):
         content = bytes(state)
+        if room is None:
+            room = len(content)
         if len(content) > room:
             raise ValueError(f"a state of {len(content)} bytes is more than `state_bytes` = {room} allows")
         header = json.dumps({"bytes": len(content)}).encode()
