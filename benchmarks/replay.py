@@ -74,6 +74,9 @@ class Formula:
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {}
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
+        """There is no network."""
+
 
 class Played(NamedTuple):
     losses: npt.NDArray[np.float64]

@@ -4,31 +4,81 @@ They turn recorded trials, whether of a table of curves or of a run's batches, i
 with again. Both open the same kind of session.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+from ..config.model import Trained
 from ..curves.table import Curve, Curves, key_of
 from ..events.journal import JournalError, Line
 from ..runs.trial import Trial
+from ..util.provenance import origin
 from .trainer import Report, Session, Snapshot, Trainer, TrialFailed
 
 
-def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Mapping[str, float]]]) -> Session:
+def comes_out_equal(model: Trained, recorded: Mapping[str, Any]) -> bool:
+    """Whether a training must come out with equal bits when it is done again here.
+
+    That is promised of built-in models on one kind of processor.
+
+    Args:
+        model: what is trained.
+        recorded: `wall.origin` of the journal that holds the training; empty where it does not say.
+    """
+    return isinstance(model, str) and recorded.get("processor") == origin()["processor"]
+
+
+def train_again(
+    trainer: Trainer,
+    trial: Trial,
+    curve: Iterable[tuple[float, Mapping[str, float]]],
+    *,
+    equal: bool = True,
+    differs: Callable[[float], None] = lambda _: None,
+) -> Session:
     """A trial's session, trained from its seed to where its recorded curve ends.
 
+    Args:
+        trainer: trains it.
+        trial: which trial.
+        curve: (progress, metrics) of every recorded report.
+        equal: whether it must come out equal: :func:`comes_out_equal`. Otherwise what was recorded stands.
+        differs: told the greatest relative difference of a metric, if there is one: the difference over the larger value,
+            and 2 where a metric is missing or no number. It is said on standard error, too.
+
     Raises:
-        JournalError: it came out different, so what follows would not be the run that was recorded.
+        JournalError: it came out different and must not, so what follows would not be the run that was recorded.
     """
     session = trainer.open(trial)
+    greatest = 0.0, ""
     for progress, recorded in curve:
         again = session.advance(progress).metrics
         for name, value in recorded.items():
-            if again.get(name) != value:
+            if again.get(name) == value:
+                continue
+            where = (
+                f"at {progress:g} of its training: {name} was {value!r}, and training again gave {again.get(name)!r}"
+            )
+            if equal:
                 raise JournalError(
-                    f"trial {trial.number} at {progress:g} of its training: {name} was {value!r}, and training again gave "
-                    f"{again.get(name)!r} (other libraries? another kind of machine?); the run cannot go on as it began"
+                    f"trial {trial.number} {where} (other libraries? another kind of machine?); the run cannot go on as it "
+                    "began"
                 )
+            greatest = max(greatest, (_difference(value, again.get(name)), where))
+    if greatest[0]:
+        said = f"trial {trial.number} came out different by up to {greatest[0]:.2g} {greatest[1]}; the recorded values stand"
+        print(said, file=sys.stderr, flush=True)
+        differs(greatest[0])
     return session
+
+
+def _difference(recorded: float, again: float | None) -> float:
+    """The difference of two numbers over the larger one, in [0, 2]."""
+    if again is None or not math.isfinite(again):
+        return 2.0
+    return abs(recorded - again) / max(abs(recorded), abs(again))
 
 
 class Played(Protocol):
@@ -98,6 +148,10 @@ class CurvesTrainer:
         last = self._curves.curves[self._curves.rows[key_of(trial.configuration)]].reports[-1]
         return {name: value for name, value in last.items() if name.startswith("test_")}
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
+        """Records hold no networks."""
+        del trial, snapshot, folder
+
 
 class _PlayedCurve(NamedTuple):
     curve: Curve
@@ -118,12 +172,14 @@ class RecordedTrainer:
 
     Args:
         lines: journal lines (``reported``, ``completed``, ``failed``); others are passed over.
-        live: trains what the records cannot give: the chosen network, for the test set.
+        live: trains what the records cannot give: the chosen network, where no test values were reported with it.
+        equal: whether that must come out as it was recorded; see :func:`comes_out_equal`.
     """
 
-    def __init__(self, lines: Iterable[Line], live: Trainer | None = None):
+    def __init__(self, lines: Iterable[Line], live: Trainer | None = None, *, equal: bool = True):
         self._reports: dict[int, dict[float, Line]] = {}
-        self._live = live
+        self._live, self._equal = live, equal
+        self._again: tuple[int, Snapshot] | None = None
         for line in lines:
             if line["event"] in ("reported", "completed", "failed"):
                 progress = 1.0 if line["event"] == "completed" else float(line["progress"])
@@ -140,12 +196,24 @@ class RecordedTrainer:
         return RecordedSession(_PlayedLines(trial.number, self._reports[trial.number]))
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
-        """Train the network again, from its seed, and test that: records hold no weights."""
+        """What was measured when it was trained; failing that, train it again, from its seed: records hold no weights."""
+        del snapshot
+        reports = self._reports[trial.number]
+        if (reported := reports[1.0].get("wall", {}).get("test")) is not None:
+            return {name: float(value) for name, value in reported.items()}
         if self._live is None:
             raise RuntimeError("batches hold no networks to test")
-        curve = [(progress, line["metrics"]) for progress, line in sorted(self._reports[trial.number].items())]
-        session = train_again(self._live, trial, curve)
-        return self._live.test(trial, session.snapshot())
+        curve = [(progress, line["metrics"]) for progress, line in sorted(reports.items())]
+        session = train_again(self._live, trial, curve, equal=self._equal)
+        self._again = trial.number, session.snapshot()
+        return self._live.test(trial, self._again[1])
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The network, if it had to be trained again to be tested."""
+        del snapshot
+        if self._live is None or self._again is None or self._again[0] != trial.number:
+            return None
+        return self._live.export(trial, self._again[1], folder)
 
 
 class _PlayedLines(NamedTuple):
