@@ -69,6 +69,9 @@ class Trainer:
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {"test_accuracy": 0.5}
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
+        """There is no network."""
+
 
 class Nothing:
     """Training that costs nothing."""

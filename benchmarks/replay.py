@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.recorded_curves import RecordedSession
+from hypercurve.space.search_space import Value
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Snapshot
+from hypercurve.training.trainer import Report, Session, Snapshot
 from hypercurve.util.seeding import generator
 
 POINTS = 50
@@ -75,8 +75,11 @@ class Formula:
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {}
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
+        """There is no network."""
 
-class Played:
+
+class Played(Session):
     def __init__(self, losses: npt.NDArray[np.float64]):
         self._losses = losses
 
@@ -89,7 +92,7 @@ class Played:
 
     def restore(self, snapshot: Snapshot) -> None: ...
 
-    def adjust(self, configuration: Mapping[str, object], anchor: int | None = None) -> None: ...
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None: ...
 
 
 def simulate(stop: str, trials: int) -> None:

@@ -131,7 +131,7 @@ def tune(
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
-        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None)
+        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None, home=None)
 
 
 def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function, digest: str) -> Results:

@@ -12,10 +12,11 @@ from ..config.experiment import Experiment
 from ..config.model import label
 from ..curves.record import PREPARED
 from ..util.errors import UserError
+from ..util.files import sha256
 from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
 from ..util.user_code import below_here, module_file
 from .checking import Results, check, data_digest, function_file, table_files
-from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
+from .contents import FORMAT, MANIFEST, Code, File, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
 from .packing import ArchiveError, pack
 
@@ -154,14 +155,14 @@ def _data_function(spec: DataSpec, described: Path) -> dict[str, bytes | Path]:
     except UserError as error:
         raise ArchiveError(f"the code that made the data is to be archived with them: {error}") from None
     made = function_file(described)
-    if made is None or made.sha256 != file_sha256(path):
+    if made is None or made.sha256 != sha256(path):
         raise ArchiveError(f"{spec.function}: was changed after the data were made; run the workflow again")
     return {f"code/user/{below_here(path)}": path} if made.bytes <= LARGEST_SOURCE else {}
 
 
 def _entry(content: bytes | Path) -> File:
     if isinstance(content, Path):
-        return File(bytes=content.stat().st_size, sha256=file_sha256(content))
+        return File(bytes=content.stat().st_size, sha256=sha256(content))
     return File(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 

@@ -11,9 +11,10 @@ from ..execution.rerun import drive_again
 from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
+from ..util.files import sha256
 from ..util.user_code import module_file
 from .checking import Results, function_file
-from .contents import Manifest, file_sha256
+from .contents import Manifest
 from .packing import ArchiveError
 
 
@@ -90,5 +91,5 @@ def _check_function(spec: DataSpec, described: Path) -> None:
     if spec.function is None:
         return
     made = function_file(described)
-    if made is None or made.sha256 != file_sha256(module_file(spec.function.partition(":")[0], "data.function")):
+    if made is None or made.sha256 != sha256(module_file(spec.function.partition(":")[0], "data.function")):
         raise ArchiveError(f"{spec.function}: is not the code that gave the archive's data; see code/user")

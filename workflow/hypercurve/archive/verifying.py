@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..events import networks
 from ..util.errors import UserError
+from ..util.files import sha256
 from ..util.provenance import module_digests
 from ..util.user_code import digest_of
 from .checking import Results, check, data_digest, function_file
-from .contents import MANIFEST, Manifest, file_sha256, read_manifest
+from .contents import MANIFEST, Manifest, read_manifest
 from .making import DATA, LARGEST_SOURCE, USER_FILES
 from .packing import LIMITS, ArchiveError, Limits, unpack
 
@@ -75,7 +77,7 @@ def _files(root: Path, manifest: Manifest, names: set[str]) -> Iterator[str]:
             yield f"{name[:200]}: is missing"
         elif (size := (root / name).stat().st_size) != entry.bytes:
             yield f"{name}: was changed: has {size} bytes in place of {entry.bytes}"
-        elif file_sha256(root / name) != entry.sha256:
+        elif sha256(root / name) != entry.sha256:
             yield f"{name}: was changed: does not have the sha256 sum that {MANIFEST} names"
     for name in sorted(names - {*manifest.files, MANIFEST}):
         yield f"{name}: was added: {MANIFEST} does not know it"
@@ -87,6 +89,10 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
         yield f"{MANIFEST}: names the payload digest {manifest.payload}, but that of the results is {results.payload}"
     if results.data is not None and manifest.data != results.data:
         yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
+    for (method, repeat), lines in results.journals.items():
+        own = f"runs/{method}/{repeat}"
+        if found := networks.problem(root / own, lines[-1].get("wall", {})):
+            yield f"{own}/{found}"
     yield from _user_code(root, manifest, results)
     if results.experiment is not None and results.experiment.data is None:
         return

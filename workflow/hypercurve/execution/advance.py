@@ -93,6 +93,8 @@ def advance(
         wall = {"seconds": report.seconds, "overhead": report.overhead, "worker": worker, "at": time.time()}
         if report.compiler:
             wall["compiler"] = report.compiler
+        if progress == 1 and report.test is not None:
+            wall["test"] = {name: value for name, value in report.test.items() if math.isfinite(value)}
     if reason is not None:
         return Failed(trial, progress, reason), wall, None
     metrics = {name: float(value) for name, value in report.metrics.items()}

@@ -26,12 +26,16 @@ from ..space.search_space import Value
 from ..util.seeding import integer_seed
 from .epochs import EpochSession, tested
 from .loop import THREADS
+from .network_files import write_state
 from .program import Log, Program, Programs
 from .trainer import Snapshot, TrialFailed
 from .user_states import State
 
 PATIENCE = 1.0
 """Seconds to wait, when a program was ended by SIGTERM, for ours."""
+
+LARGEST = 1 << 30
+"""Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
 
 
 class CommandTrainer:
@@ -76,6 +80,11 @@ class CommandTrainer:
         """What the program reported last as `test_...`."""
         del trial
         return tested(snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The last snapshot file of a program that writes any: `best.snapshot`."""
+        del trial
+        return write_state(snapshot, folder, "best.snapshot")
 
 
 class CommandSession(EpochSession):
@@ -241,19 +250,23 @@ class CommandSession(EpochSession):
         self._program = None
         if self.exchanges:
             self._content = self._written()
-        elif self._every is not None and self.trainer.segments:
+        elif (self._every is not None and self.trainer.segments) or 0 < self._size() <= LARGEST:
             path = self._file("snapshot")
             self._content = path.read_bytes() if path.is_file() else None
         for name in ("resume", "snapshot"):
             self._file(name).unlink(missing_ok=True)
 
-    def _written(self) -> bytes:
+    def _size(self) -> int:
+        """Bytes of the snapshot file; -1 where there is none."""
         path = self._file("snapshot")
-        if not path.is_file():
+        return path.stat().st_size if path.is_file() else -1
+
+    def _written(self) -> bytes:
+        if (size := self._size()) < 0:
             raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
-        if (size := path.stat().st_size) > self.room:
+        if size > self.room:
             raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {self.room} allows")
-        return path.read_bytes()
+        return self._file("snapshot").read_bytes()
 
     @property
     def room(self) -> int:
@@ -271,6 +284,9 @@ class CommandSession(EpochSession):
 
     def _save(self) -> State:
         assert self._content is not None
+        return self._content
+
+    def _end_state(self) -> State | None:
         return self._content
 
     def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:

@@ -1,6 +1,7 @@
 """A bound on what a training costs, which is known before it begins."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..config.objective import COST, Bound
 from ..curves.cost import Costs
@@ -33,3 +34,7 @@ class Bounded:
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics on the test set."""
         return self.trainer.test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The trained network as a file."""
+        return self.trainer.export(trial, snapshot, folder)

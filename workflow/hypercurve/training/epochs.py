@@ -1,11 +1,12 @@
 """What training loops and programs of users have in common: trainings that report once per epoch.
 
 A report at a point of the training is what was reported at the last whole epoch before it; nothing is averaged. Metrics
-called ``test_...`` stay out of the search: those reported last are given when the chosen trial is tested.
+called ``test_...`` stay out of the search: every report carries those reported last beside the others.
 """
 
 import math
 import re
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from ..config.model import CommandSpec, LoopSpec
 from ..curves.cost import step_at
 from ..runs.trial import Trial
 from ..space.search_space import Value
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from .trainer import Report, Session, Snapshot, TrialFailed
 from .user_states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
 
@@ -69,7 +70,8 @@ class EpochSession(Session, ABC):
         except TrialFailed as failure:
             failure.report = failure.report or Report(progress, {}, time.perf_counter() - start)
             raise
-        return Report(progress, metrics, time.perf_counter() - start)
+        test = {name: value for name, value in self._last.items() if name.startswith(_TEST)}
+        return Report(progress, metrics, time.perf_counter() - start, test=test)
 
     def _advance(self, progress: float) -> dict[str, float]:
         target = max(1, self.done, step_at(progress, self.epochs))
@@ -125,15 +127,19 @@ class EpochSession(Session, ABC):
         self._every, self._between = every, between
 
     def snapshot(self, out: Vector | None = None) -> Snapshot:
-        """The state now, if states are asked for; see :meth:`hypercurve.training.trainer.Session.snapshot`.
+        """The state now, if states are asked for or this is the end; otherwise nothing but the last report.
+
+        See :meth:`hypercurve.training.trainer.Session.snapshot`.
 
         Raises:
             UserError: it does not have the size of other members' states.
             Exception: whatever a user's `save` raises, in a session that is watched.
         """
         slots = last_vector(self.age, self._last)
-        if self._every is not None and self.can_save():
+        if self._every is not None and self.progress < 1 and self.can_save():
             return Snapshot(self.progress, self.done, vector_of(self._save(), None), slots)
+        if self._state is None and self.progress == 1:
+            self._state = self._last_state()
         weights = _NOTHING if self._state is None else self._state
         if out is None:
             return Snapshot(self.progress, self.done, weights.copy(), slots)
@@ -145,6 +151,20 @@ class EpochSession(Session, ABC):
             )
         out[: len(weights)], out[len(weights) :] = weights, slots
         return Snapshot(self.progress, self.done, out[: len(weights)], out[len(weights) :])
+
+    def _last_state(self) -> Vector:
+        """The state at the end; nothing where none can be had, which is no fault of the trial's."""
+        try:
+            state = self._end_state()
+            room = len(bytes(state)) if isinstance(state, bytes | bytearray | memoryview) else 0
+            return _NOTHING if state is None else vector_of(state, room)
+        except Exception as error:
+            print(f"warning: trial {self.trial.number}: has no state: {in_a_line(error)}", file=sys.stderr, flush=True)
+            return _NOTHING
+
+    @abstractmethod
+    def _end_state(self) -> State | None:
+        """The state at the end of a training, where one can be had."""
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""

@@ -21,7 +21,7 @@ from ..config.model import Trained, label
 from ..curves.cost import step_at, total_steps
 from ..runs.trial import Trial
 from ..space.search_space import Value
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from ..util.seeding import generator
 from .data import load
 from .trainer import Report, Session, Snapshot, aligned
@@ -129,6 +129,26 @@ class KerasTrainer:
         session.restore(snapshot)
         measured = session.evaluate(self.data.x_test, self.data.y_test)
         return {f"test_{name}": value for name, value in measured.items()}
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The network as a Keras model that stands alone: `best.keras`."""
+        from . import keras_export
+        from .buffers import unpack
+
+        data, hyperparameters = self.data, resolve(self.model, trial.configuration)
+        target = None if data.classes is not None else tuple(data.y_train.shape[1:])
+        network = self.engine.network(self.model, hyperparameters, data.input_shape, data.outputs, target)
+        path = folder / "best.keras"
+        try:
+            values = unpack(_aligned_copy(snapshot.weights), network.values)
+            arguments = (self.model, hyperparameters, values, data.input_shape, data.outputs, data.scale)
+            keras_export.save(keras_export.standalone(*arguments), path)
+        except UserError:
+            raise
+        except Exception as error:
+            print(f"warning: trial {trial.number}: no {path}: {in_a_line(error)}", file=sys.stderr, flush=True)
+            return None
+        return path
 
     def check(self, network: "Network", configuration: Mapping[str, Value]) -> None:
         """Stop where the objective is none that the network measures, and say once which hyperparameters nobody reads.

@@ -21,6 +21,7 @@ from ..util.seeding import integer_seed
 from ..util.user_code import load_object
 from .data import Dataset, load
 from .epochs import EpochSession, tested
+from .network_files import write_state
 from .trainer import Snapshot, TrialFailed
 from .user_states import State
 
@@ -101,6 +102,11 @@ class LoopTrainer:
         del trial
         return tested(snapshot)
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """What the loop's `save` gave at the end: `best.npz`, or `best.bin` for bytes."""
+        del trial
+        return write_state(snapshot, folder, "best.bin")
+
 
 class LoopSession(EpochSession):
     """One trial in training."""
@@ -152,6 +158,9 @@ class LoopSession(EpochSession):
     def _save(self) -> State:
         state: State = self._loop.save()
         return state
+
+    def _end_state(self) -> State | None:
+        return self._save() if callable(getattr(self._loop, "save", None)) else None
 
     def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:
         if self._loop is None or not callable(getattr(self._loop, "load", None)):

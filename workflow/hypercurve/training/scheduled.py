@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,10 @@ class ScheduledTrainer:
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics of a trained network on the test set, as ``test_...``."""
         return self.trainer.test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The trained network as a file; its hyperparameters are those at its end."""
+        return self.trainer.export(replace(trial, configuration=self.segments[-1].configuration), snapshot, folder)
 
 
 class ScheduledSession(Session):

@@ -8,6 +8,7 @@ configurations diverge, and a few raise, as real ones do. What executors need is
 
 from collections.abc import Mapping
 from math import log, log10
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -54,6 +55,10 @@ class SyntheticTrainer:
         """`test_loss` and `test_accuracy`."""
         loss = float(snapshot.weights[0]) * _noise(trial, "test", 0, 0.01)
         return {"test_loss": loss, "test_accuracy": _accuracy(loss)}
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
+        """There is no network."""
+        del trial, snapshot, folder
 
 
 def _noise(trial: Trial, purpose: str, step: int, size: float) -> float:

@@ -8,6 +8,7 @@ training was cut into pieces or on which other sessions live in the process.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,6 +55,7 @@ class Report:
         overhead: wall-clock seconds of compilation and initialisation since the last point.
         compiler: who ran a network, where the compiler that it was meant for refused it: ``graph`` or ``eager``.
         wall: the whole wall-clock part of a report that was recorded earlier; None for one made now.
+        test: what the model itself has measured on the test part, as ``test_...``; None where :meth:`Trainer.test` does.
     """
 
     progress: float
@@ -62,6 +64,7 @@ class Report:
     overhead: float = 0.0
     compiler: str = ""
     wall: Mapping[str, Any] | None = None
+    test: Mapping[str, float] | None = None
 
 
 class TrialFailed(Exception):
@@ -161,6 +164,10 @@ class LazyTrainer:
         """Likewise."""
         return self._make().test(trial, snapshot)
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """Likewise."""
+        return self._make().export(trial, snapshot, folder)
+
 
 class Trainer(Protocol):
     """Opens sessions."""
@@ -175,4 +182,20 @@ class Trainer(Protocol):
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics of a trained network on the test set, as ``test_...``."""
+        ...
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """Write a trained network to a file that can be used without us; see :mod:`hypercurve.events.networks`.
+
+        Args:
+            trial: whose it is; of a population's member with the configuration at its end.
+            snapshot: its state at the end.
+            folder: where the file appears by rename, in place of one that is there.
+
+        Returns:
+            The file; None where there is nothing to write. Why something cannot be written is said on standard error.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
         ...

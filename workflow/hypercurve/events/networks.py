@@ -1,0 +1,39 @@
+"""The network that a run has found, as a file beside its journal: what it is called, and what the journal says of it.
+
+Under `wall` of a journal's last line, `network` names the file and its sha256 sum. Files are written by
+:meth:`hypercurve.training.trainer.Trainer.export`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..util.files import sha256
+
+FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
+"""A Keras model; the arrays or the bytes that a loop has saved; the last snapshot file of a program."""
+
+
+def find(folder: Path) -> Path | None:
+    """The file in a run's folder; None where there is none."""
+    return next((path for name in FILES if (path := folder / name).is_file()), None)
+
+
+def described(path: Path) -> dict[str, str]:
+    """What a journal says of a file: its name and sha256 sum."""
+    return {"file": path.name, "sha256": sha256(path)}
+
+
+def problem(folder: Path, wall: Mapping[str, Any]) -> str | None:
+    """What is wrong with the file in a run's folder, beginning with its name, given `wall` of the journal's last line.
+
+    A network that is not there is none of it: it may have been left out, or deleted.
+    """
+    path, said = find(folder), wall.get("network")
+    if path is None:
+        return None
+    if not isinstance(said, Mapping):
+        return f"{path.name}: the journal says nothing of a network"
+    if said.get("file") != path.name:
+        return f"{path.name}: is not the file that the journal names, {said.get('file')!r}"
+    return None if said.get("sha256") == sha256(path) else f"{path.name}: was changed after the run wrote it"
