@@ -40,6 +40,7 @@ from hypercurve.runs.trial import Trial
 from hypercurve.stopping.lcm import LearningCurveMatching
 from hypercurve.stopping.stopper import Decision
 from hypercurve.training.trainer import Report, Snapshot
+from hypercurve.training.trainer import Trainer as Base
 
 RANKS = 4
 
@@ -56,7 +57,7 @@ def setting(trials: int, points: int, **method: Any) -> Setting:
     return Experiment.model_validate(experiment).setting("benchmark", "method")
 
 
-class Trainer:
+class Trainer(Base):
     """Opens sessions that take the time they are told, and report the loss of a moment."""
 
     def __init__(self, seconds: float = 0.0):
@@ -68,9 +69,6 @@ class Trainer:
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {"test_accuracy": 0.5}
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """There is no network."""
 
 
 class Nothing:

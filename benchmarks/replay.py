@@ -33,7 +33,7 @@ from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.space.search_space import Value
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Session, Snapshot
+from hypercurve.training.trainer import Report, Session, Snapshot, Trainer
 from hypercurve.util.seeding import generator
 
 POINTS = 50
@@ -59,7 +59,7 @@ def setting(trials: int, slots: int, stop: str | None, **changes: Any) -> Settin
     return Experiment.model_validate(content | changes).setting("replay", "method")
 
 
-class Formula:
+class Formula(Trainer):
     """Trains by formula, a generator per trial: power laws towards floors, with noise; all trials have the same cost."""
 
     def __init__(self, points: int):
@@ -74,9 +74,6 @@ class Formula:
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {}
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """There is no network."""
 
 
 class Played(Session):

@@ -15,13 +15,13 @@ from hypercurve.execution.serial import execute
 from hypercurve.results.runs import RunRecord, read_run
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.trainer import Report, Snapshot, TrialFailed
+from hypercurve.training.trainer import Report, Snapshot, Trainer, TrialFailed
 from hypercurve.util.seeding import generator
 
 SAMPLES = 5000
 
 
-class PretendTrainer:
+class PretendTrainer(Trainer):
     """Learning curves by formula, seconds by steps, and a share of trials that diverge or raise.
 
     The seconds and the clock are pretended too, so that everything is the same on every machine.
@@ -37,9 +37,6 @@ class PretendTrainer:
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         quality = PretendSession(self, trial).quality
         return {"test_accuracy": quality - 0.003, "test_loss": 1 - quality}
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """There is no network."""
 
 
 class PretendSession:

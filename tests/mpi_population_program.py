@@ -48,7 +48,7 @@ class Countdown:
             os.kill(os.getpid(), getattr(signal, self.kill.get("signal", "SIGKILL")))
 
 
-class Mishaps:
+class Mishaps(Trainer):
     """A trainer whose sessions are remembered and have the case's mishaps."""
 
     def __init__(self, inner: Trainer, case: dict[str, Any], points: tuple[float, ...], countdown: Countdown):
@@ -82,9 +82,6 @@ class Mishaps:
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Any:
         return self.inner.test(trial, snapshot)
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """There is no network."""
 
 
 def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:

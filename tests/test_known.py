@@ -19,7 +19,7 @@ from hypercurve.runs.resuming import history, restart, resumable
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Session
+from hypercurve.training.trainer import Report, Session, Trainer
 
 LCM = {"lcm": {"check_points": [0.2, 0.4]}}
 STOPS: dict[str, Any] = {
@@ -52,7 +52,7 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment.model_validate(given | changes)
 
 
-class Counting:
+class Counting(Trainer):
     """The synthetic trainer, noting every point that is really trained to."""
 
     def __init__(self) -> None:

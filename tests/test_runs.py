@@ -66,7 +66,7 @@ def known_in(given: Setting, folder: Path) -> KnownTrainings:
     return KnownTrainings(folder / "journal.jsonl", first["training"], first["seed"], 0)
 
 
-class Untrainable:
+class Untrainable(Trainer):
     """Whatever is trained fails the test."""
 
     def open(self, trial: Trial) -> Session:
@@ -111,7 +111,7 @@ def test_open_budgets_end_runs_and_resumed_ones_as_well(tmp_path: Path, budget: 
             assert events(tmp_path / "torn.jsonl") == lines
 
 
-class Slow:
+class Slow(Trainer):
     """The synthetic trainer, saying that every report took so many seconds."""
 
     def __init__(self, seconds: float):
@@ -196,7 +196,7 @@ def test_a_batch_killed_at_any_byte_ends_with_the_same_reports(tmp_path: Path) -
         assert reports(torn) == whole
 
 
-class Faulty:
+class Faulty(Trainer):
     """Fails in the ways that users' models do."""
 
     def __init__(self) -> None:

@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -146,23 +145,25 @@ def _batch(given: Arguments) -> None:
     from ..config.files import read_setting
     from ..events.journal import read_lines
     from ..execution.batches import batch_of, run_batch
+    from ..execution.interrupted import ended_by_sigterm
     from ..runs.resuming import resumable
 
     setting = read_setting(given.setting)
     if given.batch >= given.of:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
     table, _ = read_lines(given.table)
-    _end_on_sigterm()
     run = _run(given, setting)
-    with resumable(given.output, {**run.identity("batch"), "batch": given.batch}) as journal:
+    trainer = _trainer(given, run)
+    with resumable(given.output, {**run.identity("batch"), "batch": given.batch}) as journal, ended_by_sigterm(trainer):
         known = _known(given, run, given.output.parents[1] / "journal.jsonl")
-        table = batch_of(table, given.batch, given.of)
-        run_batch(run, table, _trainer(given, setting), journal, given.batch, known)
+        run_batch(run, batch_of(table, given.batch, given.of), trainer, journal, given.batch, known)
+        trainer.clear()
         _tell(known, run)
 
 
 def _search(given: Arguments) -> None:
     from ..config.files import read_setting
+    from ..execution.interrupted import ended_by_sigterm
     from ..execution.serial import execute
     from ..runs.resuming import resumable
     from ..watching.progress import Progress
@@ -171,20 +172,29 @@ def _search(given: Arguments) -> None:
     if given.tasks is not None or setting.population is not None:
         _search_together(given, setting)
         return
-    _end_on_sigterm()
     run = _run(given, setting)
-    with resumable(given.output, run.identity("run")) as journal, Progress() as watch:
+    trainer = _trainer(given, run)
+    with resumable(given.output, run.identity("run")) as journal, Progress() as watch, ended_by_sigterm(trainer):
         known = _known(given, run, given.output)
-        execute(run, _trainer(given, setting), journal, known=known, watch=watch)
+        execute(run, trainer, journal, known=known, watch=watch)
+        trainer.clear()
         _tell(known, run)
 
 
-def _trainer(given: Arguments, setting: Any) -> Any:
-    """The trainer of a method, made when something must be trained: where all is known, TensorFlow is not imported."""
+def _trainer(given: Arguments, run: Any) -> Any:
+    """A run's trainer, made when something must be trained: where all is known, TensorFlow is not imported."""
     from ..training import make_trainer
+    from ..training.saving import SavingTrainer, described
     from ..training.trainer import LazyTrainer
 
-    return LazyTrainer(lambda: make_trainer(setting, given.data, given.output.with_name("programs")))
+    training = run.identity("run")["training"]
+    return SavingTrainer(
+        LazyTrainer(lambda: make_trainer(run.setting, given.data, given.output.with_name("programs"))),
+        given.output.with_name(f"{given.output.stem}.states"),
+        minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
+        memory=round(given.memory * 2**30),
+        identity=lambda trial: f"{training} {described(trial)}",
+    )
 
 
 def _known(given: Arguments, run: Any, output: Path) -> Any:
@@ -205,28 +215,19 @@ def _tell(known: Any, run: Any) -> None:
         print(f"{len(trials)} of {len(run.trials) or 'the'} trials known from {source}", file=sys.stderr)
 
 
-def _end_on_sigterm() -> None:
-    """From here on, end with code 75 on SIGTERM, as Slurm sends it before the time limit; with nothing to save."""
-    from ..execution.mpi.comm import EXIT_INTERRUPTED
-
-    def end(*_: object) -> None:
-        os.write(2, b"ended by SIGTERM; run the same command again to go on\n")
-        os._exit(EXIT_INTERRUPTED)  # an exception may be raised where libraries swallow it
-
-    signal.signal(signal.SIGTERM, end)
-
-
 def _search_together(given: Arguments, setting: Any) -> None:
     """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
-    from ..execution.mpi.comm import GRACE, communicator, guarded
+    from ..execution.mpi.comm import GRACE, check_interrupted, communicator, guarded
     from ..runs.resuming import resumable
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
-        run, trainer = _run(given, setting), _trainer(given, setting)
+        run = _run(given, setting)
+        trainer = _trainer(given, run)
+        trainer.bounds.ask = check_interrupted
         journal = watch = known = None
         if comm.rank == 0:
             journal = stack.enter_context(resumable(given.output, run.identity("run")))
@@ -235,6 +236,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
             if comm.rank == 0:
                 known = _known(given, run, given.output)
             supervised.execute(run, trainer, journal, comm, known=known, watch=watch)
+            trainer.clear()
             _tell(known, run)
         else:
             population.execute(run, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
@@ -398,6 +400,12 @@ def _parser() -> argparse.ArgumentParser:
     def reuse(sub: argparse.ArgumentParser) -> None:
         text = "a further results folder, or an archive, whose recorded trainings are not done again"
         sub.add_argument("--reuse", type=Path, action="append", default=[], metavar="PLACE", help=text)
+        text = (
+            "save trials in flight after so many minutes at the latest; 0: whenever they can be, -1: never (default: 5)"
+        )
+        sub.add_argument("--snapshot-minutes", type=number, default=5.0, metavar="N", help=text)
+        text = "GiB of paused trials that a process holds in memory (default: 2)"
+        sub.add_argument("--memory", type=number, default=2.0, metavar="GIB", help=text)
         sub.add_argument("--no-reuse", action="store_true", help="train what other runs have recorded again")
 
     sub = add(

@@ -4,11 +4,13 @@ Under `wall` of a journal's last line, `network` names the file and its sha256 s
 :meth:`hypercurve.training.trainer.Trainer.export`.
 """
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..util.files import sha256
+from ..util.files import appearing, sha256
 
 FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
 """A Keras model; the arrays or the bytes that a loop has saved; the last snapshot file of a program."""
@@ -17,6 +19,22 @@ FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
 def find(folder: Path) -> Path | None:
     """The file in a run's folder; None where there is none."""
     return next((path for name in FILES if (path := folder / name).is_file()), None)
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """The same file in another folder, without a copy where the file system can."""
+    target = folder / path.name
+    if not (target.exists() and target.samefile(path)):
+        with appearing(target) as temporary:
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+        for name in FILES:
+            if name != target.name:
+                target.with_name(name).unlink(missing_ok=True)
+    return target
 
 
 def described(path: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from ..config.experiment import Setting
 from ..events.encoding import encode_event
 from ..events.events import Completed, Event, Failed, Reported
 from ..events.journal import Journal, JournalError, Line, without_wall
-from ..runs.known import Curve, KnownTrainings
+from ..runs.known import Curve, KnownTrainings, networks_beside
 from ..runs.run import Run
 from ..runs.searchers import make_searcher
 from ..runs.trial import Trial
@@ -20,7 +20,7 @@ from ..training.recorded_curves import train_again
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
 from .advance import Judge, Wall, advance
-from .event_loop import Best
+from .event_loop import Best, must_equal
 
 OVER = ("completed", "failed")
 
@@ -83,12 +83,16 @@ def run_batch(
                 if best is None or objective.better(value, best[0]):
                     snapshot = None if session is None else session.snapshot()
                     best = value, Best(trial, curve, wall.get("test"), snapshot)
+                    if snapshot is not None:
+                        trainer.keep(trial, snapshot)
+            if session is not None and not isinstance(event, Reported):
+                session.close()
     if best is not None and not any(line["event"] == "tested" for line in journal.lines):
         _, found = best
-        metrics = dict(found.test(trainer, known))
-        journal.append(
-            {"event": "tested", "trial": found.trial.number, "metrics": metrics, "wall": {"at": time.time()}}
-        )
+        folder = networks_beside(journal.path)
+        folder.mkdir(exist_ok=True)
+        metrics, wall = found.finish(trainer, known, folder, must_equal(run, known))
+        journal.append({"event": "tested", "trial": found.trial.number, "metrics": dict(metrics), "wall": wall})
 
 
 def _reports(
@@ -99,7 +103,7 @@ def _reports(
     session: Session | None = None
 
     def going() -> Session:
-        return session or train_again(trainer, trial, curve)
+        return session or train_again(trainer, trial, curve, equal=must_equal(run, known))
 
     for point in run.points:
         found = None if known is None else known.report(trial, point)

@@ -6,15 +6,18 @@ Where reports come from, and what becomes of decisions, is the part of a :class:
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ..events.events import Event, Started
 from ..events.journal import Line
+from ..events.networks import copied, described
 from ..runs.known import Curve, KnownTrainings
 from ..runs.run import Due, Run
 from ..runs.trial import Trial
 from ..training.recorded_curves import train_again
-from ..training.trainer import Session, Snapshot, Trainer
+from ..training.trainer import Snapshot, Trainer
+from ..util.provenance import origin
 from .advance import Wall
 
 Watch = Callable[[Run], None]
@@ -74,18 +77,14 @@ def _known(run: Run, due: Due, known: KnownTrainings | None) -> tuple[Event, Wal
     return None if found is None else (found.event, dict(found.wall))
 
 
-def retraced(run: Run, trainer: Trainer, number: int) -> Session:
-    """A trial's session, trained again from its seed to where its recorded curve ends.
-
-    Raises:
-        JournalError: it came out different, so what follows would not be the run that was begun.
-    """
-    return train_again(trainer, run.trial(number), run.trials[number].curve)
+def must_equal(run: Run, known: KnownTrainings | None) -> bool:
+    """Whether what is trained again must come out with equal bits: ours must, on the kind of processor that trained it."""
+    return isinstance(run.setting.model, str) and (known is None or known.processors <= {origin()["processor"]})
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best completed trial, and what its test metrics come from.
+    """The best completed trial of a run or batch.
 
     Attributes:
         trial: the trial.
@@ -99,16 +98,48 @@ class Best:
     reported: Mapping[str, float] | None = None
     snapshot: Snapshot | None = None
 
-    def test(self, trainer: Trainer, known: KnownTrainings | None) -> Mapping[str, float]:
-        """Its metrics on the test part: as they were reported, else measured; trained again only where nothing is left."""
-        if self.reported is not None:
-            return self.reported
-        if self.snapshot is None and known is not None and (found := known.test(self.trial)) is not None:
-            return found
-        return trainer.test(self.trial, self.snapshot or train_again(trainer, self.trial, self.curve).snapshot())
+    def finish(
+        self, trainer: Trainer, known: KnownTrainings | None, folder: Path | None, equal: bool
+    ) -> tuple[Mapping[str, float], Wall]:
+        """Its metrics on the test part, as they were reported, else measured; and its network as a file.
+
+        It is trained again only where neither the metrics are known nor the network is at hand.
+
+        Args:
+            trainer: measures, writes, and trains if need be.
+            known: trainings that were recorded earlier.
+            folder: where the network is put; None: it is not kept.
+            equal: whether it must come out equal if it is trained again.
+
+        Returns:
+            The metrics, and the part of the journal's line that may differ between equal runs.
+        """
+        snapshot, metrics = self.snapshot or trainer.kept(self.trial), self.reported
+        wall: Wall = {"at": time.time()}
+        if metrics is None and snapshot is None and known is not None:
+            metrics = known.test(self.trial)
+        if metrics is None:
+            if snapshot is None:
+                session = train_again(
+                    trainer, self.trial, self.curve, equal=equal, differs=lambda by: wall.update(differs=by)
+                )
+                snapshot = session.snapshot()
+            metrics = trainer.test(self.trial, snapshot)
+        if folder is None:
+            return metrics, wall
+        kept = known.network(self.trial) if known is not None and snapshot is None else None
+        path = copied(kept, folder) if kept is not None else None
+        if snapshot is not None:
+            path = trainer.export(self.trial, snapshot, folder)
+        if path is not None:
+            wall["network"] = described(path)
+        return metrics, wall
 
 
-def best_of(run: Run, snapshot: Snapshot | None = None) -> Best:
-    """The chosen trial of a run that has one, with its network where it is at hand."""
+def finish(
+    run: Run, trainer: Trainer, snapshot: Snapshot | None, known: KnownTrainings | None, folder: Path | None
+) -> Line:
+    """The last line of a run that has chosen a trial; the trial's network is put beside the journal."""
     assert run.best is not None
-    return Best(run.trial(run.best.number), run.best.curve, run.best_test, snapshot)
+    best = Best(run.trial(run.best.number), run.best.curve, run.best_test, snapshot)
+    return run.test(*best.finish(trainer, known, folder, must_equal(run, known)))

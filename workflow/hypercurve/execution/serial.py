@@ -11,10 +11,11 @@ from ..events.events import Completed, Event, Failed, Stop
 from ..events.journal import Journal
 from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
+from ..training.recorded_curves import train_again
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
 from .advance import Judge, Wall, advance
-from .event_loop import Watch, best_of, drive, retraced
+from .event_loop import Watch, drive, finish, must_equal
 
 
 def execute(
@@ -43,22 +44,22 @@ def execute(
         run.fold(journal.lines, str(journal.path))
         if not journal.lines:
             journal.append(run.begin({"at": time.time(), "origin": origin()}))
-    sessions = Sessions(run, trainer, worker, watch)
+    sessions = Sessions(run, trainer, worker, watch, must_equal(run, known))
     drive(run, sessions, write, known)
     if run.best is not None and run.tested is None:
         best = sessions.best if sessions.best_trial == run.best.number else None
-        write(run.test(best_of(run, best).test(trainer, known), {"at": time.time()}))
+        write(finish(run, trainer, best, known, None if journal is None else journal.path.parent))
     watch(run)
 
 
 class Sessions:
     """The open sessions of a run."""
 
-    def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch):
+    def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch, equal: bool):
         self.worker = worker
         self.best_trial: int | None = None
         self.best: Snapshot | None = None
-        self._run, self._trainer, self._watch = run, trainer, watch
+        self._run, self._trainer, self._watch, self._equal = run, trainer, watch, equal
         self._judge = Judge.of(run.setting)
         self._open: dict[int, Session] = {}
 
@@ -77,15 +78,17 @@ class Sessions:
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
             session = self._open.get(number)  # none where the training was known
             self.best_trial, self.best = number, None if session is None else session.snapshot()
-        if isinstance(event, Completed | Failed):
-            self._open.pop(number, None)
-        for action in run.actions:
-            if isinstance(action, Stop):
-                self._open.pop(action.trial, None)
+            if self.best is not None:
+                self._trainer.keep(run.trial(number), self.best)
+        over = [number] if isinstance(event, Completed | Failed) else []
+        for number in over + [action.trial for action in run.actions if isinstance(action, Stop)]:
+            if (session := self._open.pop(number, None)) is not None:
+                session.close()
         self._watch(run)
 
     def _session(self, number: int) -> Session:
         """The trial's session; after a resume it is trained again to where its journal stands."""
         if number not in self._open:
-            self._open[number] = retraced(self._run, self._trainer, number)
+            curve = self._run.trials[number].curve
+            self._open[number] = train_again(self._trainer, self._run.trial(number), curve, equal=self._equal)
         return self._open[number]

@@ -1,8 +1,8 @@
 """Known trainings: what was recorded of a training belongs to the training, not to the run that asked for it.
 
-A training is known by what is trained, on which data, under which settings (:mod:`hypercurve.config.identity`), by its configuration, and by its seeds. Whatever
-the results folder of an experiment has recorded of it, in journals and batches of any method, finished or not, superseded or
-not, is used and not trained again.
+A training is known by what is trained, on which data and under which settings (:mod:`hypercurve.config.identity`), by its
+configuration, and by its seeds. Whatever the results folder of an experiment has recorded of it, in journals and batches of
+any method, finished or not, superseded or not, is used and not trained again.
 """
 
 import json
@@ -68,6 +68,9 @@ class KnownTrainings:
         self._seen: dict[Path, tuple[int, int]] = {}  # by file: size and time of its last change
         self._reports: dict[str, dict[float, KnownReport]] = {}  # by trial number and configuration
         self._tests: dict[str, Mapping[str, float]] = {}
+        self._networks: dict[str, Path] = {}
+        self.processors: set[Any] = set()
+        """Names of those that trained what is known."""
         self.used: dict[str, set[int]] = {}
         """By source: the trials whose reports were taken from there."""
         for place in further:
@@ -88,7 +91,7 @@ class KnownTrainings:
                     content = path.read_bytes()
                 except OSError:
                     continue
-                self._take(content, _source_of(path))
+                self._take(content, _source_of(path), path)
         self._next = time.monotonic() + max(EVERY, SHARE * (time.monotonic() - began))
 
     def report(self, trial: Trial, progress: float) -> KnownReport | None:
@@ -129,6 +132,10 @@ class KnownTrainings:
         """A trained network's metrics on the test part, if they are known."""
         return self._tests.get(_key(trial.number, trial.configuration))
 
+    def network(self, trial: Trial) -> Path | None:
+        """The file of a trained network, if another run or a batch has kept it."""
+        return self._networks.get(_key(trial.number, trial.configuration))
+
     def _files(self) -> Iterator[Path]:
         run = self._output.parent
         yield from _journals(run, self._output.stem)
@@ -158,7 +165,7 @@ class KnownTrainings:
         else:
             raise UserError(f"reuse: {place}: there is no such folder or archive")
 
-    def _take(self, content: bytes, source: str) -> None:
+    def _take(self, content: bytes, source: str, path: Path | None = None) -> None:
         """Take what a journal, or a batch, says of trainings like ours; what is damaged or of something else is left."""
         lines = whole_lines(content)
         first = next(lines, None)
@@ -166,6 +173,9 @@ class KnownTrainings:
             return
         if first.get("seed") != self._seed:
             return
+        wall = first.get("wall")
+        made = wall.get("origin") if isinstance(wall, dict) else None
+        self.processors.add(made.get("processor") if isinstance(made, dict) else None)
         keys: dict[int, str] = {}
         _name(first, keys)
         for line in lines:
@@ -174,6 +184,9 @@ class KnownTrainings:
                 kind = line["event"]
                 if kind == "tested":
                     self._tests.setdefault(keys[line["trial"]], line["metrics"])
+                    kept = None if path is None else network_of(path, line.get("wall", {}))
+                    if kept is not None:
+                        self._networks.setdefault(keys[line["trial"]], kept)
                 elif kind in ("reported", "completed", "failed"):
                     self._keep(keys[line["trial"]], decode_event(line), line.get("wall", {}), source)
             except (KeyError, TypeError, ValueError, AttributeError):
@@ -187,7 +200,7 @@ class KnownTrainings:
 
 
 def _key(number: int, configuration: Mapping[str, Any]) -> str:
-    """What tells a training from others of the same kind and repeat: its number, from which its seeds follow, and its values."""
+    """What tells a training from others of its kind and repeat: its number, from which its seeds follow, and its values."""
     return f"{number} {json.dumps(configuration, sort_keys=True)}"
 
 
@@ -204,6 +217,21 @@ def _journals(run: Path, stem: str = "journal") -> Iterator[Path]:
     """All that a run has recorded: its journal, its batches, and what these superseded."""
     yield from sorted([*run.glob(f"{stem}.*jsonl"), *run.glob(f"history/{stem}.*jsonl")])
     yield from sorted([*run.glob("batches/*.jsonl"), *run.glob("batches/history/*.jsonl")])
+
+
+def network_of(journal: Path, wall: Mapping[str, Any]) -> Path | None:
+    """The network that the last line of a journal, or of a batch, names, if it is still there."""
+    named = wall.get("network")
+    if not isinstance(named, Mapping) or not isinstance(named.get("file"), str):
+        return None
+    path = networks_beside(journal) / Path(named["file"]).name
+    return path if path.is_file() else None
+
+
+def networks_beside(journal: Path) -> Path:
+    """Where the network of a journal's best trial is: beside it, but that of a batch in a folder of its own."""
+    batch = journal.parent.name == "batches"
+    return journal.with_name(f"{journal.name.split('.')[0]}.best") if batch else journal.parent
 
 
 def _source_of(path: Path) -> str:

@@ -28,7 +28,7 @@ from .epochs import EpochSession, tested
 from .loop import THREADS
 from .network_files import write_state
 from .program import Log, Program, Programs
-from .trainer import Snapshot, TrialFailed
+from .trainer import Snapshot, Trainer, TrialFailed
 from .user_states import State
 
 PATIENCE = 1.0
@@ -38,7 +38,7 @@ LARGEST = 1 << 30
 """Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
 
 
-class CommandTrainer:
+class CommandTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:

@@ -9,7 +9,7 @@ from ..runs.trial import Trial
 from .trainer import Session, Snapshot, Trainer, TrialFailed
 
 
-class Bounded:
+class Bounded(Trainer):
     """Opens no session for a trial whose whole training costs more, or less, than is allowed.
 
     Args:

@@ -24,7 +24,7 @@ from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
 from ..util.seeding import generator
 from .data import load
-from .trainer import Report, Session, Snapshot, aligned
+from .trainer import Report, Session, Snapshot, Trainer, aligned
 
 if TYPE_CHECKING:
     from .functional import Compiler, Network
@@ -69,7 +69,7 @@ class SampleOrder:
         return np.concatenate(pieces).reshape(-1, self.batch_size)
 
 
-class KerasTrainer:
+class KerasTrainer(Trainer):
     """Trains Keras networks; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:

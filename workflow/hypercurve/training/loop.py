@@ -22,7 +22,7 @@ from ..util.user_code import load_object
 from .data import Dataset, load
 from .epochs import EpochSession, tested
 from .network_files import write_state
-from .trainer import Snapshot, TrialFailed
+from .trainer import Snapshot, Trainer, TrialFailed
 from .user_states import State
 
 EXCHANGE = ("save", "load", "adjust")
@@ -52,7 +52,7 @@ class Context:
     threads: int
 
 
-class LoopTrainer:
+class LoopTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:

@@ -3,7 +3,6 @@
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..config.model import Trained
@@ -110,7 +109,7 @@ class RecordedSession(Session):
         raise TypeError("recorded curves cannot go on under other hyperparameters")
 
 
-class CurvesTrainer:
+class CurvesTrainer(Trainer):
     """Plays a table of curves; a trial is known by its configuration.
 
     At a point between two reports, the earlier one is played; before the first, the first.
@@ -135,7 +134,3 @@ class CurvesTrainer:
         del snapshot
         last = self._curves.curves[self._curves.rows[key_of(trial.configuration)]].reports[-1]
         return {name: value for name, value in last.items() if name.startswith("test_")}
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """Curves hold no networks."""
-        del trial, snapshot, folder

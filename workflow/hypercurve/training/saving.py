@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..runs.trial import Trial
+from .saved_states import SavedState, read_state, write_state
 from .saving_bounds import Bounds
 from .saving_session import SavingSession
 from .trainer import Snapshot, Trainer
@@ -22,16 +23,17 @@ def described(trial: Trial) -> str:
     return json.dumps([trial.number, dict(trial.configuration), trial.seed, trial.repeat])
 
 
-class SavingTrainer:
-    """Follows :class:`hypercurve.training.trainer.Trainer`. Sessions must be closed when their trials are over.
+class SavingTrainer(Trainer):
+    """A trainer around any other. Sessions must be closed when their trials are over.
 
     Args:
         trainer: trains.
         folder: where states are; made when there is one. No two processes may have the same trial open.
-        minutes: after how many a state is saved whatever that costs; sooner where all saving together costs less than 2 % of the
-            training and 10 ms for each trial. 0: at every safe moment; None: never.
+        minutes: after how many a state is saved whatever that costs; sooner where all saving together costs less than 2 % of
+            the training and 10 ms for each trial. 0: at every safe moment; None: never.
         memory: bytes of states beyond which the sessions that were trained longest ago leave memory; None: no bound.
         identity: what a trial's training depends on: its state is used by trainings of the same identity only.
+        ask: called at safe moments: raises where the run is asked to end, and all states are saved before that.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class SavingTrainer:
         minutes: float | None = 5.0,
         memory: int | None = 2 * 2**30,
         identity: Callable[[Trial], str] = described,
+        ask: Callable[[], None] = lambda: None,
     ) -> None:
         self.trainer, self.folder, self.identity = trainer, folder, identity
-        self.bounds = Bounds(minutes, memory)
+        self._kept: Path | None = None
+        self.bounds = Bounds(minutes, memory, ask)
 
     def open(self, trial: Trial) -> SavingSession:
         """A session where its saved state stands, or at the start of its training.
@@ -59,9 +63,32 @@ class SavingTrainer:
         """Metrics of a trained network on the test set, as ``test_...``."""
         return self.trainer.test(trial, snapshot)
 
-    def interrupt(self, error: BaseException) -> None:
-        """Let the next safe moment save all sessions and then raise an error. To be called by handlers of signals."""
-        self.bounds.interruption = error
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """See :meth:`hypercurve.training.trainer.Trainer.export`."""
+        return self.trainer.export(trial, snapshot, folder)
+
+    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep the best trial's network, in place of the one kept so far."""
+        if self.bounds.minutes is None:
+            return
+        path, before = self._best(trial), self._kept
+        write_state(path, SavedState(self.identity(trial), snapshot, 1.0, 0.0, ()))
+        self._kept = path
+        if before is not None and before != path:
+            before.unlink(missing_ok=True)
+
+    def kept(self, trial: Trial) -> Snapshot | None:
+        """The network of a trial, if this or an earlier process has kept it."""
+        state = read_state(self._best(trial), self.identity(trial), trial.number)
+        return None if state is None else state.snapshot
+
+    def _best(self, trial: Trial) -> Path:
+        return self.folder / f"best-{trial.repeat}-{trial.number}.state"
+
+    @property
+    def training(self) -> bool:
+        """Whether a session is being trained at this moment."""
+        return self.bounds.training
 
     def save_now(self) -> None:
         """Save all sessions that have trained since they were saved; not to be called while one is training."""

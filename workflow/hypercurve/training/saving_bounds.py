@@ -2,6 +2,7 @@
 
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 SHARE = 0.02
@@ -36,21 +37,22 @@ class Bounds:
     Args:
         minutes: see :class:`hypercurve.training.saving.SavingTrainer`.
         memory: see there.
+        ask: see there.
 
     Attributes:
         trials: how many have been opened.
         trained, saving: seconds of all trials so far.
         cost: seconds that the last save took.
         awake: sessions in memory, those that were trained longest ago first.
-        interruption: what to raise at the next safe moment.
+        training: whether a session is being trained at this moment.
     """
 
-    def __init__(self, minutes: float | None, memory: int | None) -> None:
-        self.minutes, self.memory = minutes, memory
+    def __init__(self, minutes: float | None, memory: int | None, ask: Callable[[], None] = lambda: None) -> None:
+        self.minutes, self.memory, self.ask = minutes, memory, ask
         self.trials = 0
         self.trained = self.saving = self.cost = 0.0
         self.awake: OrderedDict[Kept, None] = OrderedDict()
-        self.interruption: BaseException | None = None
+        self.training = False
         self._told: set[str] = set()
 
     @property
@@ -82,9 +84,11 @@ class Bounds:
 
     def check(self) -> None:
         """Save and raise, if that was asked for."""
-        if self.interruption is not None:
+        try:
+            self.ask()
+        except BaseException:
             self.save_now()
-            raise self.interruption
+            raise
 
     def make_room(self, using: Kept, more: int = 0) -> None:
         """Let sessions leave memory until the bound is kept.

@@ -72,11 +72,14 @@ class SavingSession(Session):
         self._began = time.perf_counter()
         inner = self._woken()
         self._began = time.perf_counter()
+        bounds.training = True
         try:
             report = inner.advance(progress)
         except Exception:
             bounds.awake.pop(self, None)
             raise
+        finally:
+            bounds.training = False
         self._count()
         if report.wall is None:
             spent = max(report.seconds - self._meanwhile, 0.0) + self._before

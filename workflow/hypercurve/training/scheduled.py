@@ -20,7 +20,7 @@ from ..space.search_space import Value
 from .trainer import Report, Session, Snapshot, Trainer
 
 
-class ScheduledTrainer:
+class ScheduledTrainer(Trainer):
     """Trains every trial under one schedule; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:

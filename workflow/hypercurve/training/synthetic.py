@@ -8,7 +8,6 @@ configurations diverge, and a few raise, as real ones do. What executors need is
 
 from collections.abc import Mapping
 from math import log, log10
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..config.hyperparameters import resolve
 from ..curves.cost import step_at, total_steps
 from ..runs.trial import Trial
 from ..util.seeding import generator
-from .trainer import Report, Session, Snapshot
+from .trainer import Report, Session, Snapshot, Trainer
 
 SAMPLES = 50_000
 """Examples in the training part that is pretended."""
@@ -29,7 +28,7 @@ WEIGHTS, SLOTS = 1, 8
 _RAISES = 0.02  # share of trials that raise when opened
 
 
-class SyntheticTrainer:
+class SyntheticTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -55,10 +54,6 @@ class SyntheticTrainer:
         """`test_loss` and `test_accuracy`."""
         loss = float(snapshot.weights[0]) * _noise(trial, "test", 0, 0.01)
         return {"test_loss": loss, "test_accuracy": _accuracy(loss)}
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> None:
-        """There is no network."""
-        del trial, snapshot, folder
 
 
 def _noise(trial: Trial, purpose: str, step: int, size: float) -> float:

@@ -146,31 +146,8 @@ class Session(Protocol):
         return
 
 
-class LazyTrainer:
-    """A trainer that is made when something must be trained: making one may import TensorFlow.
-
-    Args:
-        make: makes it.
-    """
-
-    def __init__(self, make: Callable[[], "Trainer"]):
-        self._make = cache(make)
-
-    def open(self, trial: Trial) -> Session:
-        """A session of the trainer that is made now, if it was not before."""
-        return self._make().open(trial)
-
-    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
-        """Likewise."""
-        return self._make().test(trial, snapshot)
-
-    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
-        """Likewise."""
-        return self._make().export(trial, snapshot, folder)
-
-
 class Trainer(Protocol):
-    """Opens sessions."""
+    """Opens sessions. What follows :meth:`test` has a body that fits a trainer without networks to keep."""
 
     def open(self, trial: Trial) -> Session:
         """A session at the start of its training.
@@ -198,4 +175,35 @@ class Trainer(Protocol):
         Raises:
             UserError: the folder cannot be written.
         """
-        ...
+        return None
+
+    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep the best trial's network over the end of this process, in place of the one kept so far."""
+        return
+
+    def kept(self, trial: Trial) -> Snapshot | None:
+        """The network of a trial, if it was kept."""
+        return None
+
+
+class LazyTrainer(Trainer):
+    """A trainer that is made when something must be trained: making one may import TensorFlow.
+
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], "Trainer"]):
+        self._make = cache(make)
+
+    def open(self, trial: Trial) -> Session:
+        """A session of the trainer that is made now, if it was not before."""
+        return self._make().open(trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Likewise."""
+        return self._make().test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """Likewise."""
+        return self._make().export(trial, snapshot, folder)

@@ -12,7 +12,7 @@ from ...runs.known import KnownTrainings
 from ...runs.run import Run
 from ...training.trainer import Trainer
 from ...util.provenance import origin
-from ..event_loop import Watch, best_of, drive
+from ..event_loop import Watch, drive, finish
 from . import messages as wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted, orphaned
 from .supervisor import Supervisor
@@ -66,9 +66,10 @@ def execute(
                 journal.flush()
     metrics = supervisor.finish()
     if run.best is not None and run.tested is None:
-        if metrics is None:
-            metrics = dict(best_of(run).test(trainer, known))
-        journal.append(run.test(metrics, {"at": time.time()}))
+        if metrics is not None:
+            journal.append(run.test(metrics, {"at": time.time()}))
+        else:
+            journal.append(finish(run, trainer, None, known, journal.path.parent))
     if watch is not None:
         watch(run)
 

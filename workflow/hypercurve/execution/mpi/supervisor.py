@@ -126,9 +126,12 @@ class Supervisor:
         going = [action.trial for action in self._run.actions if isinstance(action, Continue | Resume)]
         for number in going:
             due = self._run.due_of(number)
-            if self._known is not None and due is not None:
-                if self._known.report(self._run.trial(number), due.progress) is not None:
-                    self._arrived.append(number)
+            if (
+                self._known is not None
+                and due is not None
+                and self._known.report(self._run.trial(number), due.progress)
+            ):
+                self._arrived.append(number)
 
     def finish(self) -> dict[str, float] | None:
         """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
