@@ -27,6 +27,7 @@ from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
+from ..training.saving import SavingTrainer, described
 from ..util.errors import UserError
 from ..util.files import write_text
 from .results import Results, load
@@ -160,7 +161,10 @@ def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, dige
     first = run.identity("run")
     with resumable(output, first) as journal:
         known = KnownTrainings(output, first["training"], first["seed"], repeat)
-        execute(run, trainer, journal, known=known)
+        identity = lambda trial: f"{first['training']} {described(trial)}"  # noqa: E731
+        saving = SavingTrainer(trainer, output.with_name("journal.states"), identity=identity)
+        execute(run, saving, journal, known=known)
+        saving.clear()
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:
