@@ -20,7 +20,8 @@ from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Record, Task, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
-from hypercurve.events.journal import Journal, JournalError, read_lines, without_wall
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves

@@ -15,7 +15,8 @@ from hypercurve.config.files import read_experiment
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
-from hypercurve.events.journal import Journal, read_lines, without_wall
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.replay import replay
 from hypercurve.execution.serial import execute
 from hypercurve.records.calibration import LEAST, RATES, Replays, calibrated, drawn, played, unusable, upper

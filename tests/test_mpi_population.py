@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.events.journal import Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
@@ -75,7 +76,7 @@ def start(ranks: int, folder: Path, cases: list[dict[str, Any]], timeout: float 
     return done.returncode, done.stdout + done.stderr
 
 
-def events(folder: Path, name: str) -> list[Line]:
+def events(folder: Path, name: str) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(folder / f"{name}.jsonl")[0]]
 
 

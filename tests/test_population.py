@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from hypercurve.config.cost import CostModel, report_points
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.config.methods import Exploit
+from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
-from hypercurve.events.journal import Journal, Line
+from hypercurve.events.journal import Journal
+from hypercurve.events.lines import Wall
 from hypercurve.execution.mpi.snapshots import Saver, Snapshots
 from hypercurve.population import evolution, evolve
 from hypercurve.population.evolution import donors, quartile, ranking
@@ -355,7 +357,7 @@ def plain(given: Setting, metrics: dict[tuple[int, int], float], lag: int) -> di
 def test_folding_a_journal_reproduces_the_run(metrics: dict[tuple[int, int], float], lag: int, exploit: object) -> None:
     given = setting(lag, exploit, members=5)
     run = Run(given, 0, samples=SAMPLES, data="none")
-    lines: list[Line] = [run.begin()]
+    lines = [run.start()]
     while (due := run.due()) is not None:
         state = run.trials[due.trial]
         value = metrics.get((due.trial, state.reports + 1), 0.5)
@@ -368,17 +370,18 @@ def test_folding_a_journal_reproduces_the_run(metrics: dict[tuple[int, int], flo
             event = Completed(due.trial, {"loss": 1.0, "val_accuracy": value})
         else:
             event = Reported(due.trial, due.progress, {"loss": 1.0, "val_accuracy": value})
-        lines.append(run.step(event, {"seconds": 0.5}))
+        lines.append(run.step(event, Wall(seconds=0.5)))
     lines.append(run.end("finished"))
     again = Run(given, 0, samples=SAMPLES, data="none")
-    again.fold(lines, "journal")
+    again.fold(map(encode_line, lines), "journal")
     assert again.trials == run.trials
     assert (again.best, again.ended) == (run.best, "finished")
-    copies = [action for line in lines for action in line["then"] if "copy" in action]
-    starts = [action for line in lines for action in line["then"] if "start" in action]
+    actions = [action for line in lines for action in line.actions]
+    copies = [action for action in actions if isinstance(action, Copy)]
+    starts = [action for action in actions if isinstance(action, Start)]
     assert len(starts) == 5
     for trial in run.trials.values():  # schedule and lineage are all in the journal
-        last = [a["configuration"] for a in (*starts, *copies) if trial.number in (a.get("start"), a.get("copy"))][-1]
+        last = [action.configuration for action in (*starts, *copies) if action.trial == trial.number][-1]
         assert trial.configuration == last
 
 
@@ -400,7 +403,7 @@ def saved(folder: Path, step: int, journal: Journal, members: int = 3) -> list[n
         written = saver.written(member)
         assert written is not None
         assert saver.written(member) is None
-        saver.heard(written[0], member, written[1], (3, 2))
+        saver.file_written(written[0], member, written[1], (3, 2))
     saver.wait()
     saver.close()
     return rows

@@ -20,7 +20,8 @@ import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
 from hypercurve.cli import main
 from hypercurve.config.files import read_experiment
-from hypercurve.events.journal import Journal, read_lines, without_wall
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.results.runs import read_run, write_trials
 from hypercurve.runs.run import Run

@@ -13,7 +13,8 @@ from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.config.methods import Stop
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
-from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.execution.replay import Outcome, replay, replays
 from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves
@@ -197,7 +198,7 @@ LCM = {"lcm": {"split": 0.2, "check_points": [0.2, 0.4]}}
 
 def live(
     method: dict[str, Any], folder: Path, trainer: Trainer | None = None, **changes: Any
-) -> tuple[Setting, list[Line]]:
+) -> tuple[Setting, list[RawLine]]:
     """A run that trains; its journal stands where the workflow puts it."""
     given = {
         "data": {"name": "digits"},
@@ -221,7 +222,7 @@ def live(
     return setting, read_lines(folder / "journal.jsonl")[0]
 
 
-def replayed(setting: Setting, curves: Curves, path: Path) -> list[Line]:
+def replayed(setting: Setting, curves: Curves, path: Path) -> list[RawLine]:
     """The journal of the same method on recorded curves, in the order in which they were recorded."""
     changes = {"model": "recorded", "data": setting.data.model_copy(update={"curves": "curves", "shuffle": False})}
     with Journal(path) as journal:
@@ -229,7 +230,7 @@ def replayed(setting: Setting, curves: Curves, path: Path) -> list[Line]:
     return read_lines(path)[0]
 
 
-def decided(lines: list[Line]) -> list[Line]:
+def decided(lines: list[RawLine]) -> list[RawLine]:
     """What a replay can tell as well: all but whose journal it is, the clock, and what the test set said."""
     return [
         {key: value for key, value in without_wall(line).items() if key not in ("setting", "data")}

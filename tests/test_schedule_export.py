@@ -20,8 +20,9 @@ from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment, Objective, Setting
 from hypercurve.config.files import read_resolved, read_setting
 from hypercurve.curves.cost import step_at
-from hypercurve.events.journal import read_lines, without_wall
-from hypercurve.results.runs import RunRecord, read_run
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import read_lines
+from hypercurve.results.runs import RunResult, read_run
 from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.scheduled import ScheduledTrainer
@@ -74,7 +75,7 @@ methods:
   pbt: {population: {every: 20, explore: {learning_rate: {factors: [0.8, 1.2]}}}}
 """
 
-Found = tuple[RunRecord, Setting]
+Found = tuple[RunResult, Setting]
 
 
 def carried_out(folder: Path, text: str, name: str, runs: dict[str, list[int]]) -> Path:
@@ -138,7 +139,7 @@ def imported(path: Path) -> ModuleType:
     return module
 
 
-def used_rates(monkeypatch: pytest.MonkeyPatch, run: RunRecord, setting: Setting, data: Path) -> np.ndarray:
+def used_rates(monkeypatch: pytest.MonkeyPatch, run: RunResult, setting: Setting, data: Path) -> np.ndarray:
     """The learning rate of every step, as the engine was given it while it trained under a run's schedule."""
     from hypercurve.training import keras_trainer
 

@@ -19,7 +19,8 @@ from scipy.stats import norm
 from conftest import ROOT
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.config.jobs import batches
-from hypercurve.events.journal import Journal, read_lines, without_wall
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
 from hypercurve.runs.searchers import make_searcher

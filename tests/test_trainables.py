@@ -18,7 +18,8 @@ from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
 from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.events.journal import Journal, Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
@@ -131,7 +132,7 @@ def new_run(given: Setting, data: Path | None) -> Run:
     return Run(given, 0, samples=samples, data="none", model=model_digest(given.model))
 
 
-def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
+def carried_out(given: Setting, data: Path | None, path: Path) -> list[RawLine]:
     """The journal of a run in this process."""
     with Journal(path) as journal:
         if given.population is None:
@@ -145,7 +146,7 @@ def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
     return events(path)
 
 
-def events(path: Path) -> list[Line]:
+def events(path: Path) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(path)[0]]
 
 
