@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.config.files import read_experiment
+
+# No assertion is about time, Hypothesis's own included: machines that run tests are busy.
+settings.register_profile("hypercurve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hypercurve")
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""

@@ -276,7 +276,7 @@ def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:
     return reached
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     trials=st.integers(1, 60),

@@ -165,7 +165,7 @@ class Driver:
 
 @pytest.mark.parametrize(("search", "stop", "slots"), METHODS, ids=str)
 class TestContract:
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=5)
     @given(data=st.data())
     def test_every_trial_is_started_once_and_ends(
         self, search: object, stop: object, slots: int, data: st.DataObject
@@ -177,7 +177,7 @@ class TestContract:
         ends = set(driver.over.values())
         assert ends & {"completed", "failed"} or stop == {"patience": {"points": 2}}, "somebody comes to the end"
 
-    @settings(max_examples=3, deadline=None)
+    @settings(max_examples=3)
     @given(data=st.data())
     def test_equal_events_give_equal_actions(
         self, search: object, stop: object, slots: int, data: st.DataObject
