@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from results_data import call, in_a_process
 
 from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import Line, read_lines, without_wall
+from results_data import call, in_a_process
 
 KEPT = Path(__file__).parent / "journals"
 EXPERIMENTS = ["zoo", "record", "budget-halving", "loop"]
@@ -75,7 +75,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], list
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(KEPT.parents[1]))
-        return {(name, method): lines for name in EXPERIMENTS for method, lines in of_methods(make(name, folder)).items()}
+        return {
+            (name, method): lines for name in EXPERIMENTS for method, lines in of_methods(make(name, folder)).items()
+        }
 
 
 @pytest.fixture(scope="module")
