@@ -78,6 +78,7 @@ def test_copies_of_results_in_other_places_give_equal_archives(results: Path, ar
     assert sha256(tmp_path / "other.tar.gz") == sha256(archive)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_hang_on_time_zone_locale_or_hashes(results: Path, archive: Path, tmp_path: Path) -> None:
     environment = os.environ | {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-m", "hypercurve", "archive", str(results), "-o", str(tmp_path / "a.tar.gz")]
@@ -109,6 +110,7 @@ def test_an_archive_compressed_for_sending_opens_all_the_same(archive: Path, tmp
     assert problems(sent, tmp_path / "opened") == []
 
 
+@pytest.mark.slow
 def test_two_independent_runs_have_equal_payload_digests(results: Path, archive: Path, tmp_path: Path) -> None:
     again = make_results(tmp_path)
     journal = Path("runs/lcm/1/journal.jsonl")
@@ -116,6 +118,7 @@ def test_two_independent_runs_have_equal_payload_digests(results: Path, archive:
     assert make(again, tmp_path / "again.tar.gz") == make(results, tmp_path / "small.tar.gz")
 
 
+@pytest.mark.slow
 def test_another_seed_has_another_payload_digest(results: Path, tmp_path: Path) -> None:
     other = make_results(tmp_path, SMALL + "seed: 1\n")
     assert make(other, tmp_path / "other.tar.gz") != make(results, tmp_path / "small.tar.gz")
@@ -545,6 +548,7 @@ def test_a_run_from_an_archive_comes_out_equal_when_run_again(
     assert f"{run}: all " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_population_from_an_archive_comes_out_equal_when_run_again(archive: Path) -> None:
     in_a_process("verify", archive, "--rerun", "pbt/0")
 

@@ -87,6 +87,7 @@ def test_the_rate_is_the_largest_that_keeps_the_budget_on_every_task() -> None:
     assert "noisy" in str(both)
 
 
+@pytest.mark.slow
 def test_a_larger_budget_never_stops_fewer_and_the_same_budget_gives_the_same() -> None:
     task = table(3, noise=0.4)
     found = [calibrated(setting_for({"regret": budget}), [task]) for budget in (0.05, 0.2, 0.5, 0.9)]
@@ -234,6 +235,7 @@ def carried_out(setting: Setting, path: Path, record: Any = None) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(tmp_path: Path) -> None:
     folder = tmp_path / "earlier"
     (folder / "0").mkdir(parents=True)
@@ -282,6 +284,7 @@ def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(
         Run(setting, 0, samples=1000, data="none", record=replace(record, calibration=None))
 
 
+@pytest.mark.slow
 def test_a_task_is_what_chance_has_drawn_in_the_space(tmp_path: Path) -> None:
     def finished(name: str, setting: Setting) -> str:
         folder = tmp_path / name / "runs" / "method"
@@ -316,6 +319,7 @@ def test_a_task_is_what_chance_has_drawn_in_the_space(tmp_path: Path) -> None:
         calibration(plain, space={"learning_rate": {"uniform": [0.0, 0.6]}, "momentum": {"uniform": [0.4, 1.0]}})
 
 
+@pytest.mark.slow
 def test_a_replay_leaves_what_it_plays_out_of_the_calibration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

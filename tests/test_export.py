@@ -58,6 +58,7 @@ def events(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["random/0", "lcm/1", "pbt/0"])
 def test_tensorboard_reads_every_curve(results: Path, events: Path, run: str) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
