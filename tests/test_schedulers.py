@@ -1,6 +1,5 @@
 """One contract suite over every method: any searcher with any stopper, on random events."""
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -27,6 +26,7 @@ from hypercurve.runs.searchers import make_searcher
 from hypercurve.runs.trial_scheduler import TrialScheduler
 from hypercurve.search.independent import RandomSearch
 from hypercurve.stopping.stopper import Decision
+from pairs import pairs
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
 LEARNING = [
@@ -55,8 +55,8 @@ STOPS = [
     {"budget_halving": {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}}},
 ]
 METHODS = [
-    *itertools.product(SEARCHES, STOPS, [1, 4, 16]),
-    *itertools.product(LEARNING, [None, {"lcm": {}}, "halving", {"asha": {"form": "promotion"}}], [1, 4]),
+    *pairs(SEARCHES, STOPS, [1, 4, 16]),
+    *pairs(LEARNING, [None, {"lcm": {}}, "halving", {"asha": {"form": "promotion"}}], [1, 4]),
 ]
 
 
@@ -163,7 +163,11 @@ class Driver:
         self.over[trial] = end
 
 
-@pytest.mark.parametrize(("search", "stop", "slots"), METHODS, ids=str)
+@pytest.mark.parametrize(
+    ("search", "stop", "slots"),
+    [pytest.param(*row, marks=pytest.mark.slow) if "gp" in row[0] else row for row in METHODS],  # it takes seconds to fit
+    ids=str,
+)
 class TestContract:
     @settings(max_examples=5)
     @given(data=st.data())
