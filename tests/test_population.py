@@ -94,6 +94,7 @@ class TestExploit:
                 assert pairs[member] in healthy
                 assert math.isnan(value) or fitness[pairs[member]] > value
 
+    @pytest.mark.slow
     def test_every_rival_and_every_donor_is_met_about_equally_often(self) -> None:
         met: dict[tuple[str, int], int] = {}
         for generation in range(2000):

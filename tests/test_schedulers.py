@@ -165,7 +165,9 @@ class Driver:
 
 @pytest.mark.parametrize(
     ("search", "stop", "slots"),
-    [pytest.param(*row, marks=pytest.mark.slow) if "gp" in row[0] else row for row in METHODS],  # it takes seconds to fit
+    [
+        pytest.param(*row, marks=pytest.mark.slow) if "gp" in row[0] else row for row in METHODS
+    ],  # it takes seconds to fit
     ids=str,
 )
 class TestContract:
