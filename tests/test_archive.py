@@ -27,10 +27,12 @@ from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import read_lines
 from results_data import SMALL, call, in_a_process, make_results
 
+ARCHIVED = SMALL + "figures: [best]\n"
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_results(tmp_path_factory.mktemp("made"), figures=True)
+    return make_results(tmp_path_factory.mktemp("made"), ARCHIVED, figures=True)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_an_archive_compressed_for_sending_opens_all_the_same(archive: Path, tmp
 
 @pytest.mark.slow
 def test_two_independent_runs_have_equal_payload_digests(results: Path, archive: Path, tmp_path: Path) -> None:
-    again = make_results(tmp_path)
+    again = make_results(tmp_path, ARCHIVED)
     journal = Path("runs/lcm/1/journal.jsonl")
     assert (again / journal).read_bytes() != (results / journal).read_bytes(), "the clock went on"
     assert make(again, tmp_path / "again.tar.gz") == make(results, tmp_path / "small.tar.gz")
@@ -120,7 +122,7 @@ def test_two_independent_runs_have_equal_payload_digests(results: Path, archive:
 
 @pytest.mark.slow
 def test_another_seed_has_another_payload_digest(results: Path, tmp_path: Path) -> None:
-    other = make_results(tmp_path, SMALL + "seed: 1\n")
+    other = make_results(tmp_path, ARCHIVED + "seed: 1\n")
     assert make(other, tmp_path / "other.tar.gz") != make(results, tmp_path / "small.tar.gz")
 
 

@@ -66,7 +66,7 @@ def test_a_run_killed_at_any_byte_ends_with_the_same_journal(tmp_path: Path, sto
     whole = tmp_path / "whole.jsonl"
     run(given, whole)
     content = whole.read_bytes()
-    cuts = sorted({*range(0, 400), *range(0, len(content), 97), *range(len(content) - 200, len(content) + 1)})
+    cuts = sorted({*range(0, 400, 7), *range(0, len(content), 97), *range(len(content) - 100, len(content) + 1)})
     for cut in cuts:
         torn = tmp_path / "torn.jsonl"
         torn.write_bytes(content[:cut])

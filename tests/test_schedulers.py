@@ -171,7 +171,7 @@ class Driver:
     ids=str,
 )
 class TestContract:
-    @settings(max_examples=5)
+    @settings(max_examples=3)
     @given(data=st.data())
     def test_every_trial_is_started_once_and_ends(
         self, search: object, stop: object, slots: int, data: st.DataObject
@@ -183,7 +183,7 @@ class TestContract:
         ends = set(driver.over.values())
         assert ends & {"completed", "failed"} or stop == {"patience": {"points": 2}}, "somebody comes to the end"
 
-    @settings(max_examples=3)
+    @settings(max_examples=2)
     @given(data=st.data())
     def test_equal_events_give_equal_actions(
         self, search: object, stop: object, slots: int, data: st.DataObject
