@@ -1,6 +1,7 @@
 """Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ methods:
 """
 
 Listing = dict[str, bytes | None]
+
+
+@pytest.fixture(autouse=True)
+def _light(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What imports TensorFlow, which takes seconds, is marked slow."""
+    before = "tensorflow" in sys.modules
+    yield
+    slow = request.node.get_closest_marker("slow") is not None
+    assert slow or before or "tensorflow" not in sys.modules, "this test imports TensorFlow: mark it slow"
 
 
 @pytest.fixture(scope="session")

@@ -522,6 +522,7 @@ def test_verify_says_what_is_wrong_without_a_traceback(tmp_path: Path, capsys: p
     assert main(["verify", str(tmp_path / "none.tar.gz")]) == 2
 
 
+@pytest.mark.slow
 def test_verifying_imports_nothing_that_trains(archive: Path) -> None:
     program = (
         "import sys; from hypercurve.cli import main; code = main(['verify', sys.argv[1]])\n"

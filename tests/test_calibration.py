@@ -74,6 +74,7 @@ def test_what_is_played_for_a_calibration_is_what_a_replay_does(slots: int, dist
     assert len(regrets) > 1 or slots == 100, "with all at once, nobody is checked"
 
 
+@pytest.mark.slow
 def test_the_rate_is_the_largest_that_keeps_the_budget_on_every_task() -> None:
     quiet, noisy = table(1, noise=0.05, name="quiet"), table(2, noise=0.6, name="noisy")
     alone = [calibrated(setting_for({"regret": 0.1}), [task]).stopping_rate for task in (quiet, noisy)]
@@ -120,6 +121,7 @@ def test_a_record_that_cannot_calibrate_is_refused_with_the_reason() -> None:
         calibrated(setting_for({"regret": 0.0001}), [table(5, noise=3.0)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "told"),
     [

@@ -11,6 +11,8 @@ from hypercurve.cli import main
 from hypercurve.results.runs import RunRecord, read_run
 from results_data import make_results
 
+pytestmark = pytest.mark.slow
+
 MIXED = """\
 description: every kind of domain, conditions, and methods with spaces of their own
 data: {name: digits, validation: 0.25}
@@ -58,7 +60,6 @@ def events(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("run", ["random/0", "lcm/1", "pbt/0"])
 def test_tensorboard_reads_every_curve(results: Path, events: Path, run: str) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -156,6 +156,7 @@ class TestImportance:
         runs = {name: [made(chosen, name, 0, known_function)] for name in chosen.methods}
         assert [methods for _, methods in alike(searched(chosen, runs))] == [["a", "c"], ["b"]]
 
+    @pytest.mark.slow
     def test_table_ranks_hyperparameters(self) -> None:
         chosen = alone(60, repeats=3)
         found = table(importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(3)]}))

@@ -384,6 +384,7 @@ def test_regret_is_of_the_trials_that_were_drawn(table: Callable[..., Path]) -> 
     assert found.regret_at(0.39) == 2.0
 
 
+@pytest.mark.slow
 def test_replays_over_processes_give_the_same_in_the_same_order(recorded: Curves) -> None:
     given = experiment(
         points=10, budget={"trials": 30}, random={"search": "random"}, lcm={"search": "random", "stop": "lcm"}

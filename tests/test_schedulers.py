@@ -293,7 +293,7 @@ def test_a_paused_trial_gives_its_slot_to_a_new_one_and_goes_on_before_the_next(
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     given = setting("random", {"lcm": {}}, slots)
-    monkeypatch.setattr("hypercurve.runs.run.make_stopper", lambda *_, **__: PausesAll(4))
+    monkeypatch.setattr("hypercurve.runs.schedulers.make_stopper", lambda *_, **__: PausesAll(4))
     state = Run(given, 0, samples=1000, data="none")
     lines = [state.begin()]
     while (due := state.due()) is not None:
