@@ -31,7 +31,7 @@ run: env ## run the demo: config/experiments/demo.yaml to tables, figures and a 
 test: test-fast test-slow ## run the tests: the fast ones, then all others
 
 test-fast: env ## run the tests of a minute: nothing that trains a network, starts Snakemake, MPI or a browser
-	pytest -n 2 --dist worksteal -m 'not slow'
+	pytest -n 2 --dist loadfile -m 'not slow'
 
 test-slow: env
 	pytest -n 2 --dist loadfile -m slow
