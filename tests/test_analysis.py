@@ -324,6 +324,7 @@ class TestFigures:
         ),
     }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", CASES)
     @pytest.mark.filterwarnings("error")
     def test_render(self, case: str, tmp_path: Path) -> None:
@@ -335,6 +336,7 @@ class TestFigures:
             assert png.read_bytes().startswith(b"\x89PNG")
             assert svg.stat().st_size < 2_000_000
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("make", [analysis_data.grid_experiment, analysis_data.time_experiment])
     def test_are_the_same_bytes_each_time(self, make: Any, tmp_path: Path) -> None:
         chosen = make()
@@ -360,6 +362,7 @@ class TestReport:
         report.write(chosen, "example", runs, folder, folder / "report.html")
         return (folder / "report.html").read_text()
 
+    @pytest.mark.slow
     def test_holds_everything_and_needs_nothing(self, tmp_path: Path) -> None:
         text = self.write(analysis_data.time_experiment(), tmp_path)
         for part in (

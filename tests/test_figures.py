@@ -86,6 +86,7 @@ class TestImportance:
         found = main_effects(fit(points, 3 * points[:, 0] + points[:, 1], 0))
         np.testing.assert_allclose(found, [0.9, 0.1, 0.0], atol=0.02)
 
+    @pytest.mark.slow
     def test_agrees_with_optuna(self) -> None:
         chosen = alone(400)
         # Variances are as 8 to 2 on the axes of the space: that of the learning rate is logarithmic.
@@ -108,6 +109,7 @@ class TestImportance:
         assert mine == pytest.approx({"learning_rate": 0.8, "momentum": 0.2, "batch_size": 0.0}, abs=0.05)
         assert mine == pytest.approx(theirs, abs=0.05)
 
+    @pytest.mark.slow
     def test_is_small_for_what_does_nothing(self) -> None:
         chosen = alone(60, repeats=4)
         one = importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(4)]})[0]
@@ -118,6 +120,7 @@ class TestImportance:
         assert (low <= one.shares.mean(axis=0)).all()
         assert (one.shares.mean(axis=0) <= high).all()
 
+    @pytest.mark.slow
     def test_of_noise_is_not_told(self) -> None:
         chosen = alone(40, repeats=3)
         rng = np.random.default_rng(3)
@@ -154,6 +157,7 @@ class TestImportance:
         runs = {name: [made(chosen, name, 0, known_function)] for name in chosen.methods}
         assert [methods for _, methods in alike(searched(chosen, runs))] == [["a", "c"], ["b"]]
 
+    @pytest.mark.slow
     def test_table_ranks_hyperparameters(self) -> None:
         chosen = alone(60, repeats=3)
         found = table(importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(3)]}))
@@ -290,6 +294,7 @@ class TestTimeline:
         assert "nobody trained for 7\u202f180\u202fs more" in texts
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["parallel", "importance"])
 @pytest.mark.parametrize(

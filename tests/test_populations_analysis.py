@@ -231,6 +231,7 @@ class TestFigures:
             for method in chosen.methods
         }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("members", "failing"), [(2, 0.0), (10, 0.02), (100, 0.0), (3, 1.0)])
     @pytest.mark.filterwarnings("error")
     def test_render(self, members: int, failing: float, tmp_path: Path) -> None:
@@ -242,6 +243,7 @@ class TestFigures:
             assert png.read_bytes().startswith(b"\x89PNG")
             assert svg.stat().st_size < 2_000_000, name
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("error")
     def test_several_populations_render(self, tmp_path: Path) -> None:
         kinds: list[dict[str, Any]] = [{}, {"lag": 1}, {"exploit": "tournament"}]

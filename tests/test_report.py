@@ -88,6 +88,7 @@ class TestSources:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_a_very_large_drawing_is_shown_as_its_picture(
         self, results: tuple[Path, Experiment, tables.Runs], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -143,6 +144,7 @@ def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None
 
 
 class TestOverview:
+    @pytest.mark.slow
     def test_holds_every_experiment_and_leads_to_its_report(
         self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
     ) -> None:

@@ -27,6 +27,8 @@ from hypercurve.training import make_trainer
 from hypercurve.training.data import load
 from hypercurve.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 CC = shutil.which("cc")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
@@ -407,7 +409,6 @@ def test_an_archive_holds_the_function_that_gave_the_data(
 # The workflow
 
 
-@pytest.mark.slow
 def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     (tmp_path / "experiments").mkdir()
