@@ -71,8 +71,9 @@ format: env ## lay out the code
 	ruff format .
 	snakefmt Snakefile rules
 
-schema: env ## write the JSON schema of experiment files anew
+schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
 	hypercurve schema --output config/experiment.schema.json
+	python -c 'from hypercurve.analysis.figures import captions; print(captions(), end="")' > rules/captions/figure.rst
 
 clean: ## remove the results, but not the environment
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
