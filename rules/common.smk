@@ -10,7 +10,7 @@ from shlex import quote
 PACKAGE = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(PACKAGE))
 
-from hypercurve.analysis.plan import applicable
+from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back

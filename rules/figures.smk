@@ -32,7 +32,7 @@ rule report:
     input:
         captions=expand(
             f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "traits", "replay", "schedule", "report"],
+            name=["comparison", "budgets", "traits", "replay", "schedule", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),

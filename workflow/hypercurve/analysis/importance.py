@@ -20,10 +20,10 @@ import pandas as pd
 from scipy import stats
 
 from ..config.experiment import Experiment, Objective
+from ..config.figures import FEWEST
 from ..results.runs import RunResult
 from ..space.search_space import Space
 from ..util.seeding import generator, integer_seed
-from .plan import FEWEST
 from .spaces import alike, completed, searched
 from .tables import CONFIDENCE, Runs
 
