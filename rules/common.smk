@@ -7,18 +7,18 @@ from functools import cache
 from pathlib import Path
 from shlex import quote
 
-PACKAGE = Path(workflow.basedir) / "workflow"
-sys.path.insert(0, str(PACKAGE))
-
+# Snakemake has put the folder of workflow/Snakefile on Python's path, and so the package that lies in it. Of a workflow that is
+# imported from a Git host there is no such folder: there, it is the installed package.
 from hypercurve.analysis.plan import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
-from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back
+from hypercurve.workflow_support.launching import set_environment
+from hypercurve.workflow_support.recovery import recover
 from hypercurve.util.provenance import code_digest
 from hypercurve.config.files import ConfigError, check_workflow, read_experiment
 from hypercurve.config.code_files import function_digest, model_digest
 
-set_environment(PACKAGE)
+set_environment(workflow.basedir)
 
 try:
     check_workflow(config)

@@ -31,7 +31,7 @@ rule figure:
 rule report:
     input:
         captions=expand(
-            f"{workflow.basedir}/rules/captions/{{name}}.rst",
+            f"{CAPTIONS}/{{name}}.rst",
             name=["figure", "comparison", "budgets", "traits", "replay", "schedule", "report"],
         ),
         experiment=rules.experiment.output,
