@@ -16,8 +16,8 @@ from hypercurve.config.methods import Exploit
 from hypercurve.events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from hypercurve.events.journal import Journal, Line
 from hypercurve.execution.mpi.snapshots import Saver, Snapshots
-from hypercurve.population import evolution, evolve
-from hypercurve.population.evolution import donors, quartile, ranking
+from hypercurve.population import evolution
+from hypercurve.population.evolution import donors, evolve, quartile, ranking
 from hypercurve.population.scheduler import PopulationScheduler
 from hypercurve.runs.run import Run
 from hypercurve.space.search_space import Space

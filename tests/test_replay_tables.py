@@ -25,7 +25,7 @@ from hypercurve.records.curve_files import read_curves
 from hypercurve.records.prepare import prepare_record
 from hypercurve.results.runs import read_run
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "config/methods.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
 model: recorded
 data: {curves: curves.csv}
