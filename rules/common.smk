@@ -14,7 +14,7 @@ from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import set_environment
 from hypercurve.workflow_support.recovery import recover
-from hypercurve.util.provenance import code_digest
+from hypercurve.util.provenance import CAPTIONS, code_digest
 from hypercurve.config.files import ConfigError, check_workflow, read_experiment
 from hypercurve.config.code_files import model_digest
 from hypercurve.util.user_code import function_digest
@@ -168,6 +168,18 @@ def members_of(name):
         method=populations,
         repeat=range(experiment.repeats),
     )
+
+
+def tables_of(name):
+    """The tables that compare an experiment's methods."""
+    experiment = EXPERIMENTS[name]
+    wanted = {
+        "comparison": True,
+        "budgets": experiment.budget.at,
+        "traits": "traits" in figures_of(name),
+        "schedule": experiment.retrain,
+    }
+    return [f"{RESULTS}/{name}/{table}.csv" for table in wanted if wanted[table]]
 
 
 def figures_of(name):
