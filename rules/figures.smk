@@ -67,9 +67,9 @@ rule report:
 
 rule overview:
     input:
-        experiments=expand(rules.experiment.output, experiment=config["experiments"]),
-        comparisons=expand(rules.compare.output, experiment=config["experiments"], table="comparison"),
-        reports=expand(rules.report.output, experiment=config["experiments"]),
+        experiments=expand(rules.experiment.output, experiment=WORKFLOW.experiments),
+        comparisons=expand(rules.compare.output, experiment=WORKFLOW.experiments, table="comparison"),
+        reports=expand(rules.report.output, experiment=WORKFLOW.experiments),
     output:
         report(
             f"{RESULTS}/report.html",
