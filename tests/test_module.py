@@ -35,13 +35,13 @@ rule best:
 EXPERIMENT = """\
 model: {loop: "own_loop:train"}
 objective: {metric: loss}
-space: {rate: {uniform: [0.1, 0.9]}, epochs: 3}
+space: {rate: {uniform: [0.1, 0.9]}, epochs: 4}
 budget: {trials: 6}
-training: {accumulation_points: 3}
+training: {accumulation_points: 4}
 figures: [best]
 methods:
   random: {search: random}
-  lcm: {search: random, stop: {lcm: {split: 0.5}}}
+  lcm: {search: random, stop: {lcm: {split: 0.5, check_points: [0.5]}}}
 """
 
 LOOP = """\
