@@ -28,6 +28,8 @@ from hypercurve.training.trainer import Session
 from hypercurve.training.user_states import state_in, vector_of
 from hypercurve.util.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 FAULT = [sys.executable, "user_models.py", "{fault}", "{epochs}"]
 
 

@@ -146,6 +146,7 @@ def _batch(given: Arguments) -> None:
     from ..config.code_files import model_digest
     from ..config.files import read_setting
     from ..events.journal import read_lines
+    from ..events.lines import BatchHeader
     from ..execution.batches import batch_of, run_batch
     from ..runs.resuming import resumable
     from ..training import make_trainer
@@ -159,10 +160,8 @@ def _batch(given: Arguments) -> None:
     if given.data is not None:
         verify(given.data)
     _end_on_sigterm()
-    first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
-    if (model := model_digest(setting.model)) is not None:
-        first["model"] = model
-    with resumable(given.output, first) as journal:
+    model = model_digest(setting.model)
+    with resumable(given.output, BatchHeader(setting.digest, given.repeat, given.batch, model)) as journal:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)
 
@@ -181,8 +180,8 @@ def _search(given: Arguments) -> None:
         _search_together(given, setting)
         return
     _end_on_sigterm()
-    run, first = _run(given, setting)
-    with resumable(given.output, first) as journal, Progress() as watch:
+    run = _run(given, setting)
+    with resumable(given.output, run.header) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         if given.batches is not None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
@@ -212,11 +211,11 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
-        run, first = _run(given, setting)
+        run = _run(given, setting)
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         journal = watch = None
         if comm.rank == 0:
-            journal = stack.enter_context(resumable(given.output, first))
+            journal = stack.enter_context(resumable(given.output, run.header))
             watch = stack.enter_context(Progress())
         if setting.population is None:
             supervised.execute(run, trainer, journal, comm, watch=watch)
@@ -224,8 +223,8 @@ def _search_together(given: Arguments, setting: Any) -> None:
             population.execute(run, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
 
 
-def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
-    """A run's state, and what the first line of a journal must say for the run to go on from it."""
+def _run(given: Arguments, setting: Any) -> Any:
+    """A run's state."""
     from ..config.code_files import model_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
@@ -238,8 +237,7 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
-        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
+        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
@@ -251,10 +249,7 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = None if given.record is None else load_record(given.record)
-    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
-    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
-    named = {"model": model, "record": None if record is None else record.digest}
-    return run, first | {key: value for key, value in named.items() if value is not None}
+    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
 
 
 def _check_data(given: Arguments, setting: Any) -> None:

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from ...config.experiment import Experiment
-from ...results.runs import RunRecord
+from ...results.runs import RunResult
 from ...space.domains import Domain, Integer, LogUniform
 from ..plan import AXES, grid_method
 from ..tables import Runs
@@ -102,7 +102,7 @@ def grid(experiment: Experiment, runs: Runs) -> Figure:
 
 
 def _performances(
-    runs: Sequence[RunRecord], names: Sequence[str], objective: str, best: object
+    runs: Sequence[RunResult], names: Sequence[str], objective: str, best: object
 ) -> dict[tuple[object, ...], float]:
     """Performance by the three values: the mean over repeats, then the best over further axes; NaN if all failed."""
     repeated: dict[tuple[tuple[str, object], ...], list[float]] = {}
