@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 PACKAGE = Path(__file__).parents[1]
+CAPTIONS = PACKAGE.parents[1] / "rules" / "captions"
+if not CAPTIONS.is_dir():  # an installed package has its own
+    CAPTIONS = PACKAGE / "analysis" / "captions"
 
 # What can change a table or figure but not a run. All other modules can change a run.
 ANALYSIS = ("analysis/", "config/figures.py", "results/")
