@@ -27,7 +27,7 @@ from ..search.options import Search
 from ..stopping.options import FixedOptions, nearest
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.schema import problems_in
+from ..util.schema import in_lines
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -113,8 +113,7 @@ def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Exp
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error))
-        raise UserError(f"{curves.name}: " + "\n".join(found)) from None
+        raise UserError(f"{curves.name}: {in_lines(error)}") from None
 
 
 def carry_out(

@@ -27,7 +27,7 @@ from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.schema import problems_in
+from ..util.schema import in_lines
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -167,8 +167,7 @@ def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems_in(error)]
-        raise UserError("\n".join(dict.fromkeys(found))) from None
+        raise UserError(in_lines(error)) from None
 
 
 def _methods(

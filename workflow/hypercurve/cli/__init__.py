@@ -121,7 +121,7 @@ def _data(given: Arguments) -> None:
     from ..config.data import DataSpec
     from ..config.model import REFERENCE
     from ..training.data import prepare
-    from ..util.schema import problems_in
+    from ..util.schema import in_lines
 
     source = "path" if "." in given.source or "/" in given.source else "name"
     if re.match(REFERENCE, given.source):
@@ -129,7 +129,7 @@ def _data(given: Arguments) -> None:
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:
-        raise UserError("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error))) from None
+        raise UserError(in_lines(error)) from None
     prepare(spec, given.output)
 
 

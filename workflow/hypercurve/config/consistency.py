@@ -5,18 +5,15 @@ check that uses one of them ends there.
 """
 
 import math
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
 
 from ..space.search_space import Constant, Space
 from ..util.partial import WRONG, told, validate_parts
 from ..util.schema import Place, Problem
 from .hyperparameters import known, role_of
-from .methods import Method
+from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs
-from .vary import POINTS, Vary, varied, varied_training
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -35,12 +32,8 @@ def faults_between(experiment: "Experiment") -> Iterator[Problem]:
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
     each = (_replay, _stop) if replayed else (_method_space, _epochs, _population, _grid, _jobs, _counted, _stop)
     names = () if experiment.methods is WRONG else experiment.methods
-    yield from dict.fromkeys(
-        told(
-            *(check(experiment) for check in checks),
-            *(check(experiment, name) for name in names for check in each),
-        )
-    )
+    of_methods = (check(experiment, name) for name in names for check in each)
+    yield from dict.fromkeys(told(*(check(experiment) for check in checks), *of_methods))
 
 
 def _data(experiment: "Experiment") -> Iterator[Problem]:
@@ -50,15 +43,15 @@ def _data(experiment: "Experiment") -> Iterator[Problem]:
             yield Problem(("data",), f"must be `curves: PATH` with `model: {RECORDED}`")
     elif not counts_epochs(experiment.model) and (data is None or not given):
         yield Problem(("data",), "is required")
-    elif data is not None and data.curves is not None:
+    elif data and data.curves:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
 
 
 def _objective(experiment: "Experiment") -> Iterator[Problem]:
     at, metric = ("objective", "metric"), experiment.objective.metric
     if experiment.model == RECORDED:
-        curves = None if experiment.data is None else experiment.data.curves
-        if curves is not None and curves.endswith((".csv", ".csv.gz")) and metric != "loss":
+        curves = experiment.data and experiment.data.curves
+        if curves and curves.endswith((".csv", ".csv.gz")) and metric != "loss":
             yield Problem(at, "must be `loss`: of a CSV file, `data.metric` names a metric, and lower is better")
     elif isinstance(experiment.model, str) and metric not in ("accuracy", "loss", "mae"):
         said = f"must be accuracy, loss or, of targets, mae, which is what model {experiment.model} reports"
@@ -90,9 +83,9 @@ def _budget(experiment: "Experiment") -> Iterator[Problem]:
         if budget.at and budget.kind == "samples":
             yield Problem(("budget", "at"), "cannot be in samples: how many a recorded training took is not told")
         return
-    if budget.cost is not None:
+    if budget.cost:
         yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
-    if budget.samples is not None and counts_epochs(experiment.model):
+    if budget.samples and counts_epochs(experiment.model):
         yield Problem(("budget", "samples"), "are not known of a loop or program: take trials or seconds")
 
 
@@ -133,53 +126,33 @@ def _command(experiment: "Experiment") -> Iterator[Problem]:
 
 def _replay(experiment: "Experiment", name: str) -> Iterator[Problem]:
     method, at = experiment.methods[name], ("methods", name)
-    if method.population is not None:
+    if method.population:
         yield Problem((*at, "population"), "cannot be replayed: members train under what was never recorded")
-    if method.tasks is not None:
+    if method.tasks:
         yield Problem((*at, "tasks"), "must be left out: a replay is over in milliseconds")
     if method.space:
         yield Problem((*at, "space"), "must be left out: recorded curves bring their own")
-    if method.search is not None and method.search.kind != "random":
+    if method.search and method.search.kind != "random":
         yield Problem((*at, "search"), "must be `random`: only what was recorded can be tried, in random order")
 
 
 def _vary(experiment: "Experiment") -> Iterator[Problem]:
     if experiment.model == RECORDED:
-        yield from told(*(_variants(experiment, vary, ("vary", name)) for name, vary in experiment.vary.items()))
+        yield from told(*(_variants(experiment, name) for name in experiment.vary))
     elif experiment.vary:
         yield Problem(("vary",), f"is for `model: {RECORDED}`")
 
 
-def _variants(experiment: "Experiment", vary: Vary, at: Place) -> Iterator[Problem]:
-    stopped = {name: method.stop for name, method in experiment.methods.items() if _stops(method)}
+def _variants(experiment: "Experiment", name: str) -> Iterator[Problem]:
+    vary = experiment.vary[name]
+    stopped = {one: method.stop for one, method in experiment.methods.items() if method.stop is not None}
     stop = stopped.get(vary.method)
     if stop is None:
-        names = tuple(stopped)
-        yield Problem((*at, "method"), f"must name a method with `stop`: {', '.join(names) or 'none'}", names)
-        return
-    if "stopping_rate" in vary.over and (
-        stop.calibrates or any(isinstance(rate, Mapping) for rate in vary.over["stopping_rate"])
-    ):
-        yield Problem((*at, "over", "stopping_rate"), "a regret budget cannot be varied; give it a method of its own")
-        return
-    if found := list(vary.problems(stop)):
-        yield from (problem.within(*at, "over") for problem in found)
-        return
-    for values in vary.combinations():
-        try:
-            points = varied_training(experiment.training, values).accumulation_points
-        except ValidationError as error:
-            yield Problem((*at, "over", POINTS), error.errors()[0]["msg"])
-            return
-        for problem in varied(stop, values).options.problems(points, _trials(experiment)):
-            shown = ", ".join(f"{name} {value}" for name, value in values.items())
-            yield Problem((*at, "over", *problem.path), f"with {shown}: {problem.message}", problem.allowed)
-            return
-
-
-def _stops(method: Method) -> bool:
-    """Whether a method has a stopper, be it a wrong one."""
-    return method is WRONG or method.stop is not None
+        known = ", ".join(stopped) or "none"
+        yield Problem(("vary", name, "method"), f"must name a method with `stop`: {known}", tuple(stopped))
+    elif stop is not WRONG:
+        for problem in vary.problems(stop, experiment.training, experiment.budget.trials):
+            yield problem.within("vary", name, "over")
 
 
 # Methods
@@ -228,43 +201,37 @@ def _epochs(experiment: "Experiment", name: str) -> Iterator[Problem]:
 
 
 def _population(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    if experiment.methods[name].population is not None:
+    if population := experiment.methods[name].population:
         space, _ = space_of(experiment, name)
-        at = ("methods", name, "population")
-        own = (_members(experiment, name), _segments(experiment), _explore(experiment, name, space))
-        yield from (problem.within(*at) for problem in told(*own, *(_member(experiment, space, one) for one in space)))
+        own = (_members(experiment, population), _explore(population, space))
+        for problem in told(*own, *(_member(experiment.model, space, one) for one in space)):
+            yield problem.within("methods", name, "population")
 
 
-def _members(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    population, budget = experiment.methods[name].population, experiment.budget
-    assert population is not None
+def _members(experiment: "Experiment", population: Population) -> Iterator[Problem]:
+    model, budget = experiment.model, experiment.budget
+    if model is not WRONG and isinstance(model, CommandSpec) and not model.segmented:
+        yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
     if population.members is None and budget.trials is None:
         yield Problem((), f"needs `members`: the budget is in {budget.kind}, so the number of trials is open")
     elif (population.members or budget.trials or 2) < 2:
         yield Problem((), "needs at least 2 `members`; by default the budget's number of trials")
 
 
-def _segments(experiment: "Experiment") -> Iterator[Problem]:
-    if isinstance(experiment.model, CommandSpec) and not experiment.model.segmented:
-        yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
+def _explore(population: Population, space: Space) -> Iterator[Problem]:
+    for name in population.explore:
+        if name not in space:
+            yield Problem(("explore", name), f"unknown key: the space has {', '.join(space)}", space.names)
 
 
-def _member(experiment: "Experiment", space: Space, name: str) -> Iterator[Problem]:
+def _member(model: Trained, space: Space, name: str) -> Iterator[Problem]:
     domain = space[name]
     if domain.when:
         yield Problem((), f"{name} is conditional, which a population cannot be")
     text = any(isinstance(value, str) for value in domain.extremes)
-    if not isinstance(domain, Constant) and (role_of(experiment.model, name) != "numeric" or text):
+    if not isinstance(domain, Constant) and (role_of(model, name) != "numeric" or text):
         said = "members exchange weights, so only numeric hyperparameters may differ"
         yield Problem((), f"{name} must be a constant: {said}")
-
-
-def _explore(experiment: "Experiment", name: str, space: Space) -> Iterator[Problem]:
-    population = experiment.methods[name].population
-    assert population is not None
-    for changed in population.explore:
-        if changed not in space:
-            yield Problem(("explore", changed), f"unknown key: the space has {', '.join(space)}", space.names)
 
 
 def _grid(experiment: "Experiment", name: str) -> Iterator[Problem]:
@@ -291,31 +258,22 @@ def _jobs(experiment: "Experiment", name: str) -> Iterator[Problem]:
 
 
 def _counted(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    """What depends on the budget being in trials, and on its smaller budgets being in trials."""
+    """What depends on the budget being in trials, and on smaller budgets."""
     method, budget, at = experiment.methods[name], experiment.budget, ("methods", name)
     if method.record and budget.trials is None:
         yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {budget.kind}")
     if budget.kind != "trials" or not budget.at:
         return
-    if method.search is not None and method.search.kind == "grid":
+    if method.search and method.search.kind == "grid":
         yield Problem(("budget", "at"), f"the first trials of {name}'s grid are one corner of it")
-    if method.stop is not None and method.stop.kind == "lcm" and method.stop.options.configurations is None:
+    if method.stop and method.stop.kind == "lcm" and method.stop.options.configurations is None:
         yield Problem((*at, "stop", "lcm"), "needs `configurations` (n), which must not change with the budget")
-    if method.stop is not None and method.stop.options.pauses:
+    if method.stop and method.stop.options.pauses:
         said = f"trials of {name} wait for each other, so its first trials are no run with a smaller budget"
         yield Problem(("budget", "at"), said)
 
 
-def _trials(experiment: "Experiment") -> int | None:
-    trials: int | None = WRONG
-    if experiment.budget is not WRONG:
-        trials = experiment.budget.trials
-    return trials
-
-
 def _stop(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    stop = experiment.methods[name].stop
-    if stop is not None:
-        points = WRONG if experiment.training is WRONG else experiment.training.accumulation_points
-        for problem in stop.options.problems(points, _trials(experiment)):
+    if stop := experiment.methods[name].stop:
+        for problem in stop.options.problems(experiment.training.accumulation_points, experiment.budget.trials):
             yield problem.within("methods", name, "stop", stop.kind)

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationErr
 from typing_extensions import override
 
 from ..space.search_space import Space, merged
-from ..util.partial import validate_fields
+from ..util.partial import take_apart
 from ..util.schema import Model, Name, Problem, Whole, problems_in, refusal
 from .budget import Budget
 from .consistency import faults_between
@@ -104,8 +104,7 @@ class Experiment(Model):
         try:
             return handler(given)
         except ValidationError as error:
-            found = list(problems_in(error, cls.model_fields))
-            problems = validate_fields(cls, given, found)[1] if isinstance(given, Mapping) else found
+            _, problems = take_apart(cls, given, list(problems_in(error, cls.model_fields)))
             raise refusal(problems, given) from None
 
     @override
@@ -134,27 +133,9 @@ class Experiment(Model):
             experiment: the experiment's name.
             method: a key of ``methods``.
         """
-        chosen = self.methods[method]
-        return Setting(
-            experiment=experiment,
-            method=method,
-            seed=self.seed,
-            data=self.data,
-            model=self.model,
-            objective=self.objective,
-            constraints=self.constraints,
-            space=self.space_of(method),
-            budget=self.budget,
-            cost=self.cost,
-            training=self.training,
-            search=chosen.search,
-            stop=chosen.stop,
-            record=chosen.record,
-            preselect=chosen.preselect,
-            population=chosen.population,
-            order=chosen.order,
-            slots=chosen.slots,
-        )
+        given = {**dict(self), **dict(self.methods[method]), "space": self.space_of(method)}
+        shared = {name: given[name] for name in Setting.model_fields if name in given}
+        return Setting(experiment=experiment, method=method, **shared)
 
     def variants(self, experiment: str, name: str) -> Iterator[tuple[dict[str, Any], Setting]]:
         """The combinations that an entry of `vary` asks for, and the setting of each."""

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..util.errors import UserError
 from ..util.partial import CLOSE
-from ..util.schema import Model, Problem, problems_in
+from ..util.schema import Model, Problem, in_lines, problems_in
 from .experiment import Experiment
 from .setting import Setting
 
@@ -95,9 +95,7 @@ def check_workflow(given: Mapping[str, Any]) -> None:
     try:
         Workflow.model_validate(dict(given))
     except ValidationError as error:
-        where = "config/config.yaml"
-        problems = [f"{where}: {'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error)]
-        raise ConfigError("\n".join(problems)) from None
+        raise ConfigError(in_lines(error, "config/config.yaml: ")) from None
     if missing := [key for key in Workflow.model_fields if key not in given]:
         raise ConfigError(f"config/config.yaml: {', '.join(missing)}: is required")
 
@@ -120,8 +118,7 @@ def read_experiment(path: Path) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        problems = problems_in(error)
-        found = sorted((_describe(path, node, given, problem) for problem in problems), key=lambda pair: pair[0])
+        found = sorted((_describe(path, node, given, p) for p in problems_in(error)), key=lambda pair: pair[0])
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
 
 
