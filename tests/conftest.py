@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""

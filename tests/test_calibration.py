@@ -10,8 +10,9 @@ import pytest
 
 from hypercurve.api.replaying import Task, carry_out
 from hypercurve.archive.checking import check_journal
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
 from hypercurve.curves.table import Curve, Curves

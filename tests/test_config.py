@@ -11,9 +11,11 @@ from pydantic import BaseModel
 
 from conftest import ROOT, SYNTHETIC
 from hypercurve.cli import main
-from hypercurve.config.experiment import Budget, Experiment, Setting
+from hypercurve.config.budget import Budget
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import _read_yaml, read_experiment, read_resolved, read_setting
 from hypercurve.config.hyperparameters import HYPERPARAMETERS
+from hypercurve.config.setting import Setting
 
 SHIPPED = sorted((ROOT / "config" / "experiments").glob("*.yaml"))
 PACKAGE = ROOT / "workflow" / "hypercurve"

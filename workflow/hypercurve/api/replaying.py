@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import parse_yaml, read_mapping
 from ..config.hyperparameters import RECORDED
 from ..config.methods import LCMOptions, Stop
+from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..execution.replay import Job, Outcome, replays

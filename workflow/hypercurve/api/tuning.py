@@ -18,9 +18,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.data import NO_DATA
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.model import LoopSpec
+from ..config.setting import Setting
 from ..execution.serial import execute
 from ..runs.resuming import resumable
 from ..runs.run import Run

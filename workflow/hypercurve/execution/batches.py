@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..events.encoding import encode_event
 from ..events.journal import Journal, JournalError, Line, read_lines, without_wall
 from ..runs.searchers import make_searcher

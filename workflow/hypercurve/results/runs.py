@@ -17,7 +17,7 @@ from ..events.journal import JournalError, Line, read_lines
 from ..util.files import appearing
 
 if TYPE_CHECKING:  # would import pydantic and NumPy
-    from ..config.experiment import Setting
+    from ..config.setting import Setting
     from ..space.search_space import Value
 
 Status = Literal["running", "paused", "completed", "stopped", "failed"]

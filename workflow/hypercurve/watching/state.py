@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..config.cost import CostModel
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import read_resolved
 from ..config.jobs import batches as batches_of
+from ..config.setting import Setting
 from ..curves.cost import TrialCost
 from ..util.errors import UserError
 from .tail import Line, Tail

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ...config.experiment import Experiment, Objective
+from ...config.experiment import Experiment
+from ...config.objective import Objective
 from ...results.runs import RunRecord, TrialRecord
 from ...space.domains import Choice, Domain, Integer, LogUniform
 from ...space.search_space import Space
