@@ -210,7 +210,7 @@ def test_a_budget_is_kept_for_random_draws_only(tmp_path: Path) -> None:
 def test_a_budget_is_not_varied() -> None:
     asked = {"search": "random", "stop": {"lcm": {"stopping_rate": {"regret": 0.1}}}, "record": ["x"]}
     content = {"model": "recorded", "data": {"curves": "x"}, "budget": {"trials": 40}, "methods": {"lcm": asked}}
-    with pytest.raises(ValueError, match="problems"):
+    with pytest.raises(ValueError, match="a regret budget cannot be varied"):
         Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"stopping_rate": [0.5]}}}})
     Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"split": [0.1, 0.2]}}}})
 

@@ -6,7 +6,6 @@ check that uses one of them ends there.
 
 import math
 from collections.abc import Container, Iterator
-from typing import TYPE_CHECKING
 
 from ..space.search_space import Constant, Space
 from ..util.partial import WRONG, told, validate_parts
@@ -14,9 +13,7 @@ from ..util.schema import Place, Problem
 from .hyperparameters import known, role_of
 from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs
-
-if TYPE_CHECKING:
-    from .experiment import Experiment
+from .parts import Parts
 
 COLUMNS = ("trial", "member", "status", "progress", "performance", "seconds", "cost")
 """What hyperparameters of users' own models cannot be called: columns of tables."""
@@ -26,7 +23,7 @@ LARGEST_GRID = 1_000_000
 MOST_BATCHES = 20_000
 
 
-def faults_between(experiment: "Experiment") -> Iterator[Problem]:
+def faults_between(experiment: Parts) -> Iterator[Problem]:
     """Problems that need more than one part of an experiment to see, each once."""
     checks = (_data, _objective, _constraints, _space, _budget, _cost, _retrain, _baseline, _command, _vary)
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
@@ -36,7 +33,7 @@ def faults_between(experiment: "Experiment") -> Iterator[Problem]:
     yield from dict.fromkeys(told(*(check(experiment) for check in checks), *of_methods))
 
 
-def _data(experiment: "Experiment") -> Iterator[Problem]:
+def _data(experiment: Parts) -> Iterator[Problem]:
     data, given = experiment.data, "data" in experiment.model_fields_set
     if experiment.model == RECORDED:
         if data is None or data.curves is None:
@@ -47,7 +44,7 @@ def _data(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
 
 
-def _objective(experiment: "Experiment") -> Iterator[Problem]:
+def _objective(experiment: Parts) -> Iterator[Problem]:
     at, metric = ("objective", "metric"), experiment.objective.metric
     if experiment.model == RECORDED:
         curves = experiment.data and experiment.data.curves
@@ -58,7 +55,7 @@ def _objective(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(at, said, ("accuracy", "loss", "mae"))
 
 
-def _constraints(experiment: "Experiment") -> Iterator[Problem]:
+def _constraints(experiment: Parts) -> Iterator[Problem]:
     if experiment.model is not WRONG and experiment.model == RECORDED:
         if experiment.constraints:
             yield Problem(("constraints",), "must be left out: it was recorded which trainings failed")
@@ -68,7 +65,7 @@ def _constraints(experiment: "Experiment") -> Iterator[Problem]:
             yield Problem(("constraints", name), "the test part takes no part in a search")
 
 
-def _space(experiment: "Experiment") -> Iterator[Problem]:
+def _space(experiment: Parts) -> Iterator[Problem]:
     if experiment.model != RECORDED:
         if "space" not in experiment.model_fields_set:
             yield Problem(("space",), "is required")
@@ -77,7 +74,7 @@ def _space(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("space",), "must be left out: recorded curves bring their own")
 
 
-def _budget(experiment: "Experiment") -> Iterator[Problem]:
+def _budget(experiment: Parts) -> Iterator[Problem]:
     budget = experiment.budget
     if experiment.model == RECORDED:
         if budget.at and budget.kind == "samples":
@@ -89,12 +86,12 @@ def _budget(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("budget", "samples"), "are not known of a loop or program: take trials or seconds")
 
 
-def _cost(experiment: "Experiment") -> Iterator[Problem]:
+def _cost(experiment: Parts) -> Iterator[Problem]:
     if counts_epochs(experiment.model) and experiment.cost.step == 0:
         yield Problem(("cost", "step"), "must be above 0: of a loop or program, it is what an epoch costs")
 
 
-def _retrain(experiment: "Experiment") -> Iterator[Problem]:
+def _retrain(experiment: Parts) -> Iterator[Problem]:
     if not experiment.retrain:
         return
     if experiment.model == RECORDED:
@@ -105,13 +102,13 @@ def _retrain(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("retrain",), "needs learning_rate in the space, if only as a constant")
 
 
-def _baseline(experiment: "Experiment") -> Iterator[Problem]:
+def _baseline(experiment: Parts) -> Iterator[Problem]:
     names = tuple(experiment.methods)
     if experiment.baseline is not None and experiment.baseline not in names:
         yield Problem(("baseline",), f"must name a method: {', '.join(names)}", names)
 
 
-def _command(experiment: "Experiment") -> Iterator[Problem]:
+def _command(experiment: Parts) -> Iterator[Problem]:
     if isinstance(experiment.model, CommandSpec):
         spaces = [space_of(experiment, name)[0] for name, method in experiment.methods.items() if method is not WRONG]
         domains = [(name, domain) for space in spaces for name, domain in space.root.items()]
@@ -124,7 +121,7 @@ def _command(experiment: "Experiment") -> Iterator[Problem]:
 # Recorded curves
 
 
-def _replay(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _replay(experiment: Parts, name: str) -> Iterator[Problem]:
     method, at = experiment.methods[name], ("methods", name)
     if method.population:
         yield Problem((*at, "population"), "cannot be replayed: members train under what was never recorded")
@@ -136,14 +133,14 @@ def _replay(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem((*at, "search"), "must be `random`: only what was recorded can be tried, in random order")
 
 
-def _vary(experiment: "Experiment") -> Iterator[Problem]:
+def _vary(experiment: Parts) -> Iterator[Problem]:
     if experiment.model == RECORDED:
         yield from told(*(_variants(experiment, name) for name in experiment.vary))
     elif experiment.vary:
         yield Problem(("vary",), f"is for `model: {RECORDED}`")
 
 
-def _variants(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _variants(experiment: Parts, name: str) -> Iterator[Problem]:
     vary = experiment.vary[name]
     stopped = {one: method.stop for one, method in experiment.methods.items() if method.stop is not None}
     stop = stopped.get(vary.method)
@@ -158,13 +155,13 @@ def _variants(experiment: "Experiment", name: str) -> Iterator[Problem]:
 # Methods
 
 
-def space_of(experiment: "Experiment", name: str) -> tuple[Space, list[Problem]]:
+def space_of(experiment: Parts, name: str) -> tuple[Space, list[Problem]]:
     """The space that a method searches, as far as it is right, and what is wrong with the method's own domains."""
     own = experiment.methods[name].space
     return validate_parts(Space, {**experiment.space.root, **own}) if own else (experiment.space, [])
 
 
-def _method_space(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _method_space(experiment: Parts, name: str) -> Iterator[Problem]:
     at = ("methods", name, "space")
     space, found = space_of(experiment, name)
     yield from (problem.within(*at) for problem in found)
@@ -192,7 +189,7 @@ def _domain(model: Trained, space: Space, at: Place, name: str) -> Iterator[Prob
             return
 
 
-def _epochs(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _epochs(experiment: Parts, name: str) -> Iterator[Problem]:
     if counts_epochs(experiment.model):
         space, _ = space_of(experiment, name)
         if "epochs" not in space or space["epochs"].when:
@@ -200,7 +197,7 @@ def _epochs(experiment: "Experiment", name: str) -> Iterator[Problem]:
             yield Problem((*at, "epochs"), "is required, always: it says how often the model reports")
 
 
-def _population(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _population(experiment: Parts, name: str) -> Iterator[Problem]:
     if population := experiment.methods[name].population:
         space, _ = space_of(experiment, name)
         own = (_members(experiment, population), _explore(population, space))
@@ -208,7 +205,7 @@ def _population(experiment: "Experiment", name: str) -> Iterator[Problem]:
             yield problem.within("methods", name, "population")
 
 
-def _members(experiment: "Experiment", population: Population) -> Iterator[Problem]:
+def _members(experiment: Parts, population: Population) -> Iterator[Problem]:
     model, budget = experiment.model, experiment.budget
     if model is not WRONG and isinstance(model, CommandSpec) and not model.segmented:
         yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
@@ -234,7 +231,7 @@ def _member(model: Trained, space: Space, name: str) -> Iterator[Problem]:
         yield Problem((), f"{name} must be a constant: {said}")
 
 
-def _grid(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _grid(experiment: Parts, name: str) -> Iterator[Problem]:
     search, trials = experiment.methods[name].search, experiment.budget.trials
     if search is None or search.kind != "grid":
         return
@@ -247,7 +244,7 @@ def _grid(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem(at, f"{said}: take fewer points or a larger budget")
 
 
-def _jobs(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _jobs(experiment: Parts, name: str) -> Iterator[Problem]:
     wanted = experiment.methods[name].trials_per_job
     if wanted == "auto" or space_of(experiment, name)[1]:
         return
@@ -257,7 +254,7 @@ def _jobs(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem(at, f"makes {batches} jobs of a run; at most {MOST_BATCHES} are possible")
 
 
-def _counted(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _counted(experiment: Parts, name: str) -> Iterator[Problem]:
     """What depends on the budget being in trials, and on smaller budgets."""
     method, budget, at = experiment.methods[name], experiment.budget, ("methods", name)
     if method.record and budget.trials is None:
@@ -273,7 +270,7 @@ def _counted(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem(("budget", "at"), said)
 
 
-def _stop(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _stop(experiment: Parts, name: str) -> Iterator[Problem]:
     if stop := experiment.methods[name].stop:
         for problem in stop.options.problems(experiment.training.accumulation_points, experiment.budget.trials):
             yield problem.within("methods", name, "stop", stop.kind)
