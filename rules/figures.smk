@@ -22,7 +22,7 @@ rule figure:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log:q} 2>&1"
@@ -31,17 +31,14 @@ rule figure:
 rule report:
     input:
         captions=expand(
-            f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "traits", "replay", "schedule", "report"],
+            f"{CAPTIONS}/{{name}}.rst",
+            name=["table", "replay", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
         trials=lambda w: runs_of(w.experiment, "trials.csv"),
         members=lambda w: members_of(w.experiment),
-        comparison=rules.compare.output,
-        budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
-        traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
-        schedule=lambda w: rules.gain.output if experiment_of(w).retrain else [],
+        tables=lambda w: tables_of(w.experiment),
         figures=lambda w: expand(
             rules.figure.output.svg,
             figure=figures_of(w.experiment),
@@ -62,7 +59,7 @@ rule report:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve report {params.results:q} --output {output:q} > {log:q} 2>&1"
@@ -70,9 +67,9 @@ rule report:
 
 rule overview:
     input:
-        experiments=expand(rules.experiment.output, experiment=config["experiments"]),
-        comparisons=expand(rules.compare.output, experiment=config["experiments"]),
-        reports=expand(rules.report.output, experiment=config["experiments"]),
+        experiments=expand(rules.experiment.output, experiment=WORKFLOW.experiments),
+        comparisons=expand(rules.compare.output, experiment=WORKFLOW.experiments, table="comparison"),
+        reports=expand(rules.report.output, experiment=WORKFLOW.experiments),
     output:
         report(
             f"{RESULTS}/report.html",
@@ -88,7 +85,7 @@ rule overview:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: [Path(str(path)).parent for path in input.reports],
     shell:
         "hypercurve overview {params.results:q} --output {output:q} > {log:q} 2>&1"

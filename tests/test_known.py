@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.events.journal import Line, read_lines, without_wall
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import RawLine, encode_line, without_wall
+from hypercurve.events.journal import read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import history, restart, resumable
@@ -81,20 +83,18 @@ class Counting(Trainer):
 def carry_out(folder: Path, given: Setting, repeat: int = 0, model: str | None = None, **options: Any) -> Counting:
     """Carry out a run in an experiment's results folder; what it really trained."""
     run = Run(given, repeat, samples=1000, data="none", model=model)
-    first = run.identity("run")
     output = folder / "runs" / given.method / str(repeat) / "journal.jsonl"
     trainer = Counting()
-    with resumable(output, first) as journal:
-        known = KnownTrainings(output, first["training"], first["seed"], repeat, **options)
-        execute(run, trainer, journal, known=known)
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal, known=KnownTrainings(output, run.header, **options))
     return trainer
 
 
-def lines_of(folder: Path, method: str, repeat: int = 0) -> list[Line]:
+def lines_of(folder: Path, method: str, repeat: int = 0) -> list[RawLine]:
     return read_lines(folder / "runs" / method / str(repeat) / "journal.jsonl")[0]
 
 
-def events(lines: Sequence[Line]) -> list[Line]:
+def events(lines: Sequence[RawLine]) -> list[RawLine]:
     return [without_wall(line) for line in lines]
 
 
@@ -204,7 +204,7 @@ def test_failures_are_known_with_their_reasons(tmp_path: Path) -> None:
 
     given = experiment().setting("e", "random")
     run = Run(given, 0, samples=1000, data="none")
-    with resumable(tmp_path / "runs" / "random" / "0" / "journal.jsonl", run.identity("run")) as journal:
+    with resumable(tmp_path / "runs" / "random" / "0" / "journal.jsonl", run.header) as journal:
         execute(run, Failing(), journal)
     assert carry_out(tmp_path, experiment().setting("e", "lcm")).trained == []
     failed = {line["trial"]: line["reason"] for line in lines_of(tmp_path, "lcm") if line["event"] == "failed"}
@@ -227,9 +227,8 @@ def test_a_run_that_goes_on_beside_is_looked_at_again_and_again(
     monkeypatch.setattr("hypercurve.runs.known.SHARE", 0.0)
     e = experiment()
     run = Run(e.setting("e", "lcm"), 0, samples=1000, data="none")
-    first = run.identity("run")
-    known = KnownTrainings(tmp_path / "runs" / "lcm" / "0" / "journal.jsonl", first["training"], 0, 0)
-    configuration = run.begin()["then"][0]["configuration"]
+    known = KnownTrainings(tmp_path / "runs" / "lcm" / "0" / "journal.jsonl", run.header)
+    configuration = encode_line(run.start())["then"][0]["configuration"]
     assert known.report(Trial(0, configuration, 0, 0), 0.2) is None
     carry_out(tmp_path, e.setting("e", "random"))
     found = known.report(Trial(0, configuration, 0, 0), 0.2)

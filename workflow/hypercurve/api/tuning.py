@@ -18,18 +18,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.data import NO_DATA
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
-from ..config.messages import all_problems
 from ..config.model import LoopSpec
+from ..config.setting import Setting
 from ..execution.serial import execute
 from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
-from ..training.saving import SavingTrainer, described
+from ..training.saving import SavingTrainer, identity_of
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import in_lines
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -132,7 +133,7 @@ def tune(
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
-        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None, home=None)
+        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None)
 
 
 def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function, digest: str) -> Results:
@@ -158,12 +159,9 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
     """Carry out a run; what is recorded of it, or of the same trainings, is not trained again."""
     run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
-    first = run.identity("run")
-    with resumable(output, first) as journal:
-        known = KnownTrainings(output, first["training"], first["seed"], repeat)
-        identity = lambda trial: f"{first['training']} {described(trial)}"  # noqa: E731
-        saving = SavingTrainer(trainer, output.with_name("journal.states"), identity=identity)
-        execute(run, saving, journal, known=known)
+    with resumable(output, run.header) as journal:
+        saving = SavingTrainer(trainer, output.with_name("journal.states"), identity=identity_of(run.header.training))
+        execute(run, saving, journal, known=KnownTrainings(output, run.header))
         saving.clear()
 
 
@@ -171,8 +169,7 @@ def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in all_problems(given, error)]
-        raise UserError("\n".join(dict.fromkeys(found))) from None
+        raise UserError(in_lines(error)) from None
 
 
 def _methods(

@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-from .experiment import Setting
 from .objective import COST
+from .setting import Setting
 
 ARITHMETIC = 1
 """Version of our training arithmetic. Raise it where the same training would give other numbers than before."""

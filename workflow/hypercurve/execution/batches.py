@@ -7,28 +7,32 @@ process would have written.
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
-from ..config.experiment import Setting
-from ..events.encoding import encode_event
-from ..events.events import Completed, Event, Failed, Reported
-from ..events.journal import Journal, JournalError, Line, without_wall
+from ..config.setting import Setting
+from ..events.encoding import differences_of_headers
+from ..events.events import Completed, Failed, Reported, Start, Started
+from ..events.journal import Journal, JournalError, decode
+from ..events.lines import EventLine, Tested, Wall
 from ..runs.known import Curve, KnownTrainings, networks_beside
 from ..runs.run import Run
 from ..runs.searchers import make_searcher
 from ..runs.trial import Trial
-from ..training.recorded_curves import train_again
+from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
-from .advance import Judge, Wall, advance
+from .advance import ReportCheck, advance
 from .event_loop import Best, must_equal
 
-OVER = ("completed", "failed")
+Row = dict[str, Any]
+"""A trial of a table: its number and its configuration."""
 
 
-def trial_table(setting: Setting, repeat: int) -> list[Line]:
+def trial_table(setting: Setting, repeat: int) -> list[Row]:
     """The configurations of a run whose number of trials is known."""
     searcher = make_searcher(setting, repeat)
-    table: list[Line] = []
+    table: list[Row] = []
     for number in range(setting.trials or 0):
         configuration = searcher.suggest(number)
         if configuration is None:
@@ -37,18 +41,13 @@ def trial_table(setting: Setting, repeat: int) -> list[Line]:
     return table
 
 
-def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
+def batch_of(table: list[Row], index: int, count: int) -> list[Row]:
     """The trials of one batch: every ``count``-th, so that batches take about equally long."""
     return table[index::count]
 
 
 def run_batch(
-    run: Run,
-    table: Iterable[Line],
-    trainer: Trainer,
-    journal: Journal,
-    number: int,
-    known: KnownTrainings | None = None,
+    run: Run, table: Iterable[Row], trainer: Trainer, journal: Journal, number: int, known: KnownTrainings | None = None
 ) -> None:
     """Train the trials of one batch to their ends, going on where the journal stops, and test the best of them.
 
@@ -63,56 +62,57 @@ def run_batch(
         number: of the batch, and of this worker.
         known: trainings that were recorded earlier, by this batch too.
     """
-    header = {**run.identity("batch"), "batch": number}
+    header = run.batch_header(number)
     if not journal.lines:
-        journal.append({**header, "wall": {"origin": origin()}})
-    elif without_wall(journal.lines[0]) != header:
+        journal.append(replace(header, wall=Wall(origin=origin())))
+    elif differences_of_headers(header, journal.lines[0]):
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
-    objective, over = run.setting.objective, {line["trial"] for line in journal.lines if line["event"] in OVER}
-    best: tuple[float, Best] | None = None
+    lines = [decode(raw, f"{journal.path}:{line}") for line, raw in enumerate(journal.lines, start=1)]
+    ended = [line.event for line in lines if isinstance(line, EventLine)]
+    over = {event.trial for event in ended if isinstance(event, Completed | Failed)}
+    objective, best = run.setting.objective, None
     for row in table:
         trial = Trial(row["trial"], row["configuration"], run.setting.seed, run.repeat)
         write = journal.append if trial.number not in over else lambda _: None
-        begun = {"worker": number, "at": time.time()}
-        write({"event": "started", "trial": trial.number, "configuration": row["configuration"], "wall": begun})
+        start = Start(trial.number, row["configuration"])
+        write(EventLine(Started(trial.number), Wall(worker=number, at=time.time()), actions=[start]))
         curve: Curve = []
-        for event, wall, session in _reports(run, trial, curve, trainer, known, number):
-            write({**encode_event(event), "wall": wall})
-            if isinstance(event, Completed):
-                value = event.metrics[objective.key]
+        for line, session in _reports(run, trial, curve, trainer, known, number):
+            write(line)
+            if isinstance(line.event, Completed):
+                value = line.event.metrics[objective.key]
                 if best is None or objective.better(value, best[0]):
                     snapshot = None if session is None else session.snapshot()
-                    best = value, Best(trial, curve, wall.get("test"), snapshot)
+                    best = value, Best(trial, curve, line.wall.test, snapshot)
                     if snapshot is not None:
                         trainer.keep(trial, snapshot)
-            if session is not None and not isinstance(event, Reported):
+            if session is not None and not isinstance(line.event, Reported):
                 session.close()
-    if best is not None and not any(line["event"] == "tested" for line in journal.lines):
-        _, found = best
+    if best is not None and not any(isinstance(line, Tested) for line in lines):
         folder = networks_beside(journal.path)
         folder.mkdir(exist_ok=True)
-        metrics, wall = found.finish(trainer, known, folder, must_equal(run, known))
-        journal.append({"event": "tested", "trial": found.trial.number, "metrics": dict(metrics), "wall": wall})
+        metrics, wall = best[1].finish(trainer, known, folder, must_equal(run, known))
+        journal.append(Tested(best[1].trial.number, metrics, wall))
 
 
 def _reports(
     run: Run, trial: Trial, curve: Curve, trainer: Trainer, known: KnownTrainings | None, worker: int
-) -> Iterator[tuple[Event, Wall, Session | None]]:
+) -> Iterator[tuple[EventLine, Session | None]]:
     """What a trial reports until it is over, known or trained for, and its session if it has one; adds to its curve."""
-    judge = Judge.of(run.setting)
+    check = ReportCheck.of(run.setting)
     session: Session | None = None
 
     def going() -> Session:
-        return session or train_again(trainer, trial, curve, equal=must_equal(run, known))
+        return session or retrain(trainer, trial, curve, equal=must_equal(run, known))
 
     for point in run.points:
         found = None if known is None else known.report(trial, point)
         if found is not None:
-            event, wall = found.event, dict(found.wall)
+            line = EventLine(found.event, found.wall)
         else:
-            event, wall, session = advance(going, trial.number, point, judge, worker)
-        if not isinstance(event, Failed):
-            curve.append((point, event.metrics))  # type: ignore[union-attr]
-        yield event, wall, session
-        if not isinstance(event, Reported):
+            line, session = advance(going, trial.number, point, check, worker)
+        if isinstance(line.event, Reported | Completed):
+            curve.append((point, line.event.metrics))
+        yield line, session
+        if not isinstance(line.event, Reported):
             return

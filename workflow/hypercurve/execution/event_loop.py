@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from ..events.events import Event, Started
-from ..events.journal import Line
+from ..events.lines import EventLine, Line, Wall
 from ..events.networks import copied, described
 from ..runs.known import Curve, KnownTrainings
 from ..runs.run import Due, Run
 from ..runs.trial import Trial
-from ..training.recorded_curves import train_again
+from ..training.recorded_curves import retrain
 from ..training.trainer import Snapshot, Trainer
 from ..util.provenance import origin
-from .advance import Wall
 
 Watch = Callable[[Run], None]
 
@@ -32,7 +31,7 @@ class Source(Protocol):
         """The report to take next; None: no trial is going."""
         ...
 
-    def report(self, due: Due) -> tuple[Event, Wall]:
+    def report(self, due: Due) -> EventLine:
         """That report, waited for or trained for."""
         ...
 
@@ -55,26 +54,26 @@ def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownT
     while run.ended is None:
         due = source.due()
         if due is None:
-            write(run.end("finished", {"at": time.time()}))
+            write(run.end("finished", Wall(at=time.time())))
         elif bound in ("samples", "cost") and not run.budget_left(due):
-            write(run.end(bound, {"at": time.time()}))
+            write(run.end(bound, Wall(at=time.time())))
         elif due.progress == 0:
             event: Event = Started(due.trial)
-            write(run.step(event, {"worker": source.worker, "at": time.time()}))
+            write(run.step(event, Wall(worker=source.worker, at=time.time())))
             source.decided(event)
         else:
-            event, wall = _known(run, due, known) or source.report(due)
-            if seconds and not run.budget_left(due, wall["seconds"]):
-                write(run.end("seconds", {"at": time.time()}))
+            event, wall, *_ = _known(run, due, known) or source.report(due)
+            if seconds and not run.budget_left(due, wall.seconds or 0.0):
+                write(run.end("seconds", Wall(at=time.time())))
                 return
             write(run.step(event, wall))
             source.decided(event)
 
 
-def _known(run: Run, due: Due, known: KnownTrainings | None) -> tuple[Event, Wall] | None:
+def _known(run: Run, due: Due, known: KnownTrainings | None) -> EventLine | None:
     """The report that is due, if it was recorded earlier."""
     found = None if known is None else known.report(run.trial(due.trial), due.progress)
-    return None if found is None else (found.event, dict(found.wall))
+    return None if found is None else EventLine(found.event, found.wall)
 
 
 def must_equal(run: Run, known: KnownTrainings | None) -> bool:
@@ -115,25 +114,21 @@ class Best:
             The metrics, and the part of the journal's line that may differ between equal runs.
         """
         snapshot, metrics = self.snapshot or trainer.kept(self.trial), self.reported
-        wall: Wall = {"at": time.time()}
+        differs: list[float] = []
         if metrics is None and snapshot is None and known is not None:
             metrics = known.test(self.trial)
         if metrics is None:
             if snapshot is None:
-                session = train_again(
-                    trainer, self.trial, self.curve, equal=equal, differs=lambda by: wall.update(differs=by)
-                )
+                session = retrain(trainer, self.trial, self.curve, equal=equal, differs=differs.append)
                 snapshot = session.snapshot()
             metrics = trainer.test(self.trial, snapshot)
-        if folder is None:
-            return metrics, wall
-        kept = known.network(self.trial) if known is not None and snapshot is None else None
-        path = copied(kept, folder) if kept is not None else None
-        if snapshot is not None:
+        path = None
+        if folder is not None and snapshot is not None:
             path = trainer.export(self.trial, snapshot, folder)
-        if path is not None:
-            wall["network"] = described(path)
-        return metrics, wall
+        elif folder is not None and known is not None and (kept := known.network(self.trial)) is not None:
+            path = copied(kept, folder)
+        network = None if path is None else described(path)
+        return metrics, Wall(at=time.time(), network=network, differs=differs[0] if differs else None)
 
 
 def finish(

@@ -9,12 +9,13 @@ import time
 
 from ..events.events import Completed, Event, Failed, Stop
 from ..events.journal import Journal
+from ..events.lines import EventLine, Wall
 from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
-from ..training.recorded_curves import train_again
+from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
-from .advance import Judge, Wall, advance
+from .advance import ReportCheck, advance
 from .event_loop import Watch, drive, finish, must_equal
 
 
@@ -39,11 +40,11 @@ def execute(
     """
     write = (lambda _: None) if journal is None else journal.append
     if journal is None:
-        run.begin()
+        run.start()
     else:
         run.fold(journal.lines, str(journal.path))
         if not journal.lines:
-            journal.append(run.begin({"at": time.time(), "origin": origin()}))
+            journal.append(run.start(Wall(at=time.time(), origin=origin())))
     sessions = Sessions(run, trainer, worker, watch, must_equal(run, known))
     drive(run, sessions, write, known)
     if run.best is not None and run.tested is None:
@@ -60,17 +61,17 @@ class Sessions:
         self.best_trial: int | None = None
         self.best: Snapshot | None = None
         self._run, self._trainer, self._watch, self._equal = run, trainer, watch, equal
-        self._judge = Judge.of(run.setting)
+        self._check = ReportCheck.of(run.setting)
         self._open: dict[int, Session] = {}
 
     def due(self) -> Due | None:
         """The report to take next."""
         return self._run.due()
 
-    def report(self, due: Due) -> tuple[Event, Wall]:
+    def report(self, due: Due) -> EventLine:
         """Train for it."""
-        event, wall, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._judge, self.worker)
-        return event, wall
+        line, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._check, self.worker)
+        return line
 
     def decided(self, event: Event) -> None:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
@@ -90,5 +91,5 @@ class Sessions:
         """The trial's session; after a resume it is trained again to where its journal stands."""
         if number not in self._open:
             curve = self._run.trials[number].curve
-            self._open[number] = train_again(self._trainer, self._run.trial(number), curve, equal=self._equal)
+            self._open[number] = retrain(self._trainer, self._run.trial(number), curve, equal=self._equal)
         return self._open[number]

@@ -9,12 +9,14 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..events.encoding import decode_event
-from ..events.events import Completed, Event, Failed, Reported
-from ..events.journal import Line, whole_lines
+from ..events.encoding import decode_line
+from ..events.events import Completed, Event, Failed, Reported, Start
+from ..events.journal import UNREADABLE, whole_lines
+from ..events.lines import BatchHeader, EventLine, Line, RunHeader, Tested, Wall
 from ..util.errors import UserError
 from .trial import Trial
 
@@ -36,7 +38,7 @@ class KnownReport(NamedTuple):
     """
 
     event: Event
-    wall: Mapping[str, Any]
+    wall: Wall
     source: str
 
 
@@ -45,9 +47,7 @@ class KnownTrainings:
 
     Args:
         output: the run's journal; what the run itself has recorded is looked at first.
-        training: what is trained: :func:`hypercurve.config.identity.training_digest`.
-        seed: the experiment's.
-        repeat: which repeat: trainings of others have other seeds.
+        header: of the run: what it trains, and from which seeds.
         further: other results folders, and archives, to look at.
         others: whether other runs are looked at; without, only what this run itself has recorded is known.
     """
@@ -55,14 +55,13 @@ class KnownTrainings:
     def __init__(
         self,
         output: Path,
-        training: str,
-        seed: int,
-        repeat: int,
+        header: RunHeader,
         *,
         further: Sequence[Path] = (),
         others: bool = True,
     ):
-        self._output, self._training, self._seed, self._repeat = output, training, seed, repeat
+        self._output, self._repeat = output, header.repeat
+        self._kind = header.training, header.seed, header.repeat
         self._others, self._own = others, _source_of(output)
         self._next = 0.0  # when to look again
         self._seen: dict[Path, tuple[int, int]] = {}  # by file: size and time of its last change
@@ -103,9 +102,9 @@ class KnownTrainings:
             known = self._reports.get(key, {}).get(progress)
         if known is None or known.source == self._own:
             return known
-        source = str(known.wall.get("reused", known.source))
+        source = known.wall.reused or known.source
         self.used.setdefault(source, set()).add(trial.number)
-        return known._replace(wall={**known.wall, "at": time.time(), "reused": source})
+        return known._replace(wall=known.wall._replace(at=time.time(), reused=source))
 
     def ahead(self, trial: Trial, points: Sequence[float]) -> tuple[Curve, bool]:
         """What is known of a training without a gap.
@@ -167,50 +166,40 @@ class KnownTrainings:
 
     def _take(self, content: bytes, source: str, path: Path | None = None) -> None:
         """Take what a journal, or a batch, says of trainings like ours; what is damaged or of something else is left."""
-        lines = whole_lines(content)
+        lines = self._decoded(content)
         first = next(lines, None)
-        if first is None or first.get("training") != self._training or first.get("repeat") != self._repeat:
+        if not isinstance(first, RunHeader | BatchHeader) or (first.training, first.seed, first.repeat) != self._kind:
             return
-        if first.get("seed") != self._seed:
-            return
-        wall = first.get("wall")
-        made = wall.get("origin") if isinstance(wall, dict) else None
-        self.processors.add(made.get("processor") if isinstance(made, dict) else None)
+        self.processors.add((first.wall.origin or {}).get("processor"))
         keys: dict[int, str] = {}
-        _name(first, keys)
-        for line in lines:
-            try:
-                _name(line, keys)
-                kind = line["event"]
-                if kind == "tested":
-                    self._tests.setdefault(keys[line["trial"]], line["metrics"])
-                    kept = None if path is None else network_of(path, line.get("wall", {}))
-                    if kept is not None:
-                        self._networks.setdefault(keys[line["trial"]], kept)
-                elif kind in ("reported", "completed", "failed"):
-                    self._keep(keys[line["trial"]], decode_event(line), line.get("wall", {}), source)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                return
+        for line in chain([first], lines):
+            match line:
+                case Tested(trial, metrics, wall) if trial in keys:
+                    self._tests.setdefault(keys[trial], metrics)
+                    if path is not None and (kept := network_of(path, wall)) is not None:
+                        self._networks.setdefault(keys[trial], kept)
+                case EventLine(Reported() | Completed() | Failed() as event, wall) if event.trial in keys:
+                    key = keys[event.trial]
+                    self._reports.setdefault(key, {}).setdefault(event.progress, KnownReport(event, wall, source))
+                    if wall.test is not None:
+                        self._tests.setdefault(key, wall.test)
+            for action in () if isinstance(line, Tested | BatchHeader) else line.actions:
+                if isinstance(action, Start):
+                    keys[action.trial] = _key(action.trial, action.configuration)
 
-    def _keep(self, key: str, event: Event, wall: Mapping[str, Any], source: str) -> None:
-        progress = event.progress if isinstance(event, Reported | Failed) else 1.0
-        self._reports.setdefault(key, {}).setdefault(progress, KnownReport(event, wall, source))
-        if isinstance(event, Completed) and wall.get("test"):
-            self._tests.setdefault(key, wall["test"])
+    @staticmethod
+    def _decoded(content: bytes) -> Iterator[Line]:
+        """The lines up to the first that makes no sense."""
+        for raw in whole_lines(content):
+            try:
+                yield decode_line(raw)
+            except UNREADABLE:
+                return
 
 
 def _key(number: int, configuration: Mapping[str, Any]) -> str:
     """What tells a training from others of its kind and repeat: its number, from which its seeds follow, and its values."""
     return f"{number} {json.dumps(configuration, sort_keys=True)}"
-
-
-def _name(line: Line, keys: dict[int, str]) -> None:
-    """Note the configurations of trials that a line starts."""
-    if line.get("event") == "started" and "configuration" in line:  # of a batch
-        keys[line["trial"]] = _key(line["trial"], line["configuration"])
-    for action in line.get("then", ()):
-        if "start" in action:
-            keys[action["start"]] = _key(action["start"], action["configuration"])
 
 
 def _journals(run: Path, stem: str = "journal") -> Iterator[Path]:
@@ -219,9 +208,9 @@ def _journals(run: Path, stem: str = "journal") -> Iterator[Path]:
     yield from sorted([*run.glob("batches/*.jsonl"), *run.glob("batches/history/*.jsonl")])
 
 
-def network_of(journal: Path, wall: Mapping[str, Any]) -> Path | None:
+def network_of(journal: Path, wall: Wall) -> Path | None:
     """The network that the last line of a journal, or of a batch, names, if it is still there."""
-    named = wall.get("network")
+    named = wall.network
     if not isinstance(named, Mapping) or not isinstance(named.get("file"), str):
         return None
     path = networks_beside(journal) / Path(named["file"]).name

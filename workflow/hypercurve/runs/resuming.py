@@ -13,13 +13,14 @@ rule declares: what Snakemake deletes is taken from there again, if it is still 
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from filecmp import cmp
 from pathlib import Path
-from typing import Any
 
-from ..events.journal import Journal, Line, first_line
+from ..events.encoding import differences_of_headers
+from ..events.journal import Journal, first_line
+from ..events.lines import Header
 
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
@@ -27,24 +28,24 @@ HISTORY = "history"
 
 
 @contextmanager
-def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
+def resumable(output: Path, header: Header) -> Iterator[Journal]:
     """A journal that is written beside ``output`` and takes its place when it is complete.
 
     A journal that other settings, data or code began is kept in ``history``, and the run begins anew; if ``history`` holds
     one that these began, the run goes on from that. All that is done to the files is done while the journal is locked.
 
     Args:
-        first: what the first line of a journal worth going on with must say.
+        header: the first line of a journal worth going on with, before anything is decided.
     """
     partial = partial_of(output)
     with Journal(partial, PATIENCE) as journal:  # nothing is decided or changed before it is locked
-        changed = differences(journal.lines[0], first) if journal.lines else []
+        changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []
         if changed:
             kept = _next(output)
             shutil.copyfile(partial, kept)
             print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}", file=sys.stderr)
             journal.clear()
-        if not journal.lines and (found := _finished(output, first)) is not None:
+        if not journal.lines and (found := _finished(output, header)) is not None:
             journal.take(found)
             print(f"{output}: taken from {found}", file=sys.stderr)
         elif journal.lines:
@@ -58,11 +59,6 @@ def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
 def partial_of(output: Path) -> Path:
     """The journal while its run goes on."""
     return output.with_name(f"{output.stem}.partial{output.suffix}")
-
-
-def differences(begun: Line, first: Mapping[str, Any]) -> list[str]:
-    """In what a journal's first line differs from what is wanted; one that is no header at all is damage, told elsewhere."""
-    return [key for key, value in first.items() if begun.get(key, value) != value]
 
 
 def history(output: Path) -> list[Path]:
@@ -115,10 +111,10 @@ def _number(path: Path) -> int:
     return int(part) if part.isdigit() else 0
 
 
-def _finished(output: Path, first: Mapping[str, Any]) -> Path | None:
+def _finished(output: Path, header: Header) -> Path | None:
     """The newest journal that was begun with the same settings, data and code, and may have been finished."""
     for path in [*([output] if output.exists() else []), *reversed(history(output))]:
         line = first_line(path)
-        if line is not None and not differences(line, first):
+        if line is not None and not differences_of_headers(header, line):
             return path
     return None

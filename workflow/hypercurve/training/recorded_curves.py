@@ -25,7 +25,7 @@ def comes_out_equal(model: Trained, recorded: Mapping[str, Any]) -> bool:
     return isinstance(model, str) and recorded.get("processor") == origin()["processor"]
 
 
-def train_again(
+def retrain(
     trainer: Trainer,
     trial: Trial,
     curve: Iterable[tuple[float, Mapping[str, float]]],

@@ -23,6 +23,11 @@ def described(trial: Trial) -> str:
     return json.dumps([trial.number, dict(trial.configuration), trial.seed, trial.repeat])
 
 
+def identity_of(training: str | None) -> Callable[[Trial], str]:
+    """What tells the trials of one kind of training from all others: see :mod:`hypercurve.config.identity`."""
+    return lambda trial: f"{training} {described(trial)}"
+
+
 class SavingTrainer(Trainer):
     """A trainer around any other. Sessions must be closed when their trials are over.
 

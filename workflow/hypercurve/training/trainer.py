@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..events.lines import Wall
 from ..runs.trial import Trial
 from ..space.search_space import Value
 
@@ -63,7 +64,7 @@ class Report:
     seconds: float = 0.0
     overhead: float = 0.0
     compiler: str = ""
-    wall: Mapping[str, Any] | None = None
+    wall: Wall | None = None
     test: Mapping[str, float] | None = None
 
 

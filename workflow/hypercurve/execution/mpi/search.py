@@ -8,6 +8,7 @@ the serial executor's, whatever the number of ranks.
 import time
 
 from ...events.journal import Journal
+from ...events.lines import Wall
 from ...runs.known import KnownTrainings
 from ...runs.run import Run
 from ...training.trainer import Trainer
@@ -54,7 +55,7 @@ def execute(
     assert journal is not None, "rank 0 writes the journal"
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
-        journal.append(run.begin({"at": time.time(), "origin": origin()}))
+        journal.append(run.start(Wall(at=time.time(), origin=origin())))
     own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
     supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None), known)
     if run.ended is None:
@@ -67,7 +68,7 @@ def execute(
     metrics = supervisor.finish()
     if run.best is not None and run.tested is None:
         if metrics is not None:
-            journal.append(run.test(metrics, {"at": time.time()}))
+            journal.append(run.test(metrics, Wall(at=time.time())))
         else:
             journal.append(finish(run, trainer, None, known, journal.path.parent))
     if watch is not None:
@@ -105,14 +106,14 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
             inbox.wait()
             continue
         began = time.perf_counter()
-        point, event, wall = worker.advance(number)
+        point, line = worker.advance(number)
         ended = time.perf_counter()
-        report = wire.pack_report(point, event, wall)
+        report = wire.pack_report(point, line)
         if report is not None:
             held.append(report)
         else:
             send()
-            outbox.send(wire.pack_detail(event, wall), 0, Tag.DETAIL)
+            outbox.send(wire.pack_detail(line), 0, Tag.DETAIL)
             outbox.drain()  # with its traceback, it may be large
         if ended - began > _QUICK or ended - sent > _TOGETHER:
             send()
