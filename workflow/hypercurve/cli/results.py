@@ -30,6 +30,7 @@ def add_commands(add: Add) -> None:
     )
     sub.add_argument("results", type=Path, help="the experiment's results folder")
     sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
+    sub.add_argument("--models", action="store_true", help="pack the trained networks of the runs as well")
     sub.add_argument("-o", "--output", type=Path, required=True, help=".tar.gz file to write")
 
     sub = add(
@@ -83,7 +84,7 @@ def _overview(given: Arguments) -> None:
 def _archive(given: Arguments) -> None:
     from ..archive.making import make
 
-    print(f"payload digest  {make(given.results, given.output, given.data)}")
+    print(f"payload digest  {make(given.results, given.output, given.data, models=given.models)}")
 
 
 def _verify(given: Arguments) -> None:
