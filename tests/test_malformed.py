@@ -79,7 +79,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("option of a stopper", "split: 0.2", "spilt: 0.2", ":12: methods.lcm.stop.lcm.spilt = 0.2: unknown key; allowed: stopping_rate, split, check_points, distance, configurations; did you mean 'split'?"),
     ("distance", LCM, "{check_points: [0.2], distance: euclid}", ':12: methods.lcm.stop.lcm.distance = "euclid": must be one of euclidean, manhattan, cosine, dtw; did you mean \'euclidean\'?'),
     ("metric", "training:", "objective: {metric: acuracy}\ntraining:", ":9: objective: needs `mode`: whether more (max) or less (min) of acuracy is better; or did you mean 'accuracy'?"),
-    ("figure", "training:", "figures: [curve]\ntraining:", ':9: figures.0 = "curve": must be one of best, curves,'),
+    ("figure", "training:", "figures: [curve]\ntraining:", ':9: figures.0 = "curve": must be one of pareto, heatmaps,'),
     ("baseline", "training:", "baseline: lmc\ntraining:", ":9: baseline = \"lmc\": must name a method: random, lcm; did you mean 'lcm'?"),
     # missing, or of the wrong kind
     ("no methods", SYNTHETIC[SYNTHETIC.index("methods:") :], "", ":1: methods: is required"),

@@ -32,7 +32,7 @@ from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load
 from hypercurve.training.network_files import write_arrays
-from hypercurve.training.recorded_curves import RecordedTrainer, comes_out_equal, train_again
+from hypercurve.training.recorded_curves import RecordedTrainer, comes_out_equal, retrain
 from hypercurve.training.trainer import Report, Trainer
 from hypercurve.util.errors import UserError
 from hypercurve.util.provenance import origin
@@ -71,8 +71,9 @@ def dropping(hyperparameters):
     inner = keras.Sequential([keras.Input((8,)), Dropout("rate"), layers.Dense(3, activation="softmax")])
     inputs = keras.Input((4, 4))
     return keras.Model(inputs, inner(Dropout("rate")(layers.Dense(8)(layers.Flatten()(inputs)))))
+"""
 
-
+LOOPS = """\
 class Loop:
     def __init__(self, hyperparameters, context):
         self.context, self.file, self.epoch = context, hyperparameters["rate"], 0
@@ -119,10 +120,12 @@ WHOLE = ["{epochs}", "{snapshot}", "{resume}", "{until}"]
 def _at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests run in a folder with a user's code."""
     (tmp_path / "own_code.py").write_text(OWN)
+    (tmp_path / "own_loops.py").write_text(LOOPS)
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "own_code", raising=False)
+    for module in ("own_code", "own_loops"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
 
 
 def setting(model: Any, **changes: Any) -> Setting:
@@ -272,7 +275,7 @@ def test_a_file_that_cannot_be_written_leaves_the_last_one(
 
 def test_loops_keep_what_they_save(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def of(name: str) -> Path | None:
-        return exported(make_trainer(setting({"loop": f"own_code:{name}"}), None), configuration, tmp_path / "run")[0]
+        return exported(make_trainer(setting({"loop": f"own_loops:{name}"}), None), configuration, tmp_path / "run")[0]
 
     configuration = {"rate": 0.5, "epochs": 4}
     assert of("function") is None
@@ -363,7 +366,7 @@ CURVE = [(0.5, {"loss": 2.0}), (1.0, {"loss": 2.0})]
 
 def test_what_was_recorded_stands_and_the_difference_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     trainer, told = Drifting(), list[float]()
-    again = lambda curve=CURVE, **options: train_again(trainer, Trial(3, {}), curve, differs=told.append, **options)  # type: ignore[arg-type]  # noqa: E731
+    again = lambda curve=CURVE, **options: retrain(trainer, Trial(3, {}), curve, differs=told.append, **options)  # type: ignore[arg-type]  # noqa: E731
     assert again(equal=False) is trainer
     assert told == []
     trainer.drift = 1e-9
@@ -379,11 +382,11 @@ def test_what_was_recorded_stands_and_the_difference_is_said(capsys: pytest.Capt
 
 
 def test_equal_bits_are_asked_of_built_in_models_on_the_same_kind_of_processor() -> None:
-    own = setting({"loop": "own_code:Loop"}).model
+    own = setting({"loop": "own_loops:Loop"}).model
     here, elsewhere = {"processor": origin()["processor"]}, {"processor": "Another"}
     assert comes_out_equal("dense", here)
     assert not comes_out_equal("dense", elsewhere)
-    assert not comes_out_equal("dense", {})
+    assert not comes_out_equal("dense", None)
     assert not comes_out_equal(own, here)
 
 
@@ -393,11 +396,11 @@ def test_equal_bits_are_asked_of_built_in_models_on_the_same_kind_of_processor()
 @pytest.fixture
 def tuned(tmp_path: Path) -> hypercurve.Results:
     """A search of a loop with two methods and two repeats, the best of whose networks were kept."""
-    import own_code
+    import own_loops
 
     methods = {name: {"search": name} for name in ("random", "sobol")}
     space = {"rate": {"uniform": [0.1, 1.0]}, "epochs": 3}
-    found = hypercurve.tune(own_code.Loop, space, trials=4, methods=methods, repeats=2, folder=tmp_path / "kept")
+    found = hypercurve.tune(own_loops.Loop, space, trials=4, methods=methods, repeats=2, folder=tmp_path / "kept")
     for row in found.chosen.itertuples():
         write_arrays({"file": np.array(row.rate)}, tmp_path / "kept" / "runs" / row.method / str(row.repeat))
     return found
@@ -420,7 +423,7 @@ def test_the_best_network_is_had_from_results(tuned: hypercurve.Results, tmp_pat
 
 
 def test_where_there_is_no_network_it_is_said_why(tuned: hypercurve.Results, tmp_path: Path) -> None:
-    import own_code
+    import own_loops
 
     with pytest.raises(UserError, match="has no method 'sobl'; did you mean 'sobol'"):
         tuned.best_of("sobl")
@@ -437,7 +440,7 @@ def test_where_there_is_no_network_it_is_said_why(tuned: hypercurve.Results, tmp
         tuned.best.model()
     space = {"rate": {"uniform": [0.1, 1.0]}, "epochs": 3}
     with pytest.raises(UserError, match="a search in memory keeps no trained network"):
-        hypercurve.tune(own_code.Loop, space, trials=2).best.model()
+        hypercurve.tune(own_loops.Loop, space, trials=2).best.model()
     with pytest.warns(UserWarning, match="all 2 trials failed"):
         nothing = hypercurve.tune(lambda h: 1 / 0, {"x": {"uniform": [0.0, 1.0]}}, trials=2)
     with pytest.raises(UserError, match="no trial has completed"):
@@ -520,5 +523,5 @@ def test_archives_hold_networks_if_asked_and_their_digests_are_those_of_the_jour
     with pytest.raises(ArchiveError, match=r"runs/random/0/best\.npz: was changed after the run wrote it"):
         make(results, tmp_path / "changed.tar.gz", models=True)
     said["wall"]["network"] = networks.described(run / "best.npz") | {"sha256": "0" * 64}
-    assert networks.problem(run, said["wall"]) == "best.npz: was changed after the run wrote it"
-    assert networks.problem(run, {}) is None
+    assert networks.problem(run, said["wall"]["network"]) == "best.npz: was changed after the run wrote it"
+    assert networks.problem(run, None) is None

@@ -111,7 +111,8 @@ CONTINUE = """
 import sys
 from pathlib import Path
 import numpy as np
-from hypercurve.training.base import Snapshot, Trial
+from hypercurve.runs.trial import Trial
+from hypercurve.training.trainer import Snapshot
 from hypercurve.training.keras_trainer import KerasTrainer
 folder, file, model = sys.argv[1:]
 held = np.load(file, allow_pickle=True)
@@ -244,7 +245,7 @@ def test_trials_differ_in_weights_and_repeats_as_well(trainer):
     ],
 )
 def test_optimizers_agree_with_keras_step_for_step(optimizer, hyperparameters, options):
-    from hypercurve.training.optimizers import OPTIMIZERS
+    from hypercurve.optimizers import OPTIMIZERS
     from hypercurve.training.runtime import keras, tf
 
     ours = OPTIMIZERS[optimizer]

@@ -12,6 +12,7 @@ from ..config.experiment import Experiment
 from ..config.model import label
 from ..curves.record import PREPARED
 from ..events import networks
+from ..events.encoding import decode_line
 from ..util.errors import UserError
 from ..util.files import sha256
 from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
@@ -119,7 +120,7 @@ def _networks(folder: Path, results: Results) -> dict[str, bytes | Path]:
     found: dict[str, bytes | Path] = {}
     for (method, repeat), lines in results.journals.items():
         own = f"runs/{method}/{repeat}"
-        if said := networks.problem(folder / own, lines[-1].get("wall", {})):
+        if said := networks.problem(folder / own, decode_line(lines[-1]).wall.network):
             raise ArchiveError(f"{folder}/{own}/{said}")
         if path := networks.find(folder / own):
             found[f"{own}/{path.name}"] = path
@@ -193,9 +194,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     runs = ", ".join(f"{method}/0" for method in experiment.methods)
     if experiment.repeats > 1:
         runs += f" and so on to {experiment.repeats - 1}"
-    origins = {
-        json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
-    }
+    origins = {json.dumps(run.begun.origin, sort_keys=True) for run in results.runs.values()}
     source = _source(experiment.data, results)
     brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
     own = f"\n    cp -r {shlex.quote(name)}/code/user/. ." if brought else ""

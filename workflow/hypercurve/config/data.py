@@ -8,17 +8,12 @@ import hashlib
 import json
 import re
 from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from .data_sets import DATA_SETS, DataName
 from .model import Reference
-
-Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
-
-TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
-"""Examples in the training part of the data known by name, validation included."""
-
 
 NO_DATA = "none"
 """In place of the digest of data, where an experiment has none."""
@@ -33,7 +28,7 @@ class DataSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name | None = Field(
+    name: DataName | None = Field(
         None,
         description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
         "cache of Keras.",
@@ -85,7 +80,7 @@ class DataSpec(BaseModel):
         """Size of the training part, without what is kept for validation; None where only the file knows."""
         if self.name is None:
             return None
-        given = TRAINING_PARTS[self.name]
+        given = DATA_SETS[self.name].samples
         kept = self.validation if isinstance(self.validation, int) else max(1, round(self.validation * given))
         return given - kept
 

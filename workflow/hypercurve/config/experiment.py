@@ -24,6 +24,7 @@ from ..search.options import Search
 from ..space.search_space import Space, merged
 from ..util.schema import Model, Name, Number, Positive, Problem, Share, Whole
 from .data import DataSpec
+from .figures import FigureName
 from .hyperparameters import known, role_of
 from .methods import PRESELECT, Method, Population, Stop
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, ModelSpec, Trained, counts_epochs
@@ -146,24 +147,6 @@ class Workflow(Model):
     """Where results go."""
 
 
-Figure = Literal[
-    "best",
-    "curves",
-    "parallel",
-    "importance",
-    "budgets",
-    "grid",
-    "schedules",
-    "population",
-    "fitness",
-    "timeline",
-    "traits",
-    "pareto",
-    "heatmaps",
-    "retrained",
-]
-
-
 class Setting(Model):
     """Everything that one method's runs depend on, and nothing else: what a run reads and its journal names."""
 
@@ -275,7 +258,7 @@ class Experiment(Model):
     retrain: Annotated[Whole, Field(ge=0, le=1000, exclude_if=lambda given: not given)] = 0
     """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
     schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
-    figures: tuple[Figure, ...] | None = None
+    figures: tuple[FigureName, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
     @model_validator(mode="before")

@@ -74,20 +74,21 @@ _Loader.add_implicit_resolver(
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
 
 
-def check_workflow(given: Mapping[str, Any]) -> None:
-    """Check what `config/config.yaml` and `--config` say together.
+def read_workflow(given: Mapping[str, Any], where: str) -> Workflow:
+    """What the workflow's config file, `--config`, or a `module` statement say together.
+
+    Args:
+        given: what they say.
+        where: the name of the file, for messages.
 
     Raises:
-        ConfigError: a key is missing, unknown, or of the wrong kind.
+        ConfigError: a key is unknown, or its value of the wrong kind.
     """
     try:
-        Workflow.model_validate(dict(given))
+        return Workflow.model_validate(dict(given))
     except ValidationError as error:
-        where = "config/config.yaml"
         problems = [f"{where}: {'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(given, error)]
         raise ConfigError("\n".join(problems)) from None
-    if missing := [key for key in Workflow.model_fields if key not in given]:
-        raise ConfigError(f"config/config.yaml: {', '.join(missing)}: is required")
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -6,7 +6,6 @@ Under `wall` of a journal's last line, `network` names the file and its sha256 s
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..util.files import sha256
 
@@ -31,13 +30,17 @@ def described(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": sha256(path)}
 
 
-def problem(folder: Path, wall: Mapping[str, Any]) -> str | None:
-    """What is wrong with the file in a run's folder, beginning with its name, given `wall` of the journal's last line.
+def problem(folder: Path, said: Mapping[str, str] | None) -> str | None:
+    """What is wrong with the file in a run's folder, beginning with its name.
 
-    Nothing is, where there is no file (it may have been left out) or the journal does not name one.
+    Nothing is, where there is no file: it may have been left out.
+
+    Args:
+        folder: the run's.
+        said: what the journal says of it; None if it says nothing.
     """
-    path, said = find(folder), wall.get("network")
-    if path is None or not isinstance(said, Mapping):
+    path = find(folder)
+    if path is None or said is None:
         return None
     if said.get("file") != path.name:
         return f"{path.name}: is not the file that the journal names, {said.get('file')!r}"

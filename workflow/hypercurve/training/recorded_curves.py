@@ -12,25 +12,27 @@ from typing import Any, NamedTuple, Protocol
 
 from ..config.model import Trained
 from ..curves.table import Curve, Curves, key_of
-from ..events.journal import JournalError, Line
+from ..events.events import Completed, Failed, Reported, Started
+from ..events.journal import JournalError
+from ..events.lines import EventLine
 from ..runs.trial import Trial
 from ..util.provenance import origin
 from .trainer import Report, Session, Snapshot, Trainer, TrialFailed
 
 
-def comes_out_equal(model: Trained, recorded: Mapping[str, Any]) -> bool:
+def comes_out_equal(model: Trained, recorded: Mapping[str, Any] | None) -> bool:
     """Whether a training must come out with equal bits when it is done again here.
 
     That is promised of built-in models on one kind of processor.
 
     Args:
         model: what is trained.
-        recorded: `wall.origin` of the journal that holds the training; empty where it does not say.
+        recorded: `wall.origin` of the journal that holds the training; None where it does not say.
     """
-    return isinstance(model, str) and recorded.get("processor") == origin()["processor"]
+    return isinstance(model, str) and recorded is not None and recorded.get("processor") == origin()["processor"]
 
 
-def train_again(
+def retrain(
     trainer: Trainer,
     trial: Trial,
     curve: Iterable[tuple[float, Mapping[str, float]]],
@@ -171,19 +173,18 @@ class RecordedTrainer:
     A trial that was started twice (its job was killed in between) is played as it went the last time; both would be equal.
 
     Args:
-        lines: journal lines (``reported``, ``completed``, ``failed``); others are passed over.
-        live: trains what the records cannot give: the chosen network, where no test values were reported with it.
+        lines: what the batches' journals hold.
+        live: trains what these cannot give: the chosen network, where no test values were reported with it.
         equal: whether that must come out as it was recorded; see :func:`comes_out_equal`.
     """
 
-    def __init__(self, lines: Iterable[Line], live: Trainer | None = None, *, equal: bool = True):
-        self._reports: dict[int, dict[float, Line]] = {}
+    def __init__(self, lines: Iterable[EventLine], live: Trainer | None = None, *, equal: bool = True):
+        self._reports: dict[int, dict[float, EventLine]] = {}
         self._live, self._equal = live, equal
         self._again: tuple[int, Snapshot] | None = None
         for line in lines:
-            if line["event"] in ("reported", "completed", "failed"):
-                progress = 1.0 if line["event"] == "completed" else float(line["progress"])
-                self._reports.setdefault(line["trial"], {})[progress] = line
+            if not isinstance(line.event, Started):
+                self._reports.setdefault(line.event.trial, {})[line.event.progress] = line
 
     def open(self, trial: Trial) -> RecordedSession:
         """The trial's recorded reports.
@@ -192,19 +193,20 @@ class RecordedTrainer:
             JournalError: the trial was not recorded.
         """
         if trial.number not in self._reports:
-            raise JournalError(f"trial {trial.number} is missing from the records")
+            raise JournalError(f"trial {trial.number} is missing from the batches")
         return RecordedSession(_PlayedLines(trial.number, self._reports[trial.number]))
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
-        """What was measured when it was trained; failing that, train it again, from its seed: records hold no weights."""
+        """What was measured when it was trained; failing that, train it again, from its seed: batches keep no weights."""
         del snapshot
         reports = self._reports[trial.number]
-        if (reported := reports[1.0].get("wall", {}).get("test")) is not None:
-            return {name: float(value) for name, value in reported.items()}
+        if (reported := reports[1.0].wall.test) is not None:
+            return reported
         if self._live is None:
             raise RuntimeError("batches hold no networks to test")
-        curve = [(progress, line["metrics"]) for progress, line in sorted(reports.items())]
-        session = train_again(self._live, trial, curve, equal=self._equal)
+        lines = sorted(reports.items())
+        curve = [(at, line.event.metrics) for at, line in lines if isinstance(line.event, Reported | Completed)]
+        session = retrain(self._live, trial, curve, equal=self._equal)
         self._again = trial.number, session.snapshot()
         return self._live.test(trial, self._again[1])
 
@@ -218,14 +220,13 @@ class RecordedTrainer:
 
 class _PlayedLines(NamedTuple):
     number: int
-    lines: Mapping[float, Line]
+    lines: Mapping[float, EventLine]
 
     def report(self, progress: float, before: float) -> Report:
         del before
         if progress not in self.lines:
             raise JournalError(f"trial {self.number} has no recorded report at {progress}")
-        line = self.lines[progress]
-        report = Report(progress, line.get("metrics", {}), wall=line.get("wall", {}))
-        if line["event"] == "failed":
-            raise TrialFailed(line["reason"], report)
-        return report
+        event, wall, *_ = self.lines[progress]
+        if isinstance(event, Failed):
+            raise TrialFailed(event.reason, Report(progress, {}, wall=wall))
+        return Report(progress, event.metrics if isinstance(event, Reported | Completed) else {}, wall=wall)

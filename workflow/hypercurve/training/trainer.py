@@ -8,11 +8,12 @@ training was cut into pieces or on which other sessions live in the process.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..events.lines import Wall
 from ..runs.trial import Trial
 from ..space.search_space import Value
 
@@ -62,7 +63,7 @@ class Report:
     seconds: float = 0.0
     overhead: float = 0.0
     compiler: str = ""
-    wall: Mapping[str, Any] | None = None
+    wall: Wall | None = None
     test: Mapping[str, float] | None = None
 
 
