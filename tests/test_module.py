@@ -54,7 +54,7 @@ def train(hyperparameters, context):
 
 @pytest.fixture
 def importer(tmp_path: Path) -> Path:
-    """Somebody's project: their Snakefile, with their code beside it, in a folder of its own; their experiment and settings."""
+    """Somebody's project: their Snakefile with code beside it, in a folder of its own; their experiment and settings."""
     for name, text in {
         "workflow/own_loop.py": LOOP,
         "trials/own.yaml": EXPERIMENT,

@@ -40,7 +40,7 @@ def problem(folder: Path, said: Mapping[str, str] | None) -> str | None:
         said: what the journal says of it; None if it says nothing.
     """
     path = find(folder)
-    if path is None or said is None:
+    if path is None or not isinstance(said, Mapping):  # a journal of strangers may say anything
         return None
     if said.get("file") != path.name:
         return f"{path.name}: is not the file that the journal names, {said.get('file')!r}"

@@ -21,8 +21,8 @@ if not CAPTIONS.is_dir():  # an installed package has its own
 ANALYSIS = ("analysis/", "config/figures.py", "results/")
 # What can change neither: how a command is called, what is printed meanwhile, and what is made of finished results.
 OUTER = (
-    *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py", "config/messages.py"),
-    *("execution/mpi/preflight.py", "runs/resuming.py"),
+    *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py"),
+    *("config/consistency.py", "util/partial.py", "execution/mpi/preflight.py", "runs/resuming.py"),
     *("api/", "archive/", "cli/", "export/", "testing/", "watching/", "workflow_support/"),
 )
 # What can change prepared data.
