@@ -25,6 +25,7 @@ from ..util.provenance import CAPTIONS
 from . import cells, prose
 from .figures import module_of
 from .figures.style import looks, short
+from .networks_section import networks_section
 from .origins import digests, ran
 from .schedules_section import schedule_section
 from .sections import population_sections, traits_section
@@ -43,7 +44,8 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         name: its name.
         runs: all its runs by method.
         results: its results. Of these are read `comparison.csv`, of replays also `replay.csv` and `costs.csv`, the first
-            lines of journals, and the figures that are there, which are shown in the order of the list of all.
+            lines of journals, the configurations of trained networks, and the figures that are there, which are shown in
+            the order of the list of all.
         output: the file.
 
     Raises:
@@ -74,6 +76,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         schedule_caption=caption("table", name, table="schedule"),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
+        networks=networks_section(experiment, runs, results, output),
         variables=cells.variables(experiment),
         most=cells.MOST,
         failures=cells.failures(runs),

@@ -11,6 +11,8 @@ from ..config.data import DataSpec
 from ..config.experiment import Experiment
 from ..config.model import label
 from ..curves.record import PREPARED
+from ..events import networks
+from ..events.encoding import decode_line
 from ..util.errors import UserError
 from ..util.files import sha256
 from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
@@ -37,13 +39,14 @@ DESCRIPTIONS = {
 }
 
 
-def make(folder: Path, output: Path, data: Path | None = None) -> str:
+def make(folder: Path, output: Path, data: Path | None = None, *, models: bool = False) -> str:
     """Archive an experiment's results: the same bytes from the same results and the same code.
 
     Args:
         folder: the results, as the workflow leaves them; its name is the experiment's.
         output: the file to write.
         data: folder of the prepared data; by default where the workflow puts it.
+        models: whether the trained networks of the runs are part of it.
 
     Returns:
         The payload digest.
@@ -63,6 +66,8 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
         if data_digest(described) != results.data:
             raise ArchiveError(f"{described}: describes other data than the runs were trained on")
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
+    if models:
+        files |= _networks(folder, results)
     files |= _code_files() | _user_files(experiment, results)
     if experiment.data is not None and described is not None:
         files[DATA] = described
@@ -104,6 +109,24 @@ def _own_files(folder: Path, experiment: Experiment) -> list[str]:
     if experiment.retrain:
         names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("schedules/*/*/[!.]*.*"))]
     return [*names, "report.html"] if (folder / "report.html").is_file() else names
+
+
+def _networks(folder: Path, results: Results) -> dict[str, bytes | Path]:
+    """The trained networks that runs have kept.
+
+    Raises:
+        ArchiveError: there are none, or one is not what its run wrote.
+    """
+    found: dict[str, bytes | Path] = {}
+    for (method, repeat), lines in results.journals.items():
+        own = f"runs/{method}/{repeat}"
+        if said := networks.problem(folder / own, decode_line(lines[-1]).wall.network):
+            raise ArchiveError(f"{folder}/{own}/{said}")
+        if path := networks.find(folder / own):
+            found[f"{own}/{path.name}"] = path
+    if not found:
+        raise ArchiveError(f"{folder}: no run has kept a trained network; archive it without --models")
+    return found
 
 
 def _code_files() -> dict[str, bytes | Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..events import networks
+from ..events.encoding import decode_line
 from ..util.errors import UserError
 from ..util.files import sha256
 from ..util.provenance import module_digests
@@ -91,7 +92,7 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
         yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
     for (method, repeat), lines in results.journals.items():
         own = f"runs/{method}/{repeat}"
-        if found := networks.problem(root / own, lines[-1].get("wall", {})):
+        if found := networks.problem(root / own, decode_line(lines[-1]).wall.network):
             yield f"{own}/{found}"
     yield from _user_code(root, manifest, results)
     if results.experiment is not None and results.experiment.data is None:

@@ -153,7 +153,8 @@ def _decode_wall(found: Mapping[str, Any]) -> Wall:
     for value in (seconds, overhead, at):
         if value is not None:
             _number(value)
-    return Wall(seconds, overhead, worker, at, *others)
+    wall = Wall(seconds, overhead, worker, at, *others)
+    return wall if wall.test is None else wall._replace(test=_metrics(wall.test))
 
 
 def _decode_actions(raw: RawLine) -> Sequence[Action]:

@@ -8,17 +8,23 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..util.files import appearing, sha256
 
 FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
-"""A Keras model; the arrays or the bytes that a loop has saved; the last snapshot file of a program."""
+"""A Keras model; arrays (a loop's state, or weights of a model that Keras cannot write); bytes of a loop; of a program."""
 
 
 def find(folder: Path) -> Path | None:
     """The file in a run's folder; None where there is none."""
     return next((path for name in FILES if (path := folder / name).is_file()), None)
+
+
+def keep_only(path: Path) -> None:
+    """Delete what stands beside a file that takes its place under another name."""
+    for name in FILES:
+        if name != path.name:
+            path.with_name(name).unlink(missing_ok=True)
 
 
 def copied(path: Path, folder: Path) -> Path:
@@ -31,9 +37,7 @@ def copied(path: Path, folder: Path) -> Path:
                 os.link(path, temporary)
             except OSError:
                 shutil.copyfile(path, temporary)
-        for name in FILES:
-            if name != target.name:
-                target.with_name(name).unlink(missing_ok=True)
+        keep_only(target)
     return target
 
 
@@ -42,16 +46,18 @@ def described(path: Path) -> dict[str, str]:
     return {"file": path.name, "sha256": sha256(path)}
 
 
-def problem(folder: Path, wall: Mapping[str, Any]) -> str | None:
-    """What is wrong with the file in a run's folder, beginning with its name, given `wall` of the journal's last line.
+def problem(folder: Path, said: Mapping[str, str] | None) -> str | None:
+    """What is wrong with the file in a run's folder, beginning with its name.
 
-    A network that is not there is none of it: it may have been left out, or deleted.
+    Nothing is, where there is no file: it may have been left out.
+
+    Args:
+        folder: the run's.
+        said: what the journal says of it; None if it says nothing.
     """
-    path, said = find(folder), wall.get("network")
-    if path is None:
+    path = find(folder)
+    if path is None or not isinstance(said, Mapping):  # a journal of strangers may say anything
         return None
-    if not isinstance(said, Mapping):
-        return f"{path.name}: the journal says nothing of a network"
     if said.get("file") != path.name:
         return f"{path.name}: is not the file that the journal names, {said.get('file')!r}"
     return None if said.get("sha256") == sha256(path) else f"{path.name}: was changed after the run wrote it"

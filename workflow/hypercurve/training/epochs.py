@@ -158,7 +158,7 @@ class EpochSession(Session, ABC):
             state = self._end_state()
             room = len(bytes(state)) if isinstance(state, bytes | bytearray | memoryview) else 0
             return _NOTHING if state is None else vector_of(state, room)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model may well call sys.exit
             print(f"warning: trial {self.trial.number}: has no state: {in_a_line(error)}", file=sys.stderr, flush=True)
             return _NOTHING
 

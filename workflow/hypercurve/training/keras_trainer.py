@@ -138,17 +138,19 @@ class KerasTrainer(Trainer):
         data, hyperparameters = self.data, resolve(self.model, trial.configuration)
         target = None if data.classes is not None else tuple(data.y_train.shape[1:])
         network = self.engine.network(self.model, hyperparameters, data.input_shape, data.outputs, target)
-        path = folder / "best.keras"
         try:
             values = unpack(_aligned_copy(snapshot.weights), network.values)
             arguments = (self.model, hyperparameters, values, data.input_shape, data.outputs, data.scale)
-            keras_export.save(keras_export.standalone(*arguments), path)
+            return keras_export.export(*arguments, folder)
         except UserError:
             raise
         except Exception as error:
-            print(f"warning: trial {trial.number}: no {path}: {in_a_line(error)}", file=sys.stderr, flush=True)
+            print(
+                f"warning: the network of trial {trial.number} is not kept: {in_a_line(error)}",
+                file=sys.stderr,
+                flush=True,
+            )
             return None
-        return path
 
     def check(self, network: "Network", configuration: Mapping[str, Value]) -> None:
         """Stop where the objective is none that the network measures, and say once which hyperparameters nobody reads.

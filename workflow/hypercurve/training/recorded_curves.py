@@ -3,26 +3,11 @@
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
-from ..config.model import Trained
 from ..curves.table import Curve, Curves, key_of
 from ..events.journal import JournalError
 from ..runs.trial import Trial
-from ..util.provenance import origin
 from .trainer import Report, Session, Snapshot, Trainer, TrialFailed
-
-
-def comes_out_equal(model: Trained, recorded: Mapping[str, Any]) -> bool:
-    """Whether a training must come out with equal bits when it is done again here.
-
-    That is promised of built-in models on one kind of processor.
-
-    Args:
-        model: what is trained.
-        recorded: `wall.origin` of the journal that holds the training; empty where it does not say.
-    """
-    return isinstance(model, str) and recorded.get("processor") == origin()["processor"]
 
 
 def retrain(
@@ -39,7 +24,7 @@ def retrain(
         trainer: trains it.
         trial: which trial.
         curve: (progress, metrics) of every recorded report.
-        equal: whether it must come out equal: :func:`comes_out_equal`. Otherwise what was recorded stands.
+        equal: whether it must come out with equal bits. Otherwise what was recorded stands.
         differs: told the greatest relative difference of a metric, if there is one: the difference over the larger value,
             and 2 where a metric is missing or no number. It is said on standard error, too.
 
