@@ -26,6 +26,7 @@ from ..execution.serial import execute
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
+from ..training.saving import SavingTrainer, described
 from ..util.errors import UserError
 from ..util.files import write_text
 from .results import Results, load
@@ -130,10 +131,13 @@ def tune(
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
-        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None)
+        held = _carry_out(experiment, name, Path(temporary) / name, target, digest, minutes=None)
+        return replace(held, folder=None)
 
 
-def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function, digest: str) -> Results:
+def _carry_out(
+    experiment: Experiment, name: str, folder: Path, target: Function, digest: str, minutes: float | None = 5.0
+) -> Results:
     described = folder / "experiment.json"
     if described.is_file() and read_resolved(described).model != experiment.model:
         raise UserError(f"{folder}: holds results of something else; give another folder")
@@ -145,7 +149,9 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
         write_text(folder / "runs" / method / "setting.json", setting.model_dump_json(indent=2) + "\n")
         with trainer.limits:  # a notebook goes on with its own
             for repeat in range(experiment.repeats):
-                _run(setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest)
+                _run(
+                    setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest, minutes
+                )
     found = load(folder, whole=True)
     failed = found.trials["reason"].dropna()
     if len(failed) == len(found.trials):
@@ -153,14 +159,21 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
     return found
 
 
-def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
-    """Carry out a run, unless it is there already."""
+def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str, minutes: float | None) -> None:
+    """Carry out a run, unless it is there already; the states of its trials in flight are saved every so many minutes."""
     first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
     if output.is_file():
         output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
     output.parent.mkdir(parents=True, exist_ok=True)
+    saving = SavingTrainer(
+        trainer,
+        output.with_name("states"),
+        minutes=minutes,
+        identity=lambda trial: f"{digest} {described(trial)}",
+    )
     with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), trainer, journal)
+        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), saving, journal)
+    saving.clear()
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:

@@ -12,7 +12,6 @@ When states are saved, and what becomes of them, is left to :mod:`hypercurve.tra
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -48,7 +47,10 @@ class SavedState:
 
 
 def write_state(path: Path, state: SavedState) -> None:
-    """Write a state, forced to the disk, in place of an older one.
+    """Write a state in place of an older one.
+
+    It is not forced to the disk: that would make saving several times as dear, so that there were fewer. A machine that fails
+    may leave a damaged file, which is noticed.
 
     Raises:
         UserError: it cannot be written.
@@ -88,8 +90,6 @@ def write_state(path: Path, state: SavedState) -> None:
         file.write(MAGIC + digest.hexdigest().encode() + b"\n")
         for part in parts:
             file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_state(path: Path, identity: str, trial: int) -> SavedState | None:

@@ -28,8 +28,8 @@ class SavingTrainer:
     Args:
         trainer: trains.
         folder: where states are; made when there is one. No two processes may have the same trial open.
-        minutes: after how many a state is saved whatever that costs; sooner where all saving together costs less than 2 % of the
-            training and 10 ms for each trial. 0: at every safe moment; None: never.
+        minutes: after how many a state is saved whatever that costs; sooner where all saving together costs less than 2 % of
+            the training and 10 ms for each trial. 0: at every safe moment; None: never.
         memory: bytes of states beyond which the sessions that were trained longest ago leave memory; None: no bound.
         identity: what a trial's training depends on: its state is used by trainings of the same identity only.
     """
