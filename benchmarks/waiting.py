@@ -58,10 +58,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         trainer = LoopTrainer(LoopSpec(loop="large:Large"), None, target=Large)
         saving = SavingTrainer(trainer, Path(folder), memory=given.memory)
-        sessions = [saving.open(Trial(number, {"epochs": 2})) for number in range(given.trials)]
+        sessions = []
         began = time.perf_counter()
-        for session in sessions:
-            session.advance(0.5)
+        for number in range(given.trials):
+            sessions.append(saving.open(Trial(number, {"epochs": 2})))
+            sessions[-1].advance(0.5)
         left = time.perf_counter()
         states = sum(session.size for session in sessions)
         equal = True

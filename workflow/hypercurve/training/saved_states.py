@@ -49,7 +49,7 @@ class SavedState:
 def write_state(path: Path, state: SavedState) -> None:
     """Write a state in place of an older one.
 
-    It is not forced to the disk: that would make saving several times as dear, so that there were fewer. A machine that fails
+    It is not forced to the disk: that takes several times as long, so states would be saved less often. A machine that fails
     may leave a damaged file, which is noticed.
 
     Raises:
