@@ -507,8 +507,8 @@ def test_a_parked_state_that_is_lost_is_trained_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_waiting_trials_fit_into_memory() -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "waiting.py"), "--trials", "150", "--memory", str(400 * 2**20)]
+    command = [sys.executable, str(ROOT / "benchmarks" / "waiting.py"), "--trials", "60", "--memory", str(200 * 2**20)]
     measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert measured["states_bytes"] > 150 * 20e6
-    assert measured["peak_rss_bytes"] < 700 * 2**20
+    assert measured["states_bytes"] > 60 * 20e6
+    assert measured["peak_rss_bytes"] < 500 * 2**20
     assert measured["equal"]
