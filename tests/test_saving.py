@@ -163,8 +163,8 @@ else:
     KerasSession._chunk = 1
     trainer = KerasTrainer(KerasSpec(keras="user_models:network"), Path(data), points=(0.5, 1.0))
 saving = SavingTrainer(trainer, Path(folder), minutes=0)
-print("ready", flush=True)
 session = saving.open(Trial(0, {"learning_rate": 0.1, "epochs": 40}))
+print("ready", flush=True)
 print([dict(session.advance(point).metrics) for point in (0.5, 1.0)], flush=True)
 saving.clear()
 """
@@ -217,21 +217,21 @@ def test_processes_killed_at_random_moments_go_on(kind: str, prepared: Path, tmp
 
     expected, _ = start("whole").communicate()
     (tmp_path / "epochs").unlink(missing_ok=True)
-    draw, kills, said = random.Random(1), 0, ""
-    while True:
+    most = 1 if kind == "network" else 8  # TensorFlow takes long to start
+    draw, kills, found, said = random.Random(1), 0, "", ""
+    while not found:
         process = start("killed")
         try:
-            found, errors = process.communicate(timeout=draw.uniform(0.1, 1.0) if kills < 8 else None)
-            break
+            found, errors = process.communicate(timeout=draw.uniform(0.1, 1.0) if kills < most else None)
+            assert found, errors
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             kills += 1
-            said += process.communicate()[1]
-    assert process.returncode == 0, errors
+            found, errors = process.communicate()  # it may have come to its end, and be leaving
+        said += errors
     assert found == expected
-    assert kills > 1
-    assert "trial 0: going on from" in said + errors
-    assert not (tmp_path / "killed").exists()
+    assert kills >= min(most, 2)
+    assert "trial 0: going on from" in said
     if kind != "network":
         epochs = (tmp_path / "epochs").read_text().split()
         assert len(epochs) <= 40 + 2 * kills  # a segment's first line may be written before ours is taken
