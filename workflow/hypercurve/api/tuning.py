@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.data import NO_DATA
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
-from ..config.messages import all_problems
 from ..config.model import LoopSpec
+from ..config.setting import Setting
 from ..execution.serial import execute
 from ..runs.resuming import resumable
 from ..runs.run import Run
@@ -29,6 +29,7 @@ from ..training.loop import Context, LoopTrainer
 from ..training.saving import SavingTrainer, described
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import in_lines
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -161,7 +162,7 @@ def _carry_out(
 
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str, minutes: float | None) -> None:
     """Carry out a run, unless it is there already; the states of its trials in flight are saved every so many minutes."""
-    first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
     if output.is_file():
         output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -171,8 +172,8 @@ def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, dige
         minutes=minutes,
         identity=lambda trial: f"{digest} {described(trial)}",
     )
-    with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), saving, journal)
+    with resumable(output, run.header) as journal:
+        execute(run, saving, journal)
     saving.clear()
 
 
@@ -180,8 +181,7 @@ def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in all_problems(given, error)]
-        raise UserError("\n".join(dict.fromkeys(found))) from None
+        raise UserError(in_lines(error)) from None
 
 
 def _methods(
