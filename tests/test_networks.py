@@ -24,18 +24,18 @@ from hypercurve.archive.verifying import verify
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.events import networks
 from hypercurve.events.journal import Journal, JournalError, read_lines
-from hypercurve.execution.batches import read_batches, run_batch, trial_table
+from hypercurve.execution.batches import run_batch, trial_table
 from hypercurve.execution.serial import execute
 from hypercurve.results.runs import read_run
+from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load
 from hypercurve.training.network_files import write_arrays
-from hypercurve.training.recorded_curves import RecordedTrainer, comes_out_equal, retrain
+from hypercurve.training.recorded_curves import retrain
 from hypercurve.training.trainer import Report, Trainer
 from hypercurve.util.errors import UserError
-from hypercurve.util.provenance import origin
 from results_data import SMALL, make_results
 
 OWN = """\
@@ -318,12 +318,13 @@ def test_members_of_populations_are_kept_as_well(tmp_path: Path, monkeypatch: py
 
 def gathered(given: Setting, folder: Path) -> dict[str, Any]:
     """The last line of a run that was trained as one batch; gathering it must train nothing."""
-    with Journal(folder / "batch.jsonl") as journal:
-        run_batch(given, 0, trial_table(given, 0), make_trainer(given, None), journal, 0)
+    (folder / "batches").mkdir()
+    with Journal(folder / "batches" / "0.jsonl") as journal:
+        run_batch(Run(given, 0, samples=0, data="none"), trial_table(given, 0), make_trainer(given, None), journal, 0)
     trained = (folder / "trained").read_text()
-    recorded = RecordedTrainer(read_batches(given, 0, [folder / "batch.jsonl"]), live=make_trainer(given, None))
+    run = Run(given, 0, samples=0, data="none")
     with Journal(folder / "journal.jsonl") as journal:
-        execute(Run(given, 0, samples=0, data="none"), recorded, journal)
+        execute(run, make_trainer(given, None), journal, known=KnownTrainings(folder / "journal.jsonl", run.header))
     assert (folder / "trained").read_text() == trained
     return read_lines(folder / "journal.jsonl")[0][-1]
 
@@ -379,15 +380,6 @@ def test_what_was_recorded_stands_and_the_difference_is_said(capsys: pytest.Capt
     assert "the recorded values stand" in said
     again([(1.0, {"loss": 2.0 + 1e-9, "gone": 1.0})], equal=False)
     assert told[1:] == [2.0]
-
-
-def test_equal_bits_are_asked_of_built_in_models_on_the_same_kind_of_processor() -> None:
-    own = setting({"loop": "own_loops:Loop"}).model
-    here, elsewhere = {"processor": origin()["processor"]}, {"processor": "Another"}
-    assert comes_out_equal("dense", here)
-    assert not comes_out_equal("dense", elsewhere)
-    assert not comes_out_equal("dense", None)
-    assert not comes_out_equal(own, here)
 
 
 # From Python

@@ -133,10 +133,13 @@ def tune(
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
-        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None)
+        held = _carry_out(experiment, name, Path(temporary) / name, target, digest, minutes=None)
+        return replace(held, folder=None)
 
 
-def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function, digest: str) -> Results:
+def _carry_out(
+    experiment: Experiment, name: str, folder: Path, target: Function, digest: str, minutes: float | None = 5.0
+) -> Results:
     described = folder / "experiment.json"
     if described.is_file() and read_resolved(described).model != experiment.model:
         raise UserError(f"{folder}: holds results of something else; give another folder")
@@ -148,7 +151,9 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
         write_text(folder / "runs" / method / "setting.json", setting.model_dump_json(indent=2) + "\n")
         with trainer.limits:  # a notebook goes on with its own
             for repeat in range(experiment.repeats):
-                _run(setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest)
+                _run(
+                    setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest, minutes
+                )
     found = load(folder, whole=True)
     failed = found.trials["reason"].dropna()
     if len(failed) == len(found.trials):
@@ -156,11 +161,15 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
     return found
 
 
-def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
-    """Carry out a run; what is recorded of it, or of the same trainings, is not trained again."""
+def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str, minutes: float | None) -> None:
+    """Carry out a run; what is recorded of it, or of the same trainings, is not trained again.
+
+    The states of its trials in flight are saved every so many minutes.
+    """
     run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
     with resumable(output, run.header) as journal:
-        saving = SavingTrainer(trainer, output.with_name("journal.states"), identity=identity_of(run.header.training))
+        states, identity = output.with_name("journal.states"), identity_of(run.header.training)
+        saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)
         execute(run, saving, journal, known=KnownTrainings(output, run.header))
         saving.clear()
 

@@ -168,12 +168,11 @@ class EpochSession(Session, ABC):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""
-        state = snapshot.weights.copy()
         if self.exchanges:
-            self._state = state
+            self._state = snapshot.weights.copy()
         self.age, self._last = last_in(snapshot.slots)
         self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True
-        self._load(state_in(state))
+        self._load(state_in(snapshot.weights))
 
     def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
         """Go on with other hyperparameters; schedules are the model's own affair."""

@@ -47,7 +47,10 @@ class SavedState:
 
 
 def write_state(path: Path, state: SavedState) -> None:
-    """Write a state in place of an older one. It is not forced to the disk: what a power cut damages is told by its digest.
+    """Write a state in place of an older one.
+
+    It is not forced to the disk: that takes several times as long, so states would be saved less often. A machine that fails
+    may leave a damaged file, which is noticed.
 
     Raises:
         UserError: it cannot be written.
