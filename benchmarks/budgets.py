@@ -44,7 +44,7 @@ def lcm(rate: Any) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--siblings", nargs="+", default=["rnn-imdb"], help="as for config/methods.py")
+    parser.add_argument("--siblings", nargs="+", default=["rnn-imdb"], help="as for methods.py")
     parser.add_argument("--budgets", nargs="+", type=float, default=[0.02, 0.05, 0.1, 0.2])
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--output", type=Path, required=True)

@@ -89,7 +89,7 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     execute(run, CurvesTrainer(drawn), None)
     ends = drawn.performance("loss")
     if run.best is not None:
-        found = run.best.performance
+        found = run.best.performance("loss")
     else:
         losses, points = drawn.losses(run.points), np.array(run.points)
         seen = [

@@ -16,7 +16,8 @@ from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back
 from hypercurve.util.provenance import code_digest
 from hypercurve.config.files import ConfigError, check_workflow, read_experiment
-from hypercurve.config.code_files import function_digest, model_digest
+from hypercurve.config.code_files import model_digest
+from hypercurve.util.user_code import function_digest
 
 set_environment(PACKAGE)
 

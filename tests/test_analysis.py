@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from analysis_data import experiment, run_all
 from hypercurve.analysis import figures, report, tables
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.figures import applicable
+from hypercurve.events.events import Completed
 from hypercurve.events.journal import JournalError
-from hypercurve.results.runs import RunRecord, TrialRecord, read_run, write_trials
+from hypercurve.events.trials import TrialState
+from hypercurve.results.runs import RunResult, read_run, write_trials
 from hypercurve.util.errors import UserError
 
 
@@ -36,12 +39,12 @@ def journal_of(folder: Path, chosen: Experiment) -> Path:
 
 def made_up(
     method: str, repeat: int, performance: float | None, seconds: float, rate: float = 0.1, **more: Any
-) -> RunRecord:
+) -> RunResult:
     """A run of one trial with just these numbers."""
-    run = RunRecord("e", method, repeat, "setting", "data", 1000, reason="finished", **more)
-    trial = TrialRecord(0, {"learning_rate": rate}, 0.0, "failed", seconds=seconds, cost=2 * seconds)
+    run = RunResult("e", method, repeat, "setting", "data", 1000, reason="finished", **more)
+    trial = TrialState(0, {"learning_rate": rate}, 0.0, "failed", seconds=seconds, cost=2 * seconds)
     if performance is not None:
-        trial.status, trial.progress, trial.metrics = "completed", 1.0, {"val_accuracy": performance}
+        trial.take(Completed(0, {"val_accuracy": performance}), 2 * seconds, 0.0)
         run.best, run.test = 0, {"test_accuracy": performance - 0.01}
     run.trials[0] = trial
     return run
@@ -78,13 +81,10 @@ class TestRecords:
         assert record.trials.keys() == run.trials.keys()
         for number, state in run.trials.items():
             trial = record.trials[number]
-            assert (trial.status, trial.progress, trial.metrics.get("val_accuracy")) == (
-                state.status,
-                state.progress,
-                state.performance,
-            )
-            assert (trial.seconds, trial.cost) == (state.seconds, state.cost)
             assert trial.curve == state.curve or not state.curve, "only what may be trained again is kept"
+            assert replace(trial, curve=[]) == TrialState(
+                **{name: [] if name == "curve" else getattr(state, name) for name in TrialState.__slots__}
+            )
         assert run.best is not None
         assert run.best.curve
 
@@ -323,6 +323,7 @@ class TestFigures:
         ),
     }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", CASES)
     @pytest.mark.filterwarnings("error")
     def test_render(self, case: str, tmp_path: Path) -> None:
@@ -334,6 +335,7 @@ class TestFigures:
             assert png.read_bytes().startswith(b"\x89PNG")
             assert svg.stat().st_size < 2_000_000
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("make", [analysis_data.grid_experiment, analysis_data.time_experiment])
     def test_are_the_same_bytes_each_time(self, make: Any, tmp_path: Path) -> None:
         chosen = make()
@@ -359,6 +361,7 @@ class TestReport:
         report.write(chosen, "example", runs, folder, folder / "report.html")
         return (folder / "report.html").read_text()
 
+    @pytest.mark.slow
     def test_holds_everything_and_needs_nothing(self, tmp_path: Path) -> None:
         text = self.write(analysis_data.time_experiment(), tmp_path)
         for part in (

@@ -25,7 +25,7 @@ from hypercurve.records.curve_files import read_curves
 from hypercurve.records.prepare import prepare_record
 from hypercurve.results.runs import read_run
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "config/methods.py"
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
 model: recorded
 data: {curves: curves.csv}
@@ -110,6 +110,7 @@ def test_regrets_at_smaller_costs_are_read_off_the_course() -> None:
 # The command
 
 
+@pytest.mark.slow
 def test_replays_from_the_command_line(tmp_path: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     arguments = [
@@ -170,6 +171,7 @@ def test_methods_given_by_name_check_at_the_points_that_there_are(
     assert pd.read_csv(tmp_path / "fixed" / "replay.csv")["cost"].max() < 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [7, 102])
 def test_the_benchmark_of_methods_takes_sets_of_any_number_of_points(tmp_path: Path, points: int) -> None:
     rows = ["config_id,rate,step,loss"]

@@ -1,6 +1,5 @@
 """What reports say: what made the runs, where rules come from, cost and regret of replays; and the page over several."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.figures import FIGURES, applicable
 from hypercurve.config.methods import Method, Stop
+from hypercurve.events.lines import NO_WALL, Wall
 from hypercurve.search.options import Search
 from hypercurve.util.errors import UserError
 from hypercurve.util.files import write_text
@@ -44,19 +44,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment,
     return folder, chosen, write_results(folder, chosen)
 
 
-def first_line(journal: Path, **wall: object) -> None:
-    """Change what a journal's first line says under `wall`."""
-    first, rest = journal.read_text().split("\n", 1)
-    journal.write_text(json.dumps(json.loads(first) | {"wall": wall}) + "\n" + rest)
-
-
 class TestWhatMadeTheRuns:
     def test_times_machine_packages_and_code_are_those_of_the_journals(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=2, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
-            first_line(journal, at=1.7e9 - 3600, origin=ORIGIN)
-        said = dict(origins.ran(runs, tmp_path))
+        for run in (run for own in runs.values() for run in own):
+            run.begun = Wall(at=1.7e9 - 3600, origin=ORIGIN)
+        said = dict(origins.ran(runs))
         assert said["Runs"].startswith("2023-11-14 21:13 to 2023-11-14 22:")
         assert said["Machine"] == "Some Processor, 8 cores, Linux x86_64"
         assert said["Code of runs"] == "0011223344556677"
@@ -65,10 +59,9 @@ class TestWhatMadeTheRuns:
     def test_runs_of_several_machines_are_counted(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=2, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        journals = sorted(tmp_path.glob("runs/*/*/journal.jsonl"))
-        for journal, cores in zip(journals, (8, 8, 8, 64), strict=True):
-            first_line(journal, origin=ORIGIN | {"cores": cores})
-        said = dict(origins.ran(runs, tmp_path))["Machine"]
+        for run, cores in zip((run for own in runs.values() for run in own), (8, 8, 8, 64), strict=True):
+            run.begun = Wall(origin=ORIGIN | {"cores": cores})
+        said = dict(origins.ran(runs))["Machine"]
         assert said == (
             "Some Processor, 8 cores, Linux x86_64 (3 runs); Some Processor, 64 cores, Linux x86_64 (1 run)"
         )
@@ -76,10 +69,9 @@ class TestWhatMadeTheRuns:
     def test_journals_that_do_not_say_are_no_error(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=1, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
-            first_line(journal)
-        assert dict(origins.ran(runs, tmp_path)) == {"Machine": "the journals do not say"}
-        assert list(origins.ran(runs, tmp_path / "elsewhere")) == [("Machine", "the journals do not say")]
+        for run in (run for own in runs.values() for run in own):
+            run.begun = NO_WALL
+        assert list(origins.ran(runs)) == [("Machine", "the journals do not say")]
 
 
 class TestSources:
@@ -96,6 +88,7 @@ class TestSources:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_a_very_large_drawing_is_shown_as_its_picture(
         self, results: tuple[Path, Experiment, tables.Runs], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -156,6 +149,7 @@ def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None
 
 
 class TestOverview:
+    @pytest.mark.slow
     def test_holds_every_experiment_and_leads_to_its_report(
         self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
     ) -> None:

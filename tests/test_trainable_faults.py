@@ -28,6 +28,8 @@ from hypercurve.training.trainer import Session
 from hypercurve.training.user_states import state_in, vector_of
 from hypercurve.util.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 FAULT = [sys.executable, "user_models.py", "{fault}", "{epochs}"]
 
 
@@ -210,8 +212,8 @@ def open_files() -> int:
 def test_programs_end_when_we_are_killed(how: signal.Signals, home: Path) -> None:
     code = f"""
 import os, time
-from hypercurve.model_spec import CommandSpec
-from hypercurve.training.base import Trial
+from hypercurve.config.model import CommandSpec
+from hypercurve.runs.trial import Trial
 from hypercurve.training.command import CommandTrainer
 trainer = CommandTrainer(CommandSpec(command={tuple(FAULT)!r}), None)
 session = trainer.open(Trial(0, {{"epochs": 3, "fault": "none"}}))

@@ -111,7 +111,8 @@ CONTINUE = """
 import sys
 from pathlib import Path
 import numpy as np
-from hypercurve.training.base import Snapshot, Trial
+from hypercurve.runs.trial import Trial
+from hypercurve.training.trainer import Snapshot
 from hypercurve.training.keras_trainer import KerasTrainer
 folder, file, model = sys.argv[1:]
 held = np.load(file, allow_pickle=True)

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from cluster import Cluster
 
-from hypercurve.events.journal import Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import read_lines
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns("results", ".git", ".snakemake", ".venv", ".*_cache", ".hypothesis", "__pycache__")
@@ -94,7 +95,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     return value
 
 
-def events(path: Path) -> list[Line]:
+def events(path: Path) -> list[RawLine]:
     """A journal's lines, but for what may differ between equal runs."""
     return [without_wall(line) for line in read_lines(path)[0]]
 

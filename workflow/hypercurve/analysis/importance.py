@@ -21,7 +21,7 @@ from scipy import stats
 
 from ..config.experiment import Experiment, Objective
 from ..config.figures import FEWEST
-from ..results.runs import RunRecord
+from ..results.runs import RunResult
 from ..space.search_space import Space
 from ..util.seeding import generator, integer_seed
 from .spaces import alike, completed, searched
@@ -125,7 +125,7 @@ def table(found: Sequence[Importance]) -> pd.DataFrame:
 
 
 def _sample(
-    space: Space, runs: Sequence[RunRecord], objective: Objective, seed: int, repeat: int
+    space: Space, runs: Sequence[RunResult], objective: Objective, seed: int, repeat: int
 ) -> list[float] | None:
     """Shares of the hyperparameters, the greatest of shuffled copies, and R²; None where all trials did equally well."""
     trials = completed(runs, objective.key)

@@ -15,7 +15,7 @@ from ..analysis.tables import Runs
 from ..config.experiment import Experiment
 from ..config.figures import FIGURES
 from ..config.files import read_resolved
-from ..results.runs import RunRecord, beside, read_run
+from ..results.runs import RunResult, beside, read_run
 from ..util.checks import hint
 from ..util.errors import UserError
 
@@ -35,7 +35,7 @@ class Results:
     Attributes:
         name: the experiment's name.
         experiment: what was asked.
-        runs: the runs as records, by method, repeats in order.
+        runs: the runs, by method, repeats in order.
         folder: where they were read from; None for a search in memory.
         missing: (method, repeat) of the runs that have not ended.
     """
@@ -134,7 +134,7 @@ class Results:
         _known(name)
         return figures.draw(name, self.experiment, self.runs, self.folder)
 
-    def _all(self) -> list[RunRecord]:
+    def _all(self) -> list[RunResult]:
         return [run for own in self.runs.values() for run in own]
 
     def _hyperparameters(self) -> list[str]:
@@ -172,7 +172,7 @@ def load(path: str | Path, *, whole: bool = False) -> Results:
     repeats = [wanted[2]] if len(wanted) > 2 else [str(repeat) for repeat in range(experiment.repeats)]
     if unknown := [method for method in methods if method not in experiment.methods]:
         raise UserError(f"{folder}: {home.name} has no method {unknown[0]!r}; it has {', '.join(experiment.methods)}")
-    runs: dict[str, list[RunRecord]] = {method: [] for method in methods}
+    runs: dict[str, list[RunResult]] = {method: [] for method in methods}
     missing: list[tuple[str, int]] = []
     for method in methods:
         for repeat in repeats:

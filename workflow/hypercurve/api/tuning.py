@@ -155,12 +155,12 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
 
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
     """Carry out a run, unless it is there already."""
-    first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
     if output.is_file():
         output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
     output.parent.mkdir(parents=True, exist_ok=True)
-    with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), trainer, journal)
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal)
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:

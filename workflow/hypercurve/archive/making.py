@@ -170,9 +170,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     runs = ", ".join(f"{method}/0" for method in experiment.methods)
     if experiment.repeats > 1:
         runs += f" and so on to {experiment.repeats - 1}"
-    origins = {
-        json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
-    }
+    origins = {json.dumps(run.begun.origin, sort_keys=True) for run in results.runs.values()}
     source = _source(experiment.data, results)
     brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
     own = f"\n    cp -r {shlex.quote(name)}/code/user/. ." if brought else ""

@@ -23,6 +23,7 @@ def run(given: Arguments) -> None:
     from ..config.code_files import model_digest
     from ..config.files import read_setting
     from ..events.journal import read_lines
+    from ..events.lines import BatchHeader
     from ..execution.batches import batch_of, run_batch
     from ..runs.resuming import resumable
     from ..training import make_trainer
@@ -36,9 +37,7 @@ def run(given: Arguments) -> None:
     if given.data is not None:
         verify(given.data)
     end_on_sigterm()
-    first = {"event": "batch", "setting": setting.digest, "repeat": given.repeat, "batch": given.batch}
-    if (model := model_digest(setting.model)) is not None:
-        first["model"] = model
-    with resumable(given.output, first) as journal:
+    model = model_digest(setting.model)
+    with resumable(given.output, BatchHeader(setting.digest, given.repeat, given.batch, model)) as journal:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         run_batch(setting, given.repeat, batch_of(table, given.batch, given.of), trainer, journal, given.batch, model)

@@ -37,8 +37,8 @@ def run(given: Arguments) -> None:
         _search_together(given, setting)
         return
     end_on_sigterm()
-    state, first = _run(given, setting)
-    with resumable(given.output, first) as journal, Progress() as watch:
+    state = _run(given, setting)
+    with resumable(given.output, state.header) as journal, Progress() as watch:
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         if given.batches is not None:
             batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
@@ -57,11 +57,11 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
-        state, first = _run(given, setting)
+        state = _run(given, setting)
         trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
         journal = watch = None
         if comm.rank == 0:
-            journal = stack.enter_context(resumable(given.output, first))
+            journal = stack.enter_context(resumable(given.output, state.header))
             watch = stack.enter_context(Progress())
         if setting.population is None:
             supervised.execute(state, trainer, journal, comm, watch=watch)
@@ -69,8 +69,8 @@ def _search_together(given: Arguments, setting: Any) -> None:
             population.execute(state, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
 
 
-def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
-    """A run's state, and what the first line of a journal must say for the run to go on from it."""
+def _run(given: Arguments, setting: Any) -> Any:
+    """A run's state."""
     from ..config.code_files import model_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
@@ -83,8 +83,7 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
-        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
+        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
@@ -96,10 +95,7 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = None if given.record is None else load_record(given.record)
-    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
-    first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
-    named = {"model": model, "record": None if record is None else record.digest}
-    return run, first | {key: value for key, value in named.items() if value is not None}
+    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
 
 
 def end_on_sigterm() -> None:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from ...config.experiment import Experiment
 from ...config.objective import Objective
-from ...results.runs import RunRecord
+from ...results.runs import RunResult
 from ..tables import Runs
 from .style import Look, log_axis, looks, new_figure, nothing, objective_label, performance_axis, short, zoom
 
@@ -38,7 +38,7 @@ TALLEST = 10.0
 Floats = npt.NDArray[np.float64]
 
 
-def best_so_far(run: RunRecord, objective: Objective, *, virtual: bool = False) -> tuple[Floats, Floats, float]:
+def best_so_far(run: RunResult, objective: Objective, *, virtual: bool = False) -> tuple[Floats, Floats, float]:
     """Times and values at which a run's best performance improved, and the time of its end.
 
     Args:
@@ -147,7 +147,7 @@ def _track(
     return [float(value) for value in np.concatenate([mean[where], values[:, -1]])]
 
 
-def _measured(run: RunRecord) -> bool:
+def _measured(run: RunResult) -> bool:
     """Whether training took seconds; the moment in which a trial raised is none."""
     return any(event.seconds > 0 for event in run.events if event.kind != "failed")
 
@@ -178,7 +178,7 @@ def _enters(axes: Axes, objective: Objective) -> float:
     return min(times[1:], default=0.0)
 
 
-def leaders(run: RunRecord, objective: Objective, *, virtual: bool = False) -> tuple[Floats, Floats]:
+def leaders(run: RunResult, objective: Objective, *, virtual: bool = False) -> tuple[Floats, Floats]:
     """How good a population is before its end: times of the evolution steps, and there the fitness of the member that was
     fittest one step before.
 

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...config.experiment import Experiment
-from ...results.runs import RunRecord, Status, TrialRecord
+from ...events.trials import Status, TrialState
+from ...results.runs import RunResult
 from ..tables import Runs
 from .style import (
     FAILED,
@@ -82,7 +83,7 @@ def draw(experiment: Experiment, runs: Runs) -> Figure:
     return figure
 
 
-def _range(runs: Sequence[RunRecord]) -> tuple[float, float, bool]:
+def _range(runs: Sequence[RunResult]) -> tuple[float, float, bool]:
     """Bounds of the loss axis, and whether it is logarithmic."""
     losses = np.array(
         [m[METRIC] for run in runs for trial in run.trials.values() for _, m in trial.curve if METRIC in m]
@@ -100,7 +101,7 @@ def _range(runs: Sequence[RunRecord]) -> tuple[float, float, bool]:
     return low - room, high + room, False
 
 
-def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
+def _panel(axes: Axes, run: RunResult, look: Look, between: str) -> None:
     counts = {status: run.count(status) for status in ENDS}
     parts = [f"{short(count)} {status}" for status, count in counts.items() if count]
     text = ", ".join(parts[:1]) + between + ", ".join(parts[1:]) if len(parts) > 1 else "".join(parts)
@@ -151,15 +152,15 @@ def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
         nothing(axes)
 
 
-def _points(trial: TrialRecord) -> list[tuple[float, float]]:
+def _points(trial: TrialState) -> list[tuple[float, float]]:
     return [(progress, metrics[METRIC]) for progress, metrics in trial.curve if METRIC in metrics]
 
 
-def _last(trial: TrialRecord) -> tuple[float, float]:
+def _last(trial: TrialState) -> tuple[float, float]:
     return _points(trial)[-1]
 
 
-def _lines(axes: Axes, trials: Sequence[TrialRecord], colour: str, zorder: int, dense: bool) -> None:
+def _lines(axes: Axes, trials: Sequence[TrialState], colour: str, zorder: int, dense: bool) -> None:
     lines = [np.array(points) for trial in trials if (points := _points(trial))]
     # The more lines, the fainter each: a layer's darkness tells how many lie on each other.
     alpha = min(0.65, max(0.25, 40 / (len(lines) + 1)))
@@ -170,7 +171,7 @@ def _lines(axes: Axes, trials: Sequence[TrialRecord], colour: str, zorder: int, 
     )
 
 
-def _legend(runs: Sequence[RunRecord]) -> list[Line2D]:
+def _legend(runs: Sequence[RunResult]) -> list[Line2D]:
     """Only what is to be seen."""
     handles = [
         Line2D([], [], color=INK, linewidth=1.8, marker="o", markersize=2.5, label="chosen"),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ...config.experiment import Experiment
 from ...config.figures import AXES, grid_method
-from ...results.runs import RunRecord
+from ...results.runs import RunResult
 from ...space.domains import Domain, Integer, LogUniform
 from ..tables import Runs
 from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, words
@@ -112,7 +112,7 @@ def draw(experiment: Experiment, runs: Runs) -> Figure:
 
 
 def _performances(
-    runs: Sequence[RunRecord], names: Sequence[str], objective: str, best: object
+    runs: Sequence[RunResult], names: Sequence[str], objective: str, best: object
 ) -> dict[tuple[object, ...], float]:
     """Performance by the three values: the mean over repeats, then the best over further axes; NaN if all failed."""
     repeated: dict[tuple[tuple[str, object], ...], list[float]] = {}

@@ -17,7 +17,7 @@ from ...config.hyperparameters import resolve
 from ...config.learning_rates import learning_rates
 from ...config.model import counts_epochs
 from ...curves.cost import step_at
-from ...results.runs import RunRecord
+from ...results.runs import RunResult
 from ..lineage import Line, ancestry, differing, lines, parent, total_steps
 from ..tables import Runs
 from .style import FAILED, FAINT, GOOD, INK, MUTED, new_figure, nothing, short
@@ -40,7 +40,7 @@ Key = tuple[int, int]
 class Population:
     """A run with what both figures need of it."""
 
-    def __init__(self, experiment: Experiment, run: RunRecord):
+    def __init__(self, experiment: Experiment, run: RunResult):
         self.run = run
         self.setting = experiment.setting("", run.method)
         self.total = total_steps(run, self.setting)

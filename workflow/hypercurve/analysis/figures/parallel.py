@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from ...config.experiment import Experiment, Objective
-from ...results.runs import RunRecord, TrialRecord
+from ...events.trials import TrialState
+from ...results.runs import RunResult
 from ...space.domains import Choice, Domain, Integer, LogUniform
 from ...space.search_space import Space
 from ...util.seeding import generator
@@ -129,7 +130,7 @@ def draw(experiment: Experiment, runs: Runs) -> Figure:
 
 def _panel(
     axes: Axes,
-    run: RunRecord,
+    run: RunResult,
     space: Space,
     names: Sequence[str],
     objective: Objective,
@@ -193,7 +194,7 @@ def _panel(
     )  # fmt: skip
 
 
-def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | None) -> Floats:
+def _places(shown: Sequence[_Axis], trials: Sequence[TrialState], best: int | None) -> Floats:
     """Where lines cross the axes, shape (trials, axes); that of the best trial at its very values."""
     found = np.full((len(trials), len(shown)), ABSENT)
     for place, axis in enumerate(shown):
@@ -264,7 +265,7 @@ def _strip(axes: Axes, place: int, objective: Objective, palette, norm: Normaliz
     )  # fmt: skip
 
 
-def _shown(space: Space, runs: Sequence[RunRecord], objective: Objective) -> list[str]:
+def _shown(space: Space, runs: Sequence[RunResult], objective: Objective) -> list[str]:
     """At most so many hyperparameters, as declared: those whose rank correlation with performance is strongest."""
     names = list(space.variables)
     if len(names) <= MOST:
@@ -280,12 +281,12 @@ def _shown(space: Space, runs: Sequence[RunRecord], objective: Objective) -> lis
     return [name for name in names if name in best]
 
 
-def _summary(run: RunRecord) -> str:
+def _summary(run: RunResult) -> str:
     counts = [(status, run.count(status)) for status in ("completed", "stopped", "failed")]
     return ", ".join(f"{short(count)} {status}" for status, count in counts if count)
 
 
-def _legend(runs: Sequence[RunRecord]) -> list[Line2D]:
+def _legend(runs: Sequence[RunResult]) -> list[Line2D]:
     """Only what is to be seen."""
     handles = [
         Line2D([], [], color=INK, linewidth=1.5, marker="o", markersize=3, label="chosen"),
