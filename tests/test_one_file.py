@@ -104,6 +104,7 @@ def test_a_command_is_listed_explained_and_called(hypercurve: Call) -> None:
     assert hypercurve("hello", "Ada").stdout == "hello Ada\n"
 
 
+@pytest.mark.slow
 def test_a_figure_is_known_to_experiments_and_drawn(hypercurve: Call, tmp_path: Path) -> None:
     experiment = tmp_path / "mine.yaml"
     experiment.write_text(EXPERIMENT + "figures: [dotz]\n")
