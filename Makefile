@@ -68,13 +68,13 @@ lint: env ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile workflow/Snakefile rules
 	snakemake --lint
 
 format: env ## lay out the code
 	ruff check --fix --select I .
 	ruff format .
-	snakefmt Snakefile rules
+	snakefmt Snakefile workflow/Snakefile rules
 
 schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
 	hypercurve schema --output config/experiment.schema.json

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypercurve.config.cost import CostModel, report_points
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.methods import Exploit
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from hypercurve.events.journal import Journal

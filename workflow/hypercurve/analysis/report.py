@@ -21,7 +21,7 @@ from ..config.hyperparameters import HYPERPARAMETERS, RECORDED
 from ..config.model import counts_epochs, label
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.provenance import PACKAGE
+from ..util.provenance import CAPTIONS
 from . import cells, prose
 from .figures import module_of
 from .figures.style import looks, short
@@ -30,9 +30,6 @@ from .schedules_section import schedule_section
 from .sections import population_sections, traits_section
 from .sources import source
 from .tables import Runs
-
-# In an installed package the captions lie beside this module, in a checkout with Snakemake's rules.
-_CAPTIONS = (Path(__file__).parent / "captions", PACKAGE.parents[1] / "rules" / "captions")
 
 LARGEST_SVG = 1_500_000
 """Bytes above which a report shows a figure's PNG file, for browsers take seconds for larger ones."""
@@ -72,9 +69,9 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         replayed_caption=caption("replay", name),
         figures=list(drawn(results / "figures")),
         traits=[] if played else traits_section(experiment, runs),
-        traits_caption=caption("traits", name),
+        traits_caption=caption("table", name, table="traits"),
         schedule=schedule_section(experiment, results / "schedule.csv"),
-        schedule_caption=caption("schedule", name),
+        schedule_caption=caption("table", name, table="schedule"),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
         variables=cells.variables(experiment),
@@ -126,15 +123,15 @@ def colours(experiment: Experiment) -> dict[str, str]:
     return {method: look.colour for method, look in looks(experiment).items()}
 
 
-def caption(which: str, experiment: str) -> Markup:
+def caption(which: str, experiment: str, **wildcards: str) -> Markup:
     """A caption of ``rules/captions`` as HTML; empty where the captions are not at hand.
 
-    The text is what Snakemake renders in its report, with the same name to fill in.
+    The text is what Snakemake renders in its report, with the same wildcards to fill in.
     """
-    path = next((path for folder in _CAPTIONS if (path := folder / f"{which}.rst").exists()), None)
-    if path is None:
+    path = CAPTIONS / f"{which}.rst"
+    if not path.exists():
         return Markup()
-    job = SimpleNamespace(wildcards=SimpleNamespace(experiment=experiment))
+    job = SimpleNamespace(wildcards=SimpleNamespace(experiment=experiment, **wildcards))
     template = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     return html(template.from_string(path.read_text(encoding="utf-8")).render(snakemake=job))
 

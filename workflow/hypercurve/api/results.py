@@ -16,8 +16,8 @@ from ..config.experiment import Experiment
 from ..config.figures import FIGURES
 from ..config.files import read_resolved
 from ..results.runs import RunResult, beside, read_run
-from ..util.checks import hint
 from ..util.errors import UserError
+from ..util.schema import hint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

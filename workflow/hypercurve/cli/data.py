@@ -24,9 +24,9 @@ def run(given: Arguments) -> None:
     from pydantic import ValidationError
 
     from ..config.data import DataSpec
-    from ..config.messages import problems_in
     from ..config.model import REFERENCE
     from ..training.data import prepare
+    from ..util.schema import in_lines
 
     source = "path" if "." in given.source or "/" in given.source else "name"
     if re.match(REFERENCE, given.source):
@@ -34,6 +34,5 @@ def run(given: Arguments) -> None:
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:
-        problems = problems_in({source: given.source, "validation": given.validation, "seed": given.seed}, error)
-        raise UserError("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems)) from None
+        raise UserError(in_lines(error)) from None
     prepare(spec, given.output)

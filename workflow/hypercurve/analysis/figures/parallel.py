@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ...config.experiment import Experiment, Objective
+from ...config.experiment import Experiment
+from ...config.objective import Objective
 from ...events.trials import TrialState
 from ...results.runs import RunResult
 from ...space.domains import Choice, Domain, Integer, LogUniform
