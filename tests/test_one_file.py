@@ -93,7 +93,7 @@ def hypercurve(tmp_path: Path, root: Path) -> Call:
     def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"PYTHONPATH": str(package.parent)}
         command = [sys.executable, "-m", "hypercurve", *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, cwd=tmp_path)
 
     return call
 
