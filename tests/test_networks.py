@@ -333,7 +333,7 @@ def test_a_batched_program_that_never_repeats_its_digits_ends_with_the_values_it
     last = gathered(setting(program("{epochs}", "")), tmp_path)
     assert last["event"] == "tested"
     completed = {
-        line["trial"]: line for line in read_lines(tmp_path / "batch.jsonl")[0] if line["event"] == "completed"
+        line["trial"]: line for line in read_lines(tmp_path / "batches" / "0.jsonl")[0] if line["event"] == "completed"
     }
     assert last["metrics"] == completed[last["trial"]]["wall"]["test"]
     assert list(last["metrics"]) == ["test_loss"], "a value that is no number is left out"

@@ -134,7 +134,7 @@ def tune(
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
         held = _carry_out(experiment, name, Path(temporary) / name, target, digest, minutes=None)
-        return replace(held, folder=None)
+        return replace(held, folder=None, home=None)
 
 
 def _carry_out(
