@@ -18,6 +18,7 @@ import pytest
 
 from conftest import SYNTHETIC, changed, listing, save
 from hypercurve.cli import main
+from hypercurve.events.encoding import without_wall
 
 # What no user should have to read, whoever wrote it.
 RAW = (
