@@ -18,7 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..config.experiment import Experiment, Setting
 from ..config.files import parse_yaml, read_mapping
 from ..config.hyperparameters import RECORDED
-from ..config.messages import problems_in
 from ..config.methods import LCMOptions, Stop
 from ..curves.record import Record
 from ..curves.table import Curves
@@ -28,6 +27,7 @@ from ..search.options import Search
 from ..stopping.options import FixedOptions, nearest
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import problems_in
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -113,7 +113,7 @@ def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Exp
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(content, error))
+        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error))
         raise UserError(f"{curves.name}: " + "\n".join(found)) from None
 
 

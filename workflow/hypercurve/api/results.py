@@ -15,8 +15,8 @@ from ..analysis.tables import Runs
 from ..config.experiment import Experiment
 from ..config.files import read_resolved
 from ..results.runs import RunRecord, beside, read_run
-from ..util.checks import hint
 from ..util.errors import UserError
+from ..util.schema import hint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from ..config.data import NO_DATA
 from ..config.experiment import Experiment, Setting
 from ..config.files import EXPERIMENT_NAME, read_resolved
-from ..config.messages import all_problems
 from ..config.model import LoopSpec
 from ..execution.serial import execute
 from ..runs.resuming import resumable
@@ -28,6 +27,7 @@ from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import problems_in
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -167,7 +167,7 @@ def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in all_problems(given, error)]
+        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems_in(error)]
         raise UserError("\n".join(dict.fromkeys(found))) from None
 
 

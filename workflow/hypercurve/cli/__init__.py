@@ -119,9 +119,9 @@ def _data(given: Arguments) -> None:
     from pydantic import ValidationError
 
     from ..config.data import DataSpec
-    from ..config.messages import problems_in
     from ..config.model import REFERENCE
     from ..training.data import prepare
+    from ..util.schema import problems_in
 
     source = "path" if "." in given.source or "/" in given.source else "name"
     if re.match(REFERENCE, given.source):
@@ -129,8 +129,7 @@ def _data(given: Arguments) -> None:
     try:
         spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
     except ValidationError as error:
-        problems = problems_in({source: given.source, "validation": given.validation, "seed": given.seed}, error)
-        raise UserError("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems)) from None
+        raise UserError("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error))) from None
     prepare(spec, given.output)
 
 

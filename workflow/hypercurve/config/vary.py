@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError
+from typing_extensions import override
 
 from ..util.schema import Model, Name, Problem
 from .methods import Stop
+from .training import Training
 
 POINTS = "accumulation_points"
 MOST_COMBINATIONS = 1000
@@ -22,11 +23,11 @@ class Vary(Model):
     over: Annotated[dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]], Field(min_length=1, max_length=2)]
     """One or two options of the stopper, or `accumulation_points`, and the values of each: the axes of a heat map."""
 
-    @model_validator(mode="after")
-    def _not_too_many(self) -> "Vary":
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """Too many combinations."""
         if (many := sum(1 for _ in self.combinations())) > MOST_COMBINATIONS:
-            raise PydanticCustomError("vary", f"makes {many} combinations; at most {MOST_COMBINATIONS} are possible")
-        return self
+            yield Problem((), f"makes {many} combinations; at most {MOST_COMBINATIONS} are possible")
 
     def combinations(self) -> Iterator[dict[str, Any]]:
         """The values by name, the last name fastest."""
@@ -59,3 +60,15 @@ def varied(stop: Stop, values: Mapping[str, Any]) -> Stop:
     options = {name: value for name, value in values.items() if name != POINTS}
     changed = type(stop.options).model_validate({**stop.options.model_dump(), **options})
     return Stop.model_validate({stop.kind: changed})
+
+
+def varied_training(training: Training, values: Mapping[str, Any]) -> Training:
+    """How trials are trained and watched, with other accumulation points if the values have some.
+
+    Raises:
+        ValidationError: they are not allowed.
+    """
+    if POINTS not in values:
+        return training
+    points = Training.model_validate({POINTS: values[POINTS]}).accumulation_points
+    return training.model_copy(update={POINTS: points})
