@@ -16,7 +16,7 @@ from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back
 from hypercurve.util.provenance import code_digest
 from hypercurve.config.files import ConfigError, check_workflow, read_experiment
-from hypercurve.config.code_files import model_digest
+from hypercurve.config.code_files import model_digest, rules_digest
 from hypercurve.util.user_code import function_digest
 
 set_environment(PACKAGE)
@@ -101,18 +101,20 @@ def training_data(wildcards, input):
 
 def code_of(wildcards):
     """What changes with the code that decides a run, the user's own included."""
-    return code_in(wildcards.experiment)
+    return code_in(wildcards.experiment, wildcards.get("method"))
 
 
 @cache
-def code_in(experiment):
-    """The same by the experiment's name; ends the program where the user's code is missing."""
+def code_in(experiment, method=None):
+    """The same by names, of all methods without one; ends the program where the user's code is missing."""
+    methods = EXPERIMENTS[experiment].methods
+    chosen = methods.values() if method is None else [methods[method]]
     try:
-        own = model_digest(EXPERIMENTS[experiment].model)
+        own = [model_digest(EXPERIMENTS[experiment].model), *map(rules_digest, chosen)]
     except UserError as error:
         print(f"{config['folder']}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
-    return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
+    return " ".join([CODE["runs"], *(digest for digest in own if digest is not None)])
 
 
 def data_code(spec):

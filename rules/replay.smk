@@ -50,7 +50,7 @@ rule replay:
         "../envs/hypercurve.yaml"
     threads: 4
     params:
-        code=CODE["runs"],
+        code=code_of,
         analysis=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:

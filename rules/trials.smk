@@ -15,7 +15,7 @@ rule trial_table:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["runs"],
+        code=code_of,
     shell:
         "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log:q} 2>&1"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.config.methods import Stop
+from hypercurve.config.rules import Stop
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
 from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
@@ -241,7 +241,7 @@ def decided(lines: list[Line]) -> list[Line]:
 STOPPERS: list[Any] = [
     None,
     LCM,
-    *({name: {}} for name in Stop.model_fields if name not in ("lcm", "fixed", "patience")),
+    *({name: {}} for name in Stop.kinds() if name not in ("lcm", "fixed", "patience")),
 ]
 STOPPERS += [{"fixed": {"share": 0.2}}, {"asha": {"form": "promotion", "first_rung": 1}}, {"patience": {"points": 1}}]
 

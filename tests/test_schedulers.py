@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypercurve.runs.searchers import make_searcher
+from hypercurve.search.independent import RandomSearch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +25,7 @@ from hypercurve.events.events import (
 )
 from hypercurve.runs.run import Run
 from hypercurve.runs.schedulers import make_scheduler
-from hypercurve.runs.searchers import make_searcher
 from hypercurve.runs.trial_scheduler import TrialScheduler
-from hypercurve.search.independent import RandomSearch
 from hypercurve.stopping.stopper import Decision
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..config.code_files import rules_digest
 from ..config.data import NO_DATA
 from ..config.experiment import Experiment, Setting
 from ..config.files import EXPERIMENT_NAME, read_resolved
@@ -155,12 +156,14 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
 
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
     """Carry out a run, unless it is there already."""
+    rules = rules_digest(setting)
     first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
+    first |= {} if rules is None else {"rules": rules}
     if output.is_file():
         output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
     output.parent.mkdir(parents=True, exist_ok=True)
     with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest), trainer, journal)
+        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules), trainer, journal)
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:

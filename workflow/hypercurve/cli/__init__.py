@@ -225,7 +225,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     """A run's state, and what the first line of a journal must say for the run to go on from it."""
-    from ..config.code_files import model_digest
+    from ..config.code_files import model_digest, rules_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
     from ..curves.prepared import load_curves
@@ -237,22 +237,24 @@ def _run(given: Arguments, setting: Any) -> tuple[Any, dict[str, Any]]:
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
-        return run, {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
+        rules = rules_digest(setting)
+        run = Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn, rules=rules)
+        first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": table.digest}
+        return run, first | ({} if rules is None else {"rules": rules})
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
         verify(given.data)
         samples, digest = dataset.samples, dataset.digest
-    model = model_digest(setting.model)
+    model, rules = model_digest(setting.model), rules_digest(setting)
     if bool(setting.record) != (given.record is not None):
         raise UserError(
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = None if given.record is None else load_record(given.record)
-    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
+    run = Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model, rules=rules)
     first = {"event": "run", "setting": setting.digest, "repeat": given.repeat, "data": digest}
-    named = {"model": model, "record": None if record is None else record.digest}
+    named = {"model": model, "rules": rules, "record": None if record is None else record.digest}
     return run, first | {key: value for key, value in named.items() if value is not None}
 
 

@@ -44,7 +44,9 @@ def add_commands(add: Add) -> None:
         metavar="METHOD/REPEAT",
         help="train this run again and compare it event for event",
     )
-    sub.add_argument("--trust", action="store_true", help="let --rerun run code or programs that the archive names")
+    sub.add_argument(
+        "--trust", action="store_true", help="run code that the archive names: own rules, and what is rerun"
+    )
     sub.add_argument("--data", type=Path, help="folder of prepared data for --rerun (default: prepared anew)")
 
     sub = add(

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from ..util.schema import Model, Name, Problem
-from .methods import Stop
+from .rules import Stop
 from .training import Training
 
 POINTS = "accumulation_points"

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..config.experiment import Setting
 from ..events.encoding import encode_event
 from ..events.journal import Journal, JournalError, Line, read_lines, without_wall
-from ..runs.searchers import make_searcher
+from ..runs.schedulers import make_searcher
 from ..runs.trial import Trial
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.code_files import rules_digest
 from ..config.experiment import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
@@ -74,7 +75,8 @@ def replay(
     """
     assert setting.data is not None, "checked with the experiment"
     drawn = curves.drawn(setting.trials, setting.seed, repeat, setting.data.shuffle)
-    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record)
+    rules = rules_digest(setting)
+    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record, rules=rules)
     track = _Track(run, drawn)
     execute(run, CurvesTrainer(drawn), journal, watch=track)
     counts = {"completed": 0, "stopped": 0, "failed": 0}

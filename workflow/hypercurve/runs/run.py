@@ -107,6 +107,7 @@ class Run:
         curves: the recorded trainings that a replay searches, in the order in which they arrive.
         record: earlier experiments, where the method has a record.
         model: digest of the user's own code that is trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
 
     Attributes:
         actions: what followed the last event.
@@ -124,6 +125,7 @@ class Run:
         curves: Curves | None = None,
         record: Record | None = None,
         model: str | None = None,
+        rules: str | None = None,
     ):
         self.setting = setting
         self.repeat = repeat
@@ -132,7 +134,7 @@ class Run:
         if setting.budget.cost is not None:
             assert curves is not None, "checked with the experiment"
             self._most = setting.budget.cost * curves.full_cost * (1 + 1e-9)
-        self._data, self._model = data, model
+        self._data, self._own = data, {"model": model, "rules": rules}
         self._record = None if record is None else record.digest
         self._calibration = None if record is None else record.calibration
         self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
@@ -162,8 +164,7 @@ class Run:
             "data": self._data,
             "samples": self.cost.samples,
         }
-        if self._model is not None:
-            line["model"] = self._model
+        line |= {key: digest for key, digest in self._own.items() if digest is not None}
         if self._record is not None:
             line["record"] = self._record
         if self._calibration is not None:
