@@ -191,7 +191,10 @@ class LearningCurveMatching(Stopper):
     """
 
     rule = "Stop a trial whose nearest completed curve ended in the worst share s."
-    source = "C. Ouyang and D. McBride, Neural Network Hyperparameter Optimization (slides and poster, JICS), Algorithms 1 and 3"
+    source = (
+        "C. Ouyang and D. McBride, Neural Network Hyperparameter Optimization (slides and poster, JICS), "
+        "Algorithms 1 and 3"
+    )
     Options = LCMOptions
     examples = ({}, {"distance": "cosine", "split": 0.3})
 
