@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hypercurve.api.replaying import moved
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.record import Record, Task
 from hypercurve.curves.table import Curves, key_of
 from hypercurve.execution.serial import execute
@@ -89,7 +90,7 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     execute(run, CurvesTrainer(drawn), None)
     ends = drawn.performance("loss")
     if run.best is not None:
-        found = run.best.performance
+        found = run.best.performance("loss")
     else:
         losses, points = drawn.losses(run.points), np.array(run.points)
         seen = [

@@ -11,8 +11,9 @@ import numpy as np
 from hypercurve.config.experiment import Experiment
 from hypercurve.events.events import Completed, Event, Failed, Reported, Started
 from hypercurve.events.journal import Journal
+from hypercurve.events.lines import Wall
 from hypercurve.execution.serial import execute
-from hypercurve.results.runs import RunRecord, read_run
+from hypercurve.results.runs import RunResult, read_run
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.trainer import Report, Snapshot, TrialFailed
@@ -58,7 +59,7 @@ class PretendSession:
         self.trainer.clock += seconds + 0.5
         if self.fails_at is not None and progress >= self.fails_at:
             if self.raises:
-                wall = {"seconds": seconds, "worker": 0, "at": self.trainer.clock}
+                wall = Wall(seconds, None, 0, self.trainer.clock)
                 raise TrialFailed("MemoryError: out of <memory>", Report(progress, {}, wall=wall))
             loss = math.nan
         else:
@@ -70,7 +71,7 @@ class PretendSession:
         if progress == 1 or self.trainer.points:
             accuracy = 0.1 + (self.quality - 0.1) * (1 - math.exp(-2 * self.speed * progress))
             metrics |= {"val_accuracy": self.quality if progress == 1 else round(accuracy, 4), "val_loss": loss}
-        wall: dict[str, Any] = {"seconds": seconds, "overhead": 0.5, "worker": 0, "at": self.trainer.clock}
+        wall = Wall(seconds, 0.5, 0, self.trainer.clock)
         return Report(progress, metrics, seconds, 0.5, wall=wall)
 
     def snapshot(self) -> Snapshot:
@@ -103,9 +104,9 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment.model_validate(given | changes)
 
 
-def run_all(chosen: Experiment, folder: Path, **trainer: Any) -> dict[str, list[RunRecord]]:
+def run_all(chosen: Experiment, folder: Path, **trainer: Any) -> dict[str, list[RunResult]]:
     """Run every method and repeat, and read the journals back."""
-    runs: dict[str, list[RunRecord]] = {method: [] for method in chosen.methods}
+    runs: dict[str, list[RunResult]] = {method: [] for method in chosen.methods}
     for method, repeat in itertools.product(chosen.methods, range(chosen.repeats)):
         path = folder / "runs" / method / str(repeat) / "journal.jsonl"
         run = Run(chosen.setting("example", method), repeat, samples=SAMPLES, data="0123456789abcdef")
@@ -183,18 +184,18 @@ Metrics = Callable[[int, int, float], float]
 """Of a member, its report (from 1) and its progress, the fitness; NaN: it diverges."""
 
 
-def drive(chosen: Experiment, method: str, repeat: int, path: Path, fitness: Metrics, *, samples: int) -> RunRecord:
+def drive(chosen: Experiment, method: str, repeat: int, path: Path, fitness: Metrics, *, samples: int) -> RunResult:
     """A population's run with made-up fitness, on three workers with a made-up clock."""
     run = Run(chosen.setting("example", method), repeat, samples=samples, data="0123456789abcdef")
-    lines = [run.begin({"at": 0.0})]
+    lines = [run.start(Wall(at=0.0))]
     reports: dict[int, int] = {}
     while (due := run.due()) is not None:
         worker = due.trial % 3
         if due.progress == 0:
-            lines.append(run.step(Started(due.trial), {"worker": worker, "at": 0.0}))
+            lines.append(run.step(Started(due.trial), Wall(worker=worker, at=0.0)))
             continue
         number = reports[due.trial] = reports.get(due.trial, 0) + 1
-        wall = {"seconds": 0.6, "overhead": 0.1, "worker": worker, "at": number + 0.3 * worker}
+        wall = Wall(0.6, 0.1, worker, number + 0.3 * worker)
         value = fitness(due.trial, number, due.progress)
         metrics = {"loss": 2.3 * (1.01 - value), "val_accuracy": value, "val_loss": 1.01 - value}
         event: Event
@@ -206,8 +207,8 @@ def drive(chosen: Experiment, method: str, repeat: int, path: Path, fitness: Met
             event = Completed(due.trial, metrics)
         lines.append(run.step(event, wall))
     lines.append(run.end("finished"))
-    if run.best is not None and run.best.performance is not None:
-        lines.append(run.test({"test_accuracy": run.best.performance - 0.01, "test_loss": 0.1}))
+    if run.best is not None:
+        lines.append(run.test({"test_accuracy": run.best.metrics["val_accuracy"] - 0.01, "test_loss": 0.1}))
     with Journal(path) as journal:
         for line in lines:
             journal.append(line)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from hypercurve.cli import main
-from hypercurve.results.runs import RunRecord, read_run
+from hypercurve.results.runs import RunResult, read_run
 from results_data import make_results
+
+pytestmark = pytest.mark.slow
 
 MIXED = """\
 description: every kind of domain, conditions, and methods with spaces of their own
@@ -37,7 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_results(tmp_path_factory.mktemp("made"), MIXED, "mixed")
 
 
-def record(results: Path, run: str) -> RunRecord:
+def record(results: Path, run: str) -> RunResult:
     return read_run(results / "runs" / run / "journal.jsonl")
 
 

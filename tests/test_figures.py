@@ -16,10 +16,11 @@ from hypercurve.analysis import figures
 from hypercurve.analysis.figures.parallel import ABSENT
 from hypercurve.analysis.figures.timeline import Bar, without_pauses
 from hypercurve.analysis.importance import fit, importances, main_effects, shares_of, table
-from hypercurve.analysis.plan import FEWEST
 from hypercurve.analysis.spaces import alike, searched
 from hypercurve.config.experiment import Experiment
-from hypercurve.results.runs import EventRecord, RunRecord, Status, TrialRecord
+from hypercurve.config.figures import FEWEST
+from hypercurve.events.trials import Status, TrialState
+from hypercurve.results.runs import RunEvent, RunResult
 from hypercurve.space.search_space import Space, Value
 from hypercurve.util.seeding import generator
 
@@ -34,15 +35,15 @@ Performance = Callable[[Mapping[str, Any]], float]
 
 def made(
     chosen: Experiment, method: str, repeat: int, performance: Performance, status: Status = "completed"
-) -> RunRecord:
+) -> RunResult:
     """A run whose trials are drawn from the space and end with these performances."""
-    run = RunRecord("e", method, repeat, "setting", "data", 1000, reason="finished")
+    run = RunResult("e", method, repeat, "setting", "data", 1000, reason="finished")
     space = chosen.space_of(method)
     for number in range(int(chosen.budget.limit)):
         configuration = space.sample(generator(chosen.seed, repeat, "configuration", number))
-        run.trials[number] = TrialRecord(number, configuration, 0.0, status, progress=1.0)
+        run.trials[number] = TrialState(number, configuration, 0.0, status, progress=1.0)
         if status == "completed":
-            run.trials[number].metrics = {"val_accuracy": performance(configuration)}
+            run.trials[number].curve = [(1.0, {"val_accuracy": performance(configuration)})]
     if status == "completed":
         run.best = max(run.trials, key=lambda number: run.trials[number].metrics["val_accuracy"])
     return run
@@ -85,6 +86,7 @@ class TestImportance:
         found = main_effects(fit(points, 3 * points[:, 0] + points[:, 1], 0))
         np.testing.assert_allclose(found, [0.9, 0.1, 0.0], atol=0.02)
 
+    @pytest.mark.slow
     def test_agrees_with_optuna(self) -> None:
         chosen = alone(400)
         # Variances are as 8 to 2 on the axes of the space: that of the learning rate is logarithmic.
@@ -107,6 +109,7 @@ class TestImportance:
         assert mine == pytest.approx({"learning_rate": 0.8, "momentum": 0.2, "batch_size": 0.0}, abs=0.05)
         assert mine == pytest.approx(theirs, abs=0.05)
 
+    @pytest.mark.slow
     def test_is_small_for_what_does_nothing(self) -> None:
         chosen = alone(60, repeats=4)
         one = importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(4)]})[0]
@@ -117,6 +120,7 @@ class TestImportance:
         assert (low <= one.shares.mean(axis=0)).all()
         assert (one.shares.mean(axis=0) <= high).all()
 
+    @pytest.mark.slow
     def test_of_noise_is_not_told(self) -> None:
         chosen = alone(40, repeats=3)
         rng = np.random.default_rng(3)
@@ -153,6 +157,7 @@ class TestImportance:
         runs = {name: [made(chosen, name, 0, known_function)] for name in chosen.methods}
         assert [methods for _, methods in alike(searched(chosen, runs))] == [["a", "c"], ["b"]]
 
+    @pytest.mark.slow
     def test_table_ranks_hyperparameters(self) -> None:
         chosen = alone(60, repeats=3)
         found = table(importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(3)]}))
@@ -171,7 +176,7 @@ class TestSpacesOfRecordedCurves:
                 "methods": {"random": {"search": "random"}},
             }
         )
-        run = RunRecord("e", "random", 0, "setting", "data", None)
+        run = RunResult("e", "random", 0, "setting", "data", None)
         for number in range(20):
             configuration: dict[str, Value] = {
                 "rate": 10.0 ** (-number / 5),
@@ -180,7 +185,7 @@ class TestSpacesOfRecordedCurves:
             }
             if number % 2:
                 configuration["share"] = number / 20
-            run.trials[number] = TrialRecord(number, configuration, 0.0, "completed")
+            run.trials[number] = TrialState(number, configuration, 0.0, "completed")
         space = searched(chosen, {"random": [run]})["random"]
         assert isinstance(space, Space)
         assert {name: type(space[name]).__name__ for name in space} == {
@@ -202,7 +207,7 @@ class TestParallelCoordinates:
     def test_cross_axes_at_places_of_the_search_space(self) -> None:
         chosen = alone(8)
         run = made(chosen, "random", 0, known_function)
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         space = chosen.space_of("random")
         drawn = {tuple(np.round(line[:-1, 1], 9)) for line in lines}
         assert drawn == {tuple(np.round(space.encode(t.configuration), 9)) for t in run.trials.values()}
@@ -215,8 +220,8 @@ class TestParallelCoordinates:
         chosen = alone(8, objective={"metric": metric, "mode": mode})
         run = made(chosen, "random", 0, known_function)
         for trial in run.trials.values():
-            trial.metrics = {f"val_{metric}": trial.metrics["val_accuracy"]}
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+            trial.curve = [(1.0, {f"val_{metric}": trial.metrics["val_accuracy"]})]
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         best = (max if mode == "max" else min)(t.metrics[f"val_{metric}"] for t in run.trials.values())
         top = next(t for t in run.trials.values() if t.metrics[f"val_{metric}"] == best)
         assert lines[-1][-1, 1] == 1
@@ -226,7 +231,7 @@ class TestParallelCoordinates:
         chosen = alone(6)
         for status in ("stopped", "failed"):
             run = made(chosen, "random", 0, known_function, status=status)  # type: ignore[arg-type]
-            lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+            lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
             assert {len(line) for line in lines} == {3}
 
     def test_show_what_a_trial_lacks(self) -> None:
@@ -237,7 +242,7 @@ class TestParallelCoordinates:
         }
         chosen = alone(12, space=space)
         run = made(chosen, "random", 0, lambda c: c["learning_rate"])
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         lacking = sum("momentum" not in trial.configuration for trial in run.trials.values())
         assert sum(line[1, 1] == ABSENT for line in lines) == lacking > 0
 
@@ -252,7 +257,7 @@ class TestParallelCoordinates:
         }
         chosen = alone(80, space=space, model="cnn")
         run = made(chosen, "random", 0, lambda c: c["units"] / 1000 + c["dense_layers"] / 20)
-        figure = figures.FIGURES["parallel"](chosen, {"random": [run]})
+        figure = figures.draw("parallel", chosen, {"random": [run]})
         texts = [text.get_text().replace("\n", " ") for text in figure.axes[0].texts]
         assert {"units", "dense layers", "2 more hyperparameters not drawn"} <= set(texts)
 
@@ -277,13 +282,11 @@ class TestTimeline:
 
     def test_of_jobs_that_waited_is_as_long_as_they_trained(self) -> None:
         chosen = alone(4)
-        run = RunRecord("e", "random", 0, "setting", "data", 1000, reason="finished")
+        run = RunResult("e", "random", 0, "setting", "data", 1000, reason="finished")
         for number, (job, at) in enumerate([(0, 10.0), (0, 20.0), (1, 7210.0), (1, 7220.0)]):
-            run.trials[number] = TrialRecord(
-                number, {"learning_rate": 0.1}, 0.0, "completed", progress=1.0, seconds=9.0
-            )
-            run.events.append(EventRecord("completed", number, 1.0, at, 9.0, 1.0, job, at))
-        figure = figures.FIGURES["timeline"](chosen, {"random": [run]})
+            run.trials[number] = TrialState(number, {"learning_rate": 0.1}, 0.0, "completed", progress=1.0, seconds=9.0)
+            run.events.append(RunEvent("completed", number, 1.0, at, 9.0, 1.0, job, at))
+        figure = figures.draw("timeline", chosen, {"random": [run]})
         axes = figure.axes[0]
         assert axes.get_xlim()[1] < 45, "two hours of waiting are cut out"
         texts = " ".join(text.get_text() for text in axes.texts)
@@ -291,6 +294,7 @@ class TestTimeline:
         assert "nobody trained for 7\u202f180\u202fs more" in texts
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["parallel", "importance"])
 @pytest.mark.parametrize(
@@ -306,12 +310,12 @@ class TestTimeline:
 )
 def test_render_and_stay_small(name: str, chosen: Experiment, tmp_path: Path) -> None:
     if "pbt" in chosen.methods:
-        runs = {"pbt": [RunRecord("e", "pbt", 0, "setting", "data", 1000)]}
+        runs = {"pbt": [RunResult("e", "pbt", 0, "setting", "data", 1000)]}
     else:
         rng = np.random.default_rng(0)
         quality = lambda c: 0.9 - 0.3 * abs(c["learning_rate"] - 0.4) + 0.01 * float(rng.random())  # noqa: E731
         runs = {"random": [made(chosen, "random", i, quality) for i in range(chosen.repeats)]}
     svg, png = tmp_path / "figure.svg", tmp_path / "figure.png"
-    figures.save(figures.FIGURES[name](chosen, runs), svg, png)
+    figures.save(figures.draw(name, chosen, runs), svg, png)
     assert svg.stat().st_size < 2_000_000
     assert png.read_bytes().startswith(b"\x89PNG")

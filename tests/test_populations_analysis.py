@@ -11,9 +11,10 @@ import analysis_data
 from analysis_data import drive, experiment, population_experiment, pretended_fitness
 from hypercurve.analysis import figures, lineage, report, tables, traits
 from hypercurve.analysis.figures.timeline import bars
-from hypercurve.analysis.plan import applicable
 from hypercurve.config.experiment import Experiment
-from hypercurve.results.runs import EventRecord, RunRecord, TrialRecord, write_trials
+from hypercurve.config.figures import applicable
+from hypercurve.events.trials import TrialState
+from hypercurve.results.runs import RunEvent, RunResult, write_trials
 from hypercurve.runs.run import Run
 
 SAMPLES = 320  # 40 steps in four epochs of batches of 32: reports at 10, 20, 30 and 40
@@ -41,30 +42,30 @@ def four(**options: Any) -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def by_hand(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, RunRecord]:
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> tuple[Experiment, RunResult]:
     chosen = four()
     path = tmp_path_factory.mktemp("four") / "journal.jsonl"
     return chosen, drive(chosen, "pbt", 0, path, lambda m, n, _: FITNESS[n - 1][m], samples=SAMPLES)
 
 
-def rates(run: RunRecord) -> list[float]:
+def rates(run: RunResult) -> list[float]:
     """The learning rates that members began with."""
     return [float(run.trials[member].history[0].configuration["learning_rate"]) for member in range(4)]
 
 
 class TestRecords:
-    def test_carry_copies(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_carry_copies(self, by_hand: tuple[Experiment, RunResult]) -> None:
         run = by_hand[1]
         copies = {(m, s.donor, s.progress, s.at, s.generation) for m, t in run.trials.items() for s in t.history[1:]}
         assert copies == {(0, 3, 0.25, 0.25, 1), (1, 0, 0.5, 0.5, 2), (3, 2, 0.75, 0.75, 3)}
         assert run.best == 1
 
-    def test_a_member_revived_by_a_copy_is_running_again(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_a_member_revived_by_a_copy_is_running_again(self, by_hand: tuple[Experiment, RunResult]) -> None:
         revived = by_hand[1].trials[3]
         assert (revived.status, revived.reason, revived.performance("val_accuracy")) == ("completed", None, 0.8)
         assert [progress for progress, _ in revived.curve] == [0.25, 0.5, 1.0]
 
-    def test_agree_with_the_state_that_decided(self, by_hand: tuple[Experiment, RunRecord], tmp_path: Path) -> None:
+    def test_agree_with_the_state_that_decided(self, by_hand: tuple[Experiment, RunResult], tmp_path: Path) -> None:
         from hypercurve.events.journal import read_lines
 
         chosen, record = by_hand
@@ -77,7 +78,7 @@ class TestRecords:
             assert trial.history[-1].progress * 40 == state.anchor
 
     def test_trials_csv_has_the_final_configurations(
-        self, by_hand: tuple[Experiment, RunRecord], tmp_path: Path
+        self, by_hand: tuple[Experiment, RunResult], tmp_path: Path
     ) -> None:
         chosen, run = by_hand
         write_trials(run, chosen.setting("", "pbt"), tmp_path / "trials.csv")
@@ -87,12 +88,12 @@ class TestRecords:
 
 
 class TestLineage:
-    def test_winners_path(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_winners_path(self, by_hand: tuple[Experiment, RunResult]) -> None:
         run = by_hand[1]
         assert lineage.ancestry(run, 1) == [(3, 0), (0, 1), (1, 1)]
         assert lineage.ancestry(run, 2) == [(2, 0)]
 
-    def test_table(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_table(self, by_hand: tuple[Experiment, RunResult]) -> None:
         chosen, run = by_hand
         table = lineage.lineage(run, chosen.setting("", "pbt"))
         assert table.iloc[:, :5].to_numpy().tolist() == [[10, 1, 0, 3, 10], [20, 2, 1, 0, 20], [30, 3, 3, 2, 30]]
@@ -101,7 +102,7 @@ class TestLineage:
         assert table["learning_rate_after"].tolist() == pytest.approx((table["learning_rate_before"] * 2).tolist())
         assert list(table)[5:] == ["learning_rate_before", "learning_rate_after"]
 
-    def test_schedule(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_schedule(self, by_hand: tuple[Experiment, RunResult]) -> None:
         chosen, run = by_hand
         table = lineage.schedule(run, chosen.setting("", "pbt"))
         assert list(table) == ["member", "step", "progress", "source", *chosen.space.names]
@@ -130,7 +131,7 @@ class TestLineage:
         assert table["learning_rate"].tolist() == pytest.approx([row[3] for row in expected])
         assert table["progress"].tolist() == [row[1] / 40 for row in expected]
 
-    def test_members(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_members(self, by_hand: tuple[Experiment, RunResult]) -> None:
         chosen, run = by_hand
         table = lineage.members(run, chosen.setting("", "pbt"))
         assert table["performance"].tolist() == [0.6, 0.97, 0.9, 0.8]
@@ -160,15 +161,17 @@ class TestLineage:
 
 class TestTraits:
     @staticmethod
-    def run(method: str, repeat: int, rate: float, other: float, best: float) -> RunRecord:
+    def run(method: str, repeat: int, rate: float, other: float, best: float) -> RunResult:
         """Two trials on two workers: one to its end in 8 of 10 seconds, one stopped at a quarter after 5."""
-        run = RunRecord("e", method, repeat, "setting", "data", SAMPLES, best=0, reason="finished")
+        run = RunResult("e", method, repeat, "setting", "data", SAMPLES, best=0, reason="finished")
         fixed = {"batch_size": 32, "epochs": 4}
-        run.trials[0] = TrialRecord(0, {"learning_rate": rate, **fixed}, 0.0, "completed", 1.0, {"val_accuracy": best})
-        run.trials[1] = TrialRecord(1, {"learning_rate": other, **fixed}, 0.0, "stopped", 0.25)
+        run.trials[0] = TrialState(
+            0, {"learning_rate": rate, **fixed}, 0.0, "completed", 1.0, [(1.0, {"val_accuracy": best})]
+        )
+        run.trials[1] = TrialState(1, {"learning_rate": other, **fixed}, 0.0, "stopped", 0.25)
         run.events += [
-            EventRecord("reported", 1, 0.25, 1.0, 5.0, 0.0, worker=1, at=105.0),
-            EventRecord("completed", 0, 1.0, 4.0, 8.0, 2.0, worker=0, at=110.0),
+            RunEvent("reported", 1, 0.25, 1.0, 5.0, 0.0, worker=1, at=105.0),
+            RunEvent("completed", 0, 1.0, 4.0, 8.0, 2.0, worker=0, at=110.0),
         ]
         return run
 
@@ -181,7 +184,7 @@ class TestTraits:
         assert row["performance_sd"] == pytest.approx(0.04 / math.sqrt(2))
         assert (row["saved"], row["ended_early"], row["changes"]) == (1 - 50 / 80, 0.5, 0)
 
-    def test_of_a_population(self, by_hand: tuple[Experiment, RunRecord]) -> None:
+    def test_of_a_population(self, by_hand: tuple[Experiment, RunResult]) -> None:
         row = traits.traits(by_hand[0], {"pbt": [by_hand[1]]}).iloc[0]
         assert (row["saved"], row["ended_early"], row["changes"]) == (0, 3 / 7, 3 / 4)
         assert row["workers"] == 3
@@ -207,19 +210,19 @@ class TestTraits:
 
 class TestTimeline:
     def test_merges_reports_of_a_trial(self) -> None:
-        run = RunRecord("e", "m", 0, "s", "d", SAMPLES, reason="finished")
+        run = RunResult("e", "m", 0, "s", "d", SAMPLES, reason="finished")
         run.events += [
-            EventRecord("reported", 0, 0.5, 1.0, 3.0, 1.0, worker=0, at=104.0),
-            EventRecord("completed", 0, 1.0, 2.0, 4.0, 0.0, worker=0, at=108.0),
-            EventRecord("reported", 1, 0.5, 3.0, 1.0, 0.0, worker=1, at=102.0),
-            EventRecord("completed", 1, 1.0, 3.0, 1.0, 0.0, worker=1, at=105.0),  # two seconds idle before
+            RunEvent("reported", 0, 0.5, 1.0, 3.0, 1.0, worker=0, at=104.0),
+            RunEvent("completed", 0, 1.0, 2.0, 4.0, 0.0, worker=0, at=108.0),
+            RunEvent("reported", 1, 0.5, 3.0, 1.0, 0.0, worker=1, at=102.0),
+            RunEvent("completed", 1, 1.0, 3.0, 1.0, 0.0, worker=1, at=105.0),  # two seconds idle before
         ]
         assert bars(run) == [(0, 0, 0.0, 8.0), (1, 1, 1.0, 2.0), (1, 1, 4.0, 5.0)]
 
 
 class TestFigures:
     @staticmethod
-    def runs(chosen: Experiment, folder: Path, failing: float = 0.01) -> dict[str, list[RunRecord]]:
+    def runs(chosen: Experiment, folder: Path, failing: float = 0.01) -> dict[str, list[RunResult]]:
         return {
             method: [
                 drive(chosen, method, r, folder / f"{method}-{r}", pretended_fitness(r, failing), samples=50000)
@@ -228,6 +231,7 @@ class TestFigures:
             for method in chosen.methods
         }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("members", "failing"), [(2, 0.0), (10, 0.02), (100, 0.0), (3, 1.0)])
     @pytest.mark.filterwarnings("error")
     def test_render(self, members: int, failing: float, tmp_path: Path) -> None:
@@ -235,10 +239,11 @@ class TestFigures:
         runs = self.runs(chosen, tmp_path, failing)
         for name in ["population", "fitness", "timeline"] if members == 100 else [*applicable(chosen), "traits"]:
             svg, png = tmp_path / f"{name}.svg", tmp_path / f"{name}.png"
-            figures.save(figures.FIGURES[name](chosen, runs), svg, png)
+            figures.save(figures.draw(name, chosen, runs), svg, png)
             assert png.read_bytes().startswith(b"\x89PNG")
             assert svg.stat().st_size < 2_000_000, name
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("error")
     def test_several_populations_render(self, tmp_path: Path) -> None:
         kinds: list[dict[str, Any]] = [{}, {"lag": 1}, {"exploit": "tournament"}]
@@ -246,16 +251,16 @@ class TestFigures:
         chosen = population_experiment(5, methods=methods, repeats=1)
         runs = self.runs(chosen, tmp_path)
         for name in applicable(chosen):
-            figures.save(figures.FIGURES[name](chosen, runs), tmp_path / "f.svg", tmp_path / "f.png")
+            figures.save(figures.draw(name, chosen, runs), tmp_path / "f.svg", tmp_path / "f.png")
 
     @pytest.mark.filterwarnings("error")
     def test_no_population(self) -> None:
         chosen = experiment(repeats=1)
         for name in ("population", "fitness", "timeline"):
-            figures.FIGURES[name](chosen, {"random": [], "lcm": []})
+            figures.draw(name, chosen, {"random": [], "lcm": []})
 
     def test_the_way_to_the_winner_leaves_a_donor_where_it_was_copied(
-        self, by_hand: tuple[Experiment, RunRecord]
+        self, by_hand: tuple[Experiment, RunResult]
     ) -> None:
         from hypercurve.analysis.figures.members import Population
 
@@ -265,7 +270,7 @@ class TestFigures:
         assert (steps[0], steps[-1], steps.count(10), steps.count(20)) == (0, 40, 2, 2)
 
 
-def test_report_of_a_population(by_hand: tuple[Experiment, RunRecord], tmp_path: Path) -> None:
+def test_report_of_a_population(by_hand: tuple[Experiment, RunResult], tmp_path: Path) -> None:
     chosen, run = by_hand
     runs = {"pbt": [run]}
     tables.write(tables.comparison(chosen, runs), tmp_path / "comparison.csv")

@@ -20,7 +20,8 @@ import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
 from hypercurve.cli import main
 from hypercurve.config.files import read_experiment
-from hypercurve.events.journal import Journal, read_lines, without_wall
+from hypercurve.events.encoding import without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.results.runs import read_run, write_trials
 from hypercurve.runs.run import Run
@@ -62,6 +63,7 @@ class TestImporting:
         with pytest.raises(AttributeError, match="no attribute 'lod'"):
             hypercurve.lod  # noqa: B018
 
+    @pytest.mark.slow
     def test_of_results_needs_no_tensorflow(self, results: Path) -> None:
         code = f"import sys, hypercurve; hypercurve.load({str(results)!r}).trials; print('tensorflow' in sys.modules)"
         done = subprocess.run(
@@ -282,6 +284,7 @@ class TestExamples:
         outcome = doctest.testmod(hypercurve.api.tuning)
         assert (outcome.failed, outcome.attempted > 5) == (0, True)
 
+    @pytest.mark.slow
     def test_of_the_documentation_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         outcome = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.rules import Stop
+from hypercurve.config.setting import Setting
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
-from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.execution.replay import Outcome, replay, replays
 from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves
@@ -197,7 +199,7 @@ LCM = {"lcm": {"split": 0.2, "check_points": [0.2, 0.4]}}
 
 def live(
     method: dict[str, Any], folder: Path, trainer: Trainer | None = None, **changes: Any
-) -> tuple[Setting, list[Line]]:
+) -> tuple[Setting, list[RawLine]]:
     """A run that trains; its journal stands where the workflow puts it."""
     given = {
         "data": {"name": "digits"},
@@ -221,7 +223,7 @@ def live(
     return setting, read_lines(folder / "journal.jsonl")[0]
 
 
-def replayed(setting: Setting, curves: Curves, path: Path) -> list[Line]:
+def replayed(setting: Setting, curves: Curves, path: Path) -> list[RawLine]:
     """The journal of the same method on recorded curves, in the order in which they were recorded."""
     changes = {"model": "recorded", "data": setting.data.model_copy(update={"curves": "curves", "shuffle": False})}
     with Journal(path) as journal:
@@ -229,7 +231,7 @@ def replayed(setting: Setting, curves: Curves, path: Path) -> list[Line]:
     return read_lines(path)[0]
 
 
-def decided(lines: list[Line]) -> list[Line]:
+def decided(lines: list[RawLine]) -> list[RawLine]:
     """What a replay can tell as well: all but whose journal it is, the clock, and what the test set said."""
     return [
         {key: value for key, value in without_wall(line).items() if key not in ("setting", "data")}
@@ -246,15 +248,22 @@ STOPPERS: list[Any] = [
 STOPPERS += [{"fixed": {"share": 0.2}}, {"asha": {"form": "promotion", "first_rung": 1}}, {"patience": {"points": 1}}]
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Curves:
+    """What a random search recorded, which trained all to the end."""
+    folder = tmp_path_factory.mktemp("random") / "0"
+    _, lines = live({}, folder)
+    assert {line["event"] for line in lines} >= {"completed", "failed"}
+    curves = read_curves(folder / "journal.jsonl")
+    assert len(curves) == 40
+    return curves
+
+
 @pytest.mark.parametrize("stop", STOPPERS, ids=str)
 @pytest.mark.parametrize("slots", [1, 3, 16])
-def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, stop: Any, slots: int) -> None:
-    _, everything = live({}, tmp_path / "random" / "0")
-    assert {line["event"] for line in everything} >= {"completed", "failed"}
-    curves = read_curves(tmp_path / "random" / "0" / "journal.jsonl")
-    assert len(curves) == 40
+def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, everything: Curves, stop: Any, slots: int) -> None:
     setting, lines = live({"stop": stop, "slots": slots}, tmp_path / "live" / "0")
-    again = replayed(setting, curves, tmp_path / "replayed.jsonl")
+    again = replayed(setting, everything, tmp_path / "replayed.jsonl")
     assert decided(again) == decided(lines)
     assert len(lines) > 40
     assert stop is None or any("stop" in action for line in lines for action in line["then"])
@@ -377,6 +386,7 @@ def test_regret_is_of_the_trials_that_were_drawn(table: Callable[..., Path]) -> 
     assert found.regret_at(0.39) == 2.0
 
 
+@pytest.mark.slow
 def test_replays_over_processes_give_the_same_in_the_same_order(recorded: Curves) -> None:
     given = experiment(
         points=10, budget={"trials": 30}, random={"search": "random"}, lcm={"search": "random", "stop": "lcm"}

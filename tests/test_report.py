@@ -1,6 +1,5 @@
 """What reports say: what made the runs, where rules come from, cost and regret of replays; and the page over several."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,11 @@ import pytest
 
 from analysis_data import experiment, run_all
 from hypercurve.analysis import cells, figures, origins, overview, prose, report, tables
-from hypercurve.analysis.plan import applicable
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.figures import FIGURES, applicable
 from hypercurve.config.methods import Method
+from hypercurve.events.lines import NO_WALL, Wall
 from hypercurve.search.registry import SEARCHERS
 from hypercurve.stopping.registry import STOPPERS
 from hypercurve.util.errors import UserError
@@ -34,7 +34,7 @@ def write_results(folder: Path, chosen: Experiment) -> tables.Runs:
     tables.write(tables.comparison(chosen, runs), folder / "comparison.csv")
     for name in applicable(chosen):
         svg = folder / "figures" / f"{name}.svg"
-        figures.save(figures.FIGURES[name](chosen, runs), svg, svg.with_suffix(".png"))
+        figures.save(figures.draw(name, chosen, runs), svg, svg.with_suffix(".png"))
     return runs
 
 
@@ -45,19 +45,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment,
     return folder, chosen, write_results(folder, chosen)
 
 
-def first_line(journal: Path, **wall: object) -> None:
-    """Change what a journal's first line says under `wall`."""
-    first, rest = journal.read_text().split("\n", 1)
-    journal.write_text(json.dumps(json.loads(first) | {"wall": wall}) + "\n" + rest)
-
-
 class TestWhatMadeTheRuns:
     def test_times_machine_packages_and_code_are_those_of_the_journals(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=2, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
-            first_line(journal, at=1.7e9 - 3600, origin=ORIGIN)
-        said = dict(origins.ran(runs, tmp_path))
+        for run in (run for own in runs.values() for run in own):
+            run.begun = Wall(at=1.7e9 - 3600, origin=ORIGIN)
+        said = dict(origins.ran(runs))
         assert said["Runs"].startswith("2023-11-14 21:13 to 2023-11-14 22:")
         assert said["Machine"] == "Some Processor, 8 cores, Linux x86_64"
         assert said["Code of runs"] == "0011223344556677"
@@ -66,10 +60,9 @@ class TestWhatMadeTheRuns:
     def test_runs_of_several_machines_are_counted(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=2, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        journals = sorted(tmp_path.glob("runs/*/*/journal.jsonl"))
-        for journal, cores in zip(journals, (8, 8, 8, 64), strict=True):
-            first_line(journal, origin=ORIGIN | {"cores": cores})
-        said = dict(origins.ran(runs, tmp_path))["Machine"]
+        for run, cores in zip((run for own in runs.values() for run in own), (8, 8, 8, 64), strict=True):
+            run.begun = Wall(origin=ORIGIN | {"cores": cores})
+        said = dict(origins.ran(runs))["Machine"]
         assert said == (
             "Some Processor, 8 cores, Linux x86_64 (3 runs); Some Processor, 64 cores, Linux x86_64 (1 run)"
         )
@@ -77,10 +70,9 @@ class TestWhatMadeTheRuns:
     def test_journals_that_do_not_say_are_no_error(self, tmp_path: Path) -> None:
         chosen = experiment(repeats=1, budget={"trials": 4})
         runs = run_all(chosen, tmp_path)
-        for journal in tmp_path.glob("runs/*/*/journal.jsonl"):
-            first_line(journal)
-        assert dict(origins.ran(runs, tmp_path)) == {"Machine": "the journals do not say"}
-        assert list(origins.ran(runs, tmp_path / "elsewhere")) == [("Machine", "the journals do not say")]
+        for run in (run for own in runs.values() for run in own):
+            run.begun = NO_WALL
+        assert list(origins.ran(runs)) == [("Machine", "the journals do not say")]
 
 
 class TestSources:
@@ -97,6 +89,7 @@ class TestSources:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_a_very_large_drawing_is_shown_as_its_picture(
         self, results: tuple[Path, Experiment, tables.Runs], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -113,9 +106,14 @@ class TestFigures:
         assert report.image(large).startswith("data:image/png")
 
     def test_every_figure_says_what_to_look_for(self) -> None:
-        assert set(report.TITLES) >= set(figures.FIGURES) | set(figures.TABLE_FIGURES)
-        for figure in report.TITLES:
-            assert "<strong>What to look for:</strong>" in report.caption("figure", "example", figure), figure
+        for figure in FIGURES:
+            text = report.html(figures.module_of(figure).CAPTION)
+            assert "<strong>What to look for:</strong>" in text, figure
+            assert "system-message" not in text, figure
+
+    def test_captions_are_those_of_snakemakes_report(self, root: Path) -> None:
+        written = (root / "rules" / "captions" / "figure.rst").read_text(encoding="utf-8")
+        assert written == figures.captions(), "`make schema` writes it anew"
 
 
 def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None:
@@ -152,6 +150,7 @@ def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None
 
 
 class TestOverview:
+    @pytest.mark.slow
     def test_holds_every_experiment_and_leads_to_its_report(
         self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
     ) -> None:

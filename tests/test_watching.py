@@ -51,41 +51,41 @@ def test_only_what_was_added_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"a":1}\n{"a":')
     tail = Tail()
-    assert tail.look(path) == (False, [{"a": 1}])
+    assert tail.poll(path) == (False, [{"a": 1}])
     opened: list[Path] = []
     original = Path.open
     monkeypatch.setattr(Path, "open", lambda self, *a, **k: opened.append(self) or original(self, *a, **k))
     with original(path, "ab") as file:
         file.write(b'2}\n{"a":3}\n')
-    assert tail.look(path) == (False, [{"a": 2}, {"a": 3}])
+    assert tail.poll(path) == (False, [{"a": 2}, {"a": 3}])
     assert len(opened) == 1
-    assert tail.look(path) == (False, [])
+    assert tail.poll(path) == (False, [])
     assert len(opened) == 1, "a file that has not grown is not opened"
 
 
 def test_a_renamed_file_is_the_same_and_a_new_or_shorter_one_is_another(tmp_path: Path) -> None:
     partial, journal = tmp_path / "journal.partial.jsonl", tmp_path / "journal.jsonl"
     tail = Tail()
-    assert tail.look(journal, partial) == (False, [])
+    assert tail.poll(journal, partial) == (False, [])
     partial.write_bytes(b'{"a":1}\n')
-    assert tail.look(journal, partial) == (False, [{"a": 1}])
+    assert tail.poll(journal, partial) == (False, [{"a": 1}])
     partial.rename(journal)
     with journal.open("ab") as file:
         file.write(b'{"a":2}\n')
-    assert tail.look(journal, partial) == (False, [{"a": 2}])
+    assert tail.poll(journal, partial) == (False, [{"a": 2}])
     os.truncate(journal, 8)
-    assert tail.look(journal, partial) == (True, [{"a": 1}])
+    assert tail.poll(journal, partial) == (True, [{"a": 1}])
     other = tmp_path / "other"
     other.write_bytes(b'{"a":3}\n{"a":4}\n')
     other.replace(journal)
-    assert tail.look(journal, partial) == (True, [{"a": 3}, {"a": 4}])
+    assert tail.poll(journal, partial) == (True, [{"a": 3}, {"a": 4}])
 
 
 def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"a":1}\nnonsense\n[]\n' + b"[" * 100_000 + b'\n\xff\n{"a":2}\n')
     tail = Tail()
-    assert tail.look(path) == (False, [{"a": 1}, {"a": 2}])
+    assert tail.poll(path) == (False, [{"a": 1}, {"a": 2}])
     assert tail.damaged == 4
 
 
@@ -93,14 +93,14 @@ def test_damaged_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["random", "lcm", "pbt"])
-@pytest.mark.parametrize("piece", [5000, 190, 37])
+@pytest.mark.parametrize("piece", [5000, 97])
 def test_a_run_read_in_pieces_stands_where_its_record_stands(
     results: Path, growing: Path, method: str, piece: int
 ) -> None:
     source = results / "runs" / method / "1" / "journal.jsonl"
     record = read_run(source)
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     run = run_of(experiment, method, 1)
     assert run.phase == "waiting"
     partial = growing / "runs" / method / "1" / "journal.partial.jsonl"
@@ -108,11 +108,11 @@ def test_a_run_read_in_pieces_stands_where_its_record_stands(
     for start in range(0, len(raw), piece):
         with partial.open("ab") as file:
             file.write(raw[start : start + piece])
-        experiment.look()
+        experiment.poll()
         shares.append(run.share or 0.0)
         assert run.in_use <= run.slots
     partial.rename(partial.with_name("journal.jsonl"))
-    experiment.look()
+    experiment.poll()
     assert run.phase == "finished"
     assert shares == sorted(shares), "nothing goes backward"
     for status in ("completed", "stopped", "failed"):
@@ -133,7 +133,7 @@ def test_slots_in_use_are_the_trials_that_are_going(results: Path, growing: Path
     half(results / "runs/lcm/0/journal.jsonl", growing / "runs/lcm/0/journal.partial.jsonl")
     half(results / "runs/pbt/0/journal.jsonl", growing / "runs/pbt/0/journal.partial.jsonl")
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     assert (run_of(experiment, "lcm").in_use, run_of(experiment, "lcm").slots) == (2, 2)
     assert (run_of(experiment, "pbt").slots) == 6
     assert 0 < (run_of(experiment, "lcm").share or 0) < 1
@@ -144,24 +144,24 @@ def test_a_run_that_begins_anew_is_forgotten(results: Path, growing: Path) -> No
     partial = growing / "runs/lcm/0/journal.partial.jsonl"
     half(results / "runs/lcm/0/journal.jsonl", partial)
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     run = run_of(experiment, "lcm")
     before = run.over
     first = partial.read_bytes().splitlines(keepends=True)[0]
     partial.unlink()
     (growing / "x").write_bytes(first)
     (growing / "x").rename(partial)
-    experiment.look()
+    experiment.poll()
     assert before > 0
     assert (run.over, run.best, run.phase) == (0, None, "running")
 
 
 def test_another_experiment_in_the_same_place_is_read_anew(growing: Path) -> None:
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     path = growing / "experiment.json"
     path.write_text(path.read_text().replace('"repeats": 2', '"repeats": 5'))
-    experiment.look()
+    experiment.poll()
     assert len(experiment.runs) == 15
 
 
@@ -174,7 +174,7 @@ def test_batches_count_until_the_journal_gathers_them(results: Path, growing: Pa
     data = next((results.parent / "data").iterdir())
     call("table", setting, "-o", run / "trials.jsonl")
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     watched = run_of(experiment, "random")
     assert watched.phase == "waiting"
     for batch in range(3):
@@ -183,12 +183,12 @@ def test_batches_count_until_the_journal_gathers_them(results: Path, growing: Pa
             *("batch", setting, "--table", run / "trials.jsonl", "--batch", batch, "--of", 3),
             *("--data", data, "-o", place),
         )
-        experiment.look()
+        experiment.poll()
         assert watched.phase == "running"
         assert watched.over == 4 * (batch + 1)
     best = watched.best
     call("search", setting, "--data", data, "--batches", run / "batches", "--of", 3, "-o", run / "journal.jsonl")
-    experiment.look()
+    experiment.poll()
     assert (watched.phase, watched.over, watched.best) == ("finished", 12, best)
 
 
@@ -199,7 +199,7 @@ def test_the_picture_says_how_methods_and_running_runs_stand(results: Path, grow
     shutil.copy(results / "runs/random/0/journal.jsonl", growing / "runs/random/0/journal.jsonl")
     half(results / "runs/lcm/1/journal.jsonl", growing / "runs/lcm/1/journal.partial.jsonl")
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     text = shown(experiment)
     assert "small: 1 of 6 runs finished, 1 running" in text
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["method", "random", "lcm", "pbt", "running", "lcm/1"]
@@ -216,7 +216,7 @@ def test_hundreds_of_runs_fit_a_terminal(results: Path, growing: Path) -> None:
             target = growing / "runs" / method / str(repeat) / "journal.partial.jsonl"
             half(results / "runs" / method / "0" / "journal.jsonl", target)
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     text = shown(experiment, rows=10)
     assert "0 of 600 runs finished, 400 running" in text
     assert len(text.splitlines()) < 20
@@ -227,7 +227,7 @@ def test_a_journal_that_is_no_journal_does_not_end_the_watch(growing: Path) -> N
     partial = growing / "runs/lcm/0/journal.partial.jsonl"
     partial.write_text('{"event":"completed","trial":7,"metrics":{}}\n{"event":"run","samples":"x","then":3}\nx\n')
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     assert "3 lines of journals could not be read" in shown(experiment)
 
 
@@ -245,7 +245,7 @@ def test_a_line_with_other_things_for_numbers_is_passed_over(results: Path, grow
     partial = growing / "runs/lcm/0/journal.partial.jsonl"
     partial.write_text("".join(whole[:4]) + line + "\n" + "".join(whole[4:6]))
     experiment = WatchedExperiment(growing)
-    experiment.look()
+    experiment.poll()
     assert "1 line of journals could not be read" in shown(experiment).replace("lines", "line")
     assert "nan" not in shown(experiment)
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from cluster import Cluster
 
-from hypercurve.events.journal import Line, read_lines, without_wall
+from hypercurve.events.encoding import RawLine, without_wall
+from hypercurve.events.journal import read_lines
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns("results", ".git", ".snakemake", ".venv", ".*_cache", ".hypothesis", "__pycache__")
@@ -41,7 +42,7 @@ class Site:
         self._earlier: set[str] = set()
         self._earlier = {job.id for job in self.jobs("")}
         shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_COPIED)
-        self.change("slurm/config.yaml", ("  supervised:\n", "  supervised:\n    nodes: 2\n"))
+        self.change("slurm/config.yaml", ("  parallel_search:\n", "  parallel_search:\n    nodes: 2\n"))
 
     def change(self, name: str, *changes: tuple[str, str]) -> None:
         """Edit a file as a user would; each text must stand there once."""
@@ -94,7 +95,7 @@ def until(condition: Callable[[], Any], what: str, seconds: float = 180) -> Any:
     return value
 
 
-def events(path: Path) -> list[Line]:
+def events(path: Path) -> list[RawLine]:
     """A journal's lines, but for what may differ between equal runs."""
     return [without_wall(line) for line in read_lines(path)[0]]
 

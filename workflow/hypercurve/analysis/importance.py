@@ -19,11 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ..config.experiment import Experiment, Objective
-from ..results.runs import RunRecord
+from ..config.experiment import Experiment
+from ..config.figures import FEWEST
+from ..config.objective import Objective
+from ..results.runs import RunResult
 from ..space.search_space import Space
 from ..util.seeding import generator, integer_seed
-from .plan import FEWEST
 from .spaces import alike, completed, searched
 from .tables import CONFIDENCE, Runs
 
@@ -125,7 +126,7 @@ def table(found: Sequence[Importance]) -> pd.DataFrame:
 
 
 def _sample(
-    space: Space, runs: Sequence[RunRecord], objective: Objective, seed: int, repeat: int
+    space: Space, runs: Sequence[RunResult], objective: Objective, seed: int, repeat: int
 ) -> list[float] | None:
     """Shares of the hyperparameters, the greatest of shuffled copies, and R²; None where all trials did equally well."""
     trials = completed(runs, objective.key)

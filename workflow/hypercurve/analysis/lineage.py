@@ -1,8 +1,8 @@
 """What a population did to its members: schedules, copies and descent, as tables and for figures.
 
-A member's training falls into stretches (:class:`~hypercurve.results.runs.Stretch`), each under one configuration and
+A member's training falls into stretches (:class:`~hypercurve.events.trials.Stretch`), each under one configuration and
 begun by a copy, or by the start. Schedules decay within a stretch, counted from its first step, as
-:func:`hypercurve.config.learning_rates.learning_rates` says. Reads records; repeats no decision.
+:func:`hypercurve.config.learning_rates.learning_rates` says. Reads results; repeats no decision.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,13 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.learning_rates import decayed
 from ..config.model import Trained
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.journal import JournalError
-from ..results.runs import RunRecord, Stretch, TrialRecord
+from ..events.trials import Stretch, TrialState
+from ..results.runs import RunResult
 from ..space.search_space import Configuration
 
 
@@ -38,7 +39,7 @@ class Line(NamedTuple):
     end: int
 
 
-def total_steps(run: RunRecord, setting: Setting) -> int:
+def total_steps(run: RunResult, setting: Setting) -> int:
     """Optimizer steps of the chosen trial's whole training; members of a population share it.
 
     Raises:
@@ -50,7 +51,7 @@ def total_steps(run: RunRecord, setting: Setting) -> int:
     return CostModel(setting.model, setting.cost, run.samples).of(trial.configuration).steps
 
 
-def lines(run: RunRecord, total: int) -> Iterator[Line]:
+def lines(run: RunResult, total: int) -> Iterator[Line]:
     """All stretches of all members, by member and then by time."""
     for trial in _members(run):
         ends = [*(stretch.progress for stretch in trial.history[1:]), trial.progress]
@@ -58,7 +59,7 @@ def lines(run: RunRecord, total: int) -> Iterator[Line]:
             yield Line(trial.number, index, stretch, step_at(stretch.progress, total), step_at(end, total))
 
 
-def parent(run: RunRecord, member: int, index: int) -> tuple[int, int] | None:
+def parent(run: RunResult, member: int, index: int) -> tuple[int, int] | None:
     """The stretch, as (member, index), that a stretch was copied from or goes on from; None for one from the start.
 
     A donor is taken as it arrived at the point of the copy, so a copy that it made itself at that point does not count.
@@ -71,7 +72,7 @@ def parent(run: RunRecord, member: int, index: int) -> tuple[int, int] | None:
     return stretch.donor, held[-1] if held else 0
 
 
-def ancestry(run: RunRecord, member: int) -> list[tuple[int, int]]:
+def ancestry(run: RunResult, member: int) -> list[tuple[int, int]]:
     """Where a member's final weights come from: stretches as (member, index), from the start to its last."""
     path: list[tuple[int, int]] = []
     at: tuple[int, int] | None = (member, len(run.trials[member].history) - 1)
@@ -81,7 +82,7 @@ def ancestry(run: RunRecord, member: int) -> list[tuple[int, int]]:
     return path[::-1]
 
 
-def founders(run: RunRecord) -> dict[tuple[int, int], int]:
+def founders(run: RunResult) -> dict[tuple[int, int], int]:
     """Of each stretch, as (member, index), the member whose weights of the start it goes back to."""
     found: dict[tuple[int, int], int] = {}
     for trial in run.trials.values():
@@ -101,7 +102,7 @@ def in_force(stretch: Stretch, step: int, total: int, model: Trained) -> Configu
     return decayed(dict(stretch.configuration), max(0, step - step_at(stretch.progress, total)), model)
 
 
-def schedule(run: RunRecord, setting: Setting) -> pd.DataFrame:
+def schedule(run: RunResult, setting: Setting) -> pd.DataFrame:
     """`schedule.csv`: the hyperparameters that each member really used, a row for each change.
 
     Columns: ``member``; ``step`` and ``progress`` from which on they held; ``source``, what changed them: ``start``,
@@ -125,7 +126,7 @@ def schedule(run: RunRecord, setting: Setting) -> pd.DataFrame:
     return _table(rows, ["member", "step", "progress", "source", *setting.space.names])
 
 
-def lineage(run: RunRecord, setting: Setting) -> pd.DataFrame:
+def lineage(run: RunResult, setting: Setting) -> pd.DataFrame:
     """`lineage.csv`: who copied whom, a row for each copy, in order of evolution steps.
 
     Columns: ``step`` of the member that copied and ``generation``, the number of that evolution step, from 1; ``member``
@@ -159,7 +160,7 @@ def lineage(run: RunRecord, setting: Setting) -> pd.DataFrame:
     return _table(rows, ["step", "generation", "member", "donor", "at_step", *pairs])
 
 
-def members(run: RunRecord, setting: Setting) -> pd.DataFrame:
+def members(run: RunResult, setting: Setting) -> pd.DataFrame:
     """`members.csv`: what became of each member (the slides' table of workers and final accuracies).
 
     Columns: ``member``; ``status``; ``performance``, the objective on the whole validation part at the end, empty unless
@@ -184,7 +185,7 @@ def members(run: RunRecord, setting: Setting) -> pd.DataFrame:
     return table.astype({"performance": float})
 
 
-def differing(run: RunRecord, setting: Setting) -> list[str]:
+def differing(run: RunResult, setting: Setting) -> list[str]:
     """The hyperparameters that members of a population may differ in: the learning rate first, then as in the space."""
     names = list(setting.space.variables)
     if "learning_rate" not in names:
@@ -196,7 +197,7 @@ def differing(run: RunRecord, setting: Setting) -> list[str]:
     return sorted(names, key=lambda name: name != "learning_rate")
 
 
-def _members(run: RunRecord) -> list[TrialRecord]:
+def _members(run: RunResult) -> list[TrialState]:
     return sorted(run.trials.values(), key=lambda trial: trial.number)
 
 

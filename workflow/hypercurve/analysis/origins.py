@@ -1,10 +1,8 @@
 """What made a result: seeds, digests, code, packages and machines, for the report."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ..config.experiment import Experiment
@@ -22,21 +20,14 @@ def digests(experiment: Experiment, runs: Runs) -> Iterator[tuple[str, str]]:
     yield "Packages of this page", packages(versions())
 
 
-def ran(runs: Runs, results: Path) -> Iterator[tuple[str, str]]:
-    """When the runs were made, on what, and with what, as the first lines of their journals say.
-
-    Args:
-        runs: all runs of an experiment by method.
-        results: the experiment's results.
-    """
-    firsts = [
-        first for method in runs for run in runs[method] if (first := _first(results, method, run.repeat)) is not None
-    ]
-    began = [float(first["at"]) for first in firsts if "at" in first]
+def ran(runs: Runs) -> Iterator[tuple[str, str]]:
+    """When the runs of an experiment were made, on what, and with what, as their journals say."""
+    begun = [run.begun for own in runs.values() for run in own]
+    began = [first.at for first in begun if first.at is not None]
     ended = [event.at for own in runs.values() for run in own for event in run.events if event.at is not None]
     if began:
         yield "Runs", f"{moment(min(began))} to {moment(max([*began, *ended]))} UTC"
-    origins = [origin for first in firsts if isinstance(origin := first.get("origin"), dict)]
+    origins = [first.origin for first in begun if isinstance(first.origin, dict)]
     if not origins:
         yield "Machine", "the journals do not say"
         return
@@ -53,16 +44,6 @@ def moment(seconds: float) -> str:
 def packages(found: Mapping[str, str]) -> str:
     """Packages with their versions in a line."""
     return ", ".join(f"{name} {version}" for name, version in found.items()) or "unknown"
-
-
-def _first(results: Path, method: str, repeat: int) -> dict[str, Any] | None:
-    """What stands under `wall` in a journal's first line; None where there is no journal."""
-    try:
-        with (results / "runs" / method / str(repeat) / "journal.jsonl").open(encoding="utf-8") as file:
-            wall = json.loads(file.readline()).get("wall", {})
-    except OSError:
-        return None
-    return wall if isinstance(wall, dict) else {}
 
 
 def _machine(origin: Mapping[str, Any]) -> str:

@@ -15,16 +15,17 @@ import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..config.budget import Budget
 from ..config.cost import report_points
-from ..config.experiment import Budget, Setting
 from ..config.files import read_setting
 from ..config.hyperparameters import resolve
 from ..config.learning_rates import learning_rates
 from ..config.model import RECORDED, KerasSpec, Trained, counts_epochs
 from ..config.rules import Search
 from ..config.segments import Segment
+from ..config.setting import Setting
 from ..curves.cost import step_at
-from ..results.runs import RunRecord, read_run
+from ..results.runs import RunResult, read_run
 from ..space.search_space import Space
 from ..util.errors import UserError
 from ..util.files import write_text
@@ -50,7 +51,7 @@ class Piece(NamedTuple):
     segment: Segment
 
 
-def read(run: Path) -> tuple[RunRecord, Setting]:
+def read(run: Path) -> tuple[RunResult, Setting]:
     """A finished run and its setting, from the run's folder ``results/EXPERIMENT/runs/METHOD/REPEAT``.
 
     Raises:
@@ -60,8 +61,8 @@ def read(run: Path) -> tuple[RunRecord, Setting]:
     if not journal.is_file():
         more = "; it has begun: let it end" if (run / "journal.partial.jsonl").exists() else ""
         raise UserError(f"{run}: is no folder of a finished run, which holds journal.jsonl{more}")
-    record, setting = read_run(journal), read_setting(written)
-    if record.setting != setting.digest:
+    result, setting = read_run(journal), read_setting(written)
+    if result.setting != setting.digest:
         raise UserError(f"{journal}: was made with another setting than {written}")
     if setting.model == RECORDED:
         raise UserError(f"{run}: plays recorded curves: there is nothing to train again")
@@ -73,12 +74,12 @@ def read(run: Path) -> tuple[RunRecord, Setting]:
         raise UserError(
             f"{run}: the rates of its optimizer stand in no journal: put learning_rate into the space, if only as a constant"
         )
-    if record.best is None:
+    if result.best is None:
         raise UserError(f"{run}: none of its trials completed, so it found no schedule")
-    return record, setting
+    return result, setting
 
 
-def segments(run: RunRecord, setting: Setting) -> tuple[Segment, ...]:
+def segments(run: RunResult, setting: Setting) -> tuple[Segment, ...]:
     """What the weights of a run's winner were trained under, from the start to the end."""
     assert run.best is not None
     total = total_steps(run, setting)
@@ -133,7 +134,7 @@ def table(schedule: Sequence[Segment], total: int, model: Trained) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def keras_source(run: RunRecord, setting: Setting) -> str:
+def keras_source(run: RunResult, setting: Setting) -> str:
     """A Python file with the learning rates as a Keras schedule, which needs nothing but Keras and NumPy."""
     schedule, total = segments(run, setting), total_steps(run, setting)
     given = []
@@ -155,7 +156,7 @@ def keras_source(run: RunRecord, setting: Setting) -> str:
     return template.render(run=run, model=setting.model, steps=total, pieces=given, others=others) + "\n"
 
 
-def retraining(run: RunRecord, setting: Setting, seeds: int) -> Setting:
+def retraining(run: RunResult, setting: Setting, seeds: int) -> Setting:
     """What `hypercurve search` carries out to train the winner's schedule again: trial s begins from the fresh seed s.
 
     The seeds follow from the experiment's seed and the repeat. They are the same for all methods of a repeat, so their
@@ -185,7 +186,7 @@ def retraining(run: RunRecord, setting: Setting, seeds: int) -> Setting:
     )
 
 
-def export(run: RunRecord, setting: Setting, folder: Path, seeds: int) -> None:
+def export(run: RunResult, setting: Setting, folder: Path, seeds: int) -> None:
     """Write a run's schedule: as a table, for Keras and, with seeds, as the setting of its retraining.
 
     Args:
@@ -199,7 +200,7 @@ def export(run: RunRecord, setting: Setting, folder: Path, seeds: int) -> None:
         write_text(folder / FILES[2], retraining(run, setting, seeds).model_dump_json(indent=2) + "\n")
 
 
-def summary(run: RunRecord, setting: Setting) -> dict[str, Any]:
+def summary(run: RunResult, setting: Setting) -> dict[str, Any]:
     """A schedule in a few numbers."""
     schedule, total = segments(run, setting), total_steps(run, setting)
     used = rates(schedule, total, setting.model)

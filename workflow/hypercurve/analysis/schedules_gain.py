@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..config.experiment import Experiment, Objective
-from ..results.runs import RunRecord, read_run
+from ..config.experiment import Experiment
+from ..config.objective import Objective
+from ..results.runs import RunResult, read_run
 from ..util.errors import UserError
 from ..util.seeding import generator
 from .tables import CONFIDENCE, Floats, Runs, paired
@@ -34,7 +35,7 @@ def retrained_of(folder: Path, method: str, repeat: int) -> Path:
     return folder / "schedules" / method / str(repeat) / "retrained.jsonl"
 
 
-def read_retrained(folder: Path, runs: Runs) -> dict[tuple[str, int], RunRecord]:
+def read_retrained(folder: Path, runs: Runs) -> dict[tuple[str, int], RunResult]:
     """The retrainings of all of an experiment's runs, by method and repeat; runs that found nothing have none.
 
     Raises:
@@ -52,7 +53,7 @@ def read_retrained(folder: Path, runs: Runs) -> dict[tuple[str, int], RunRecord]
     return found
 
 
-def networks(runs: Runs, retrained: Mapping[tuple[str, int], RunRecord], objective: Objective) -> pd.DataFrame:
+def networks(runs: Runs, retrained: Mapping[tuple[str, int], RunResult], objective: Objective) -> pd.DataFrame:
     """All networks that were tested: a row for each.
 
     Columns: ``method``; ``repeat``; ``network``, ``found`` or ``retrained``; ``seed``, the number of the fresh seed, −1

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from ..config.experiment import Experiment
-from ..results.runs import RunRecord
+from ..config.figures import populations
+from ..results.runs import RunResult
 from .figures.style import format_performance, short
 from .figures.traits import written
 from .lineage import ancestry, differing, lineage, members
-from .plan import populations
 from .tables import Runs
 from .traits import TRAITS, slides, traits
 
@@ -57,7 +57,7 @@ def population_sections(experiment: Experiment, runs: Runs) -> list[dict[str, An
     return sections
 
 
-def _descent(experiment: Experiment, run: RunRecord) -> str:
+def _descent(experiment: Experiment, run: RunResult) -> str:
     """The lineage in a sentence or two."""
     setting = experiment.setting("", run.method)
     copies = lineage(run, setting)

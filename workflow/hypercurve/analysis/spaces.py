@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ..config.experiment import Experiment
 from ..config.hyperparameters import RECORDED
-from ..results.runs import RunRecord
+from ..results.runs import RunResult
 from ..space.domains import Choice, Domain, LogUniform, Uniform
 from ..space.search_space import Space, Value
 from .tables import Runs
@@ -42,7 +42,7 @@ def alike(spaces: Mapping[str, Space]) -> list[tuple[Space, list[str]]]:
     return groups
 
 
-def completed(runs: Sequence[RunRecord], objective: str) -> list[tuple[Mapping[str, Value], float]]:
+def completed(runs: Sequence[RunResult], objective: str) -> list[tuple[Mapping[str, Value], float]]:
     """Configurations and final performances, each configuration once: methods that share their draws train some twice."""
     found: dict[tuple[tuple[str, Value], ...], tuple[Mapping[str, Value], float]] = {}
     for run in runs:

@@ -16,10 +16,10 @@ from ..config.cost import CostModel
 from ..config.experiment import Experiment
 from ..curves.cost import TrialCost
 from ..events.journal import JournalError
-from ..results.runs import RunRecord
+from ..results.runs import RunResult
 from ..util.files import appearing
 
-Runs = Mapping[str, Sequence[RunRecord]]
+Runs = Mapping[str, Sequence[RunResult]]
 """All runs of an experiment by method, repeats in order."""
 
 CONFIDENCE = 0.95
@@ -36,7 +36,7 @@ def comparison(experiment: Experiment, runs: Runs) -> pd.DataFrame:
 
     - ``method``, ``repeats``; ``trials``: trials started per run, on average.
     - ``computing_seconds_mean``/``_sd``: seconds of training and evaluation, summed over workers; without compilation.
-    - ``wall_seconds_mean``/``_sd``: by the clock, see :attr:`~hypercurve.results.runs.RunRecord.wall`.
+    - ``wall_seconds_mean``/``_sd``: by the clock, see :attr:`~hypercurve.results.runs.RunResult.wall`.
     - ``best_performance_mean``/``_sd``: the objective on the validation part, of the chosen trials.
     - ``test_performance_mean``/``_sd``: the same configurations on the test set.
     - ``same_best``: repeats in which the chosen configuration equals the baseline's.
@@ -75,14 +75,14 @@ def comparison(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     return table
 
 
-def same_configuration(run: RunRecord, other: RunRecord) -> bool:
+def same_configuration(run: RunResult, other: RunResult) -> bool:
     """Whether both runs chose the same configuration, whatever its trial number."""
     if run.chosen is None or other.chosen is None:
         return False
     return dict(run.chosen.configuration) == dict(other.chosen.configuration)
 
 
-def part_of(run: RunRecord, baseline: RunRecord) -> bool:
+def part_of(run: RunResult, baseline: RunResult) -> bool:
     """Whether all that a run completed is part of what the baseline completed, to the last bit.
 
     So it is for a stopper on the baseline's own draws: it can find as good a configuration but never a better one, and a
@@ -149,7 +149,7 @@ def at_budgets(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def consumption(experiment: Experiment, run: RunRecord) -> dict[int, float]:
+def consumption(experiment: Experiment, run: RunResult) -> dict[int, float]:
     """How much of the budget a run had used, in the budget's own unit, when each of its completed trials completed."""
     if experiment.budget.kind == "trials":
         return {trial.number: trial.number + 1.0 for trial in run.trials.values() if trial.status == "completed"}
@@ -179,7 +179,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _difference(run: RunRecord, other: RunRecord, objective: str) -> float | None:
+def _difference(run: RunResult, other: RunResult, objective: str) -> float | None:
     mine, theirs = run.performance(objective), other.performance(objective)
     return None if mine is None or theirs is None else mine - theirs
 

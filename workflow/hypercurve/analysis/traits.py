@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from ..config.cost import CostModel
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.methods import Method
 from ..config.model import RECORDED, counts_epochs
+from ..config.setting import Setting
 from ..curves.cost import step_at
-from ..results.runs import RunRecord
+from ..results.runs import RunResult
 from .lineage import in_force, parent, total_steps
 from .tables import Runs, same_configuration
 
@@ -65,7 +66,7 @@ def traits(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     - ``method``, ``repeats``.
     - ``workers``: how many workers reported.
     - ``utilisation``: seconds of training and evaluation over workers × seconds by the clock from the first report's
-      beginning to the last report (see :attr:`~hypercurve.results.runs.RunRecord.wall`). Waiting, compilation and
+      beginning to the last report (see :attr:`~hypercurve.results.runs.RunResult.wall`). Waiting, compilation and
       pauses between jobs are what is missing to 1. Empty without readings of the clock.
     - ``configurations_differ``: share of the configurations that a repeat started with which another repeat did not, mean
       over pairs of repeats: 0 where each repeat tries the same, 1 where none comes twice. ``choices_differ``: share of
@@ -101,18 +102,18 @@ def traits(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def workers(run: RunRecord) -> list[int]:
+def workers(run: RunResult) -> list[int]:
     """The workers that reported, in order; where trials were scattered over jobs, these are the batches."""
     return sorted({event.worker or 0 for event in run.events})
 
 
-def utilisation(run: RunRecord) -> float | None:
+def utilisation(run: RunResult) -> float | None:
     """Share of the workers' time that went into training and evaluation; None without readings of the clock."""
     span = run.wall
     return None if not span else sum(event.seconds for event in run.events) / (len(workers(run)) * span)
 
 
-def saved(run: RunRecord, setting: Setting) -> float:
+def saved(run: RunResult, setting: Setting) -> float:
     """Share of the training samples of all started trials that the run did not need; not a number without trials.
 
     In replays, and of loops and programs, whose samples are not known, the share of their virtual time.
@@ -141,19 +142,19 @@ def slides(method: Method, group: str) -> bool | None:
     return SLIDES[group].get(kind(method) or "")
 
 
-def _different(one: RunRecord, other: RunRecord) -> float:
+def _different(one: RunResult, other: RunResult) -> float:
     mine, theirs = (
         {tuple(sorted(trial.history[0].configuration.items())) for trial in run.trials.values()} for run in (one, other)
     )
     return len(mine ^ theirs) / max(len(mine) + len(theirs), 1)
 
 
-def _ended_early(run: RunRecord) -> float:
+def _ended_early(run: RunResult) -> float:
     copies = sum(len(trial.history) - 1 for trial in run.trials.values())
     return (run.count("stopped") + copies) / (len(run.trials) + copies) if run.trials else np.nan
 
 
-def _changes(run: RunRecord, setting: Setting) -> float:
+def _changes(run: RunResult, setting: Setting) -> float:
     altered = 0
     for trial in run.trials.values():
         for index, stretch in enumerate(trial.history):

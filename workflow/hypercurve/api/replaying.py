@@ -15,10 +15,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import parse_yaml, read_mapping
 from ..config.hyperparameters import RECORDED
 from ..config.rules import Search, Stop
+from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..execution.replay import Job, Outcome, replays
@@ -26,7 +27,7 @@ from ..records.prepare import prepare_record
 from ..stopping.registry import STOPPERS
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.schema import problems_in
+from ..util.schema import in_lines
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -107,8 +108,7 @@ def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Exp
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error))
-        raise UserError(f"{curves.name}: " + "\n".join(found)) from None
+        raise UserError(f"{curves.name}: {in_lines(error)}") from None
 
 
 def carry_out(

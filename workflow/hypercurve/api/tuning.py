@@ -19,16 +19,17 @@ from pydantic import ValidationError
 
 from ..config.code_files import rules_digest
 from ..config.data import NO_DATA
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.model import LoopSpec
+from ..config.setting import Setting
 from ..execution.serial import execute
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.schema import problems_in
+from ..util.schema import in_lines
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -156,22 +157,19 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
 
 def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
     """Carry out a run, unless it is there already."""
-    rules = rules_digest(setting)
-    first = {"event": "run", "setting": setting.digest, "repeat": repeat, "data": NO_DATA, "model": digest}
-    first |= {} if rules is None else {"rules": rules}
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules_digest(setting))
     if output.is_file():
         output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
     output.parent.mkdir(parents=True, exist_ok=True)
-    with resumable(output, first) as journal:
-        execute(Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules), trainer, journal)
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal)
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in problems_in(error)]
-        raise UserError("\n".join(dict.fromkeys(found))) from None
+        raise UserError(in_lines(error)) from None
 
 
 def _methods(

@@ -12,12 +12,14 @@ from tempfile import TemporaryDirectory
 from ..analysis import lineage, schedules_export, schedules_gain, tables
 from ..analysis.traits import traits
 from ..config.code_files import rule_modules
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import read_resolved, read_setting
 from ..config.hyperparameters import RECORDED
+from ..config.setting import Setting
 from ..curves.record import PREPARED, Record, load_record
-from ..events.journal import JournalError, Line, each_line
-from ..results.runs import RunRecord, read_run, write_trials
+from ..events.encoding import RawLine
+from ..events.journal import JournalError, decode_header, each_line
+from ..results.runs import RunResult, read_run, write_trials
 from ..runs.run import Run as RunState
 from ..util.errors import UserError
 from ..util.user_code import imports
@@ -44,8 +46,8 @@ class Results:
     """
 
     experiment: Experiment | None = None
-    runs: dict[Run, RunRecord] = field(default_factory=dict)
-    journals: dict[Run, list[Line]] = field(default_factory=dict)
+    runs: dict[Run, RunResult] = field(default_factory=dict)
+    journals: dict[Run, list[RawLine]] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     payload: str | None = None
     data: str | None = None
@@ -113,7 +115,7 @@ def check(folder: Path, name: str) -> Results:
     return results
 
 
-def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunRecord]) -> Iterator[str]:
+def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunResult]) -> Iterator[str]:
     """Hold the retrainings of an experiment with `retrain` to what the runs found."""
     for (method, repeat), run in runs.items() if experiment.retrain else ():
         if run.best is None:
@@ -123,11 +125,11 @@ def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dic
             setting = schedules_export.retraining(run, experiment.setting(name, method), experiment.retrain)
             if read_setting(folder / own / "retraining.json").digest != setting.digest:
                 yield f"{own}/retraining.json: differs from what follows from the run's journal"
-            lines = check_journal(folder / own / "retrained.jsonl", setting, 0)
-            searched = next(iter(each_line(folder / "runs" / method / str(repeat) / "journal.jsonl")), {})
-            if lines[0].get("model") != searched.get("model"):
+            check_journal(folder / own / "retrained.jsonl", setting, 0)
+            again = read_run(folder / own / "retrained.jsonl")
+            if again.model != run.model:
                 yield f"{own}/retrained.jsonl: was trained with other code of the user's than the run"
-            if read_run(folder / own / "retrained.jsonl").data != run.data:
+            if again.data != run.data:
                 yield f"{own}/retrained.jsonl: was trained on other data than the run"
         except UserError as error:
             yield _below(folder, error)
@@ -135,13 +137,13 @@ def check_retrainings(folder: Path, experiment: Experiment, name: str, runs: dic
             yield f"{own}/retrained.jsonl: is not what a run writes ({error!r})"
 
 
-def check_journal(path: Path, setting: Setting, repeat: int, record: Record | None = None) -> list[Line]:
+def check_journal(path: Path, setting: Setting, repeat: int, record: Record | None = None) -> list[RawLine]:
     """A complete journal's lines, every one decided anew.
 
     Raises:
         JournalError: it is missing, damaged or not complete, or a line does not follow from the setting.
     """
-    lines: list[Line] = []
+    lines: list[RawLine] = []
     try:
         rest = each_line(path)
         first = next(rest, None)
@@ -149,16 +151,24 @@ def check_journal(path: Path, setting: Setting, repeat: int, record: Record | No
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
     if first is None:
         raise JournalError(f"{path}: is empty")
-    samples, data = first.get("samples"), first.get("data")
+    header = decode_header(first, f"{path}:1")
+    samples = header.samples
     if not isinstance(samples, int) or isinstance(samples, bool) or not (setting.data is not None) <= samples < 1 << 40:
         raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
     try:
-        own = {key: first.get(key) for key in ("model", "rules")}
-        run = RunState(setting, repeat, samples=samples, data=str(data), record=record, **own)
+        run = RunState(
+            setting,
+            repeat,
+            samples=samples,
+            data=header.data,
+            record=record,
+            model=header.model,
+            rules=header.rules,
+        )
     except (ValueError, MemoryError) as error:
         raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
 
-    def taken() -> Iterator[Line]:
+    def taken() -> Iterator[RawLine]:
         """Line by line, so that a journal which makes no sense is not held in memory to its end."""
         for line in chain([first], rest):
             lines.append(line)
@@ -185,7 +195,7 @@ def table_files(experiment: Experiment) -> Iterator[str]:
             yield from (f"runs/{method}/{repeat}/{name}.csv" for name in names)
 
 
-def check_tables(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunRecord]) -> Iterator[str]:
+def check_tables(folder: Path, experiment: Experiment, name: str, runs: dict[Run, RunResult]) -> Iterator[str]:
     """Make every table again from the journals and say which differ from what is there."""
     ordered = {method: [runs[method, repeat] for repeat in range(experiment.repeats)] for method in experiment.methods}
     whole: dict[str, Callable[[Path], None]] = {
@@ -214,7 +224,7 @@ def check_tables(folder: Path, experiment: Experiment, name: str, runs: dict[Run
                 yield f"{file}: {difference}"
 
 
-def _write_own(kind: str, run: RunRecord, setting: Setting, path: Path) -> None:
+def _write_own(kind: str, run: RunResult, setting: Setting, path: Path) -> None:
     """Write a table of one run."""
     if kind == "trials":
         write_trials(run, setting, path)

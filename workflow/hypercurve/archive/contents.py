@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config.experiment import Experiment
-from ..events.journal import Line, encode, without_wall
+from ..events.encoding import RawLine, to_bytes, without_wall
 from .packing import ArchiveError
 
 FORMAT = 1
@@ -102,7 +102,7 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
-def payload_digest(experiment: Experiment, journals: Mapping[Run, Iterable[Line]]) -> str:
+def payload_digest(experiment: Experiment, journals: Mapping[Run, Iterable[RawLine]]) -> str:
     """The sha256 sum of what two independent runs of an experiment have in common: everything outside `wall`.
 
     It covers the experiment as it was resolved and, in the order of its methods and repeats, every line of every journal
@@ -117,7 +117,7 @@ def payload_digest(experiment: Experiment, journals: Mapping[Run, Iterable[Line]
         for repeat in range(experiment.repeats):
             digest.update(f"{method}/{repeat}\n".encode())
             for line in journals[method, repeat]:
-                digest.update(encode(_sorted(without_wall(line))))
+                digest.update(to_bytes(_sorted(without_wall(line))))
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from ..config.experiment import Experiment
-from ..results.runs import RunRecord
+from ..results.runs import RunResult
 from .contents import Code, File, Run
 
 CRATE = "ro-crate-metadata.json"
@@ -41,7 +41,7 @@ TYPES = {
 def crate(
     name: str,
     experiment: Experiment,
-    runs: Mapping[Run, RunRecord],
+    runs: Mapping[Run, RunResult],
     files: Mapping[str, File],
     code: Code,
     descriptions: Mapping[str, str],
@@ -147,7 +147,7 @@ def crate(
     return json.dumps(generated, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _span(run: RunRecord) -> tuple[str, str]:
+def _span(run: RunResult) -> tuple[str, str]:
     """When a run began and ended by the clock, as ISO 8601 in UTC."""
     began = [event.began for event in run.events if event.began is not None]
     ended = [event.at for event in run.events if event.at is not None]

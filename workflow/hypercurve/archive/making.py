@@ -23,7 +23,7 @@ from .packing import ArchiveError, pack
 README = "README.md"
 DATA = "data/manifest.json"
 USER_FILES = "code/user.json"
-RULE_FILES = "code/rules.json"
+RULE_FILES = "code/user_rules.json"
 LARGEST_SOURCE = 1 << 20
 """Bytes of a file of the user's code that is copied; of larger ones the sum is named."""
 DESCRIPTIONS = {
@@ -195,9 +195,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     runs = ", ".join(f"{method}/0" for method in experiment.methods)
     if experiment.repeats > 1:
         runs += f" and so on to {experiment.repeats - 1}"
-    origins = {
-        json.dumps(lines[0].get("wall", {}).get("origin"), sort_keys=True) for lines in results.journals.values()
-    }
+    origins = {json.dumps(run.begun.origin, sort_keys=True) for run in results.runs.values()}
     source = _source(experiment.data, results)
     brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
     brought = brought or any(map(rule_files, experiment.methods.values()))

@@ -6,8 +6,8 @@ from pathlib import Path
 from ..config.code_files import model_digest, rules_digest
 from ..config.data import NO_DATA, DataSpec
 from ..config.model import label
-from ..events.journal import Journal, check_line, read_lines
-from ..execution.rerun import drive_again
+from ..events.journal import Journal, check_line, decode, read_lines
+from ..execution.rerun import rerun_journal
 from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
@@ -61,7 +61,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
         raise ArchiveError(f"{data}: holds the data {digest}, but the archive's runs were trained on {manifest.data}")
     lines = results.journals[method, repeat]
     model = model_digest(setting.model)
-    if model != lines[0].get("model"):
+    if model != results.runs[method, repeat].model:
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
     rules = rules_digest(setting)
     if rules != lines[0].get("rules"):
@@ -71,7 +71,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     )
     trainer = make_trainer(setting, data, folder / "programs")
     if setting.population is None:
-        drive_again(run, trainer, lines, name)
+        rerun_journal(run, trainer, lines, name)
         return len(lines)
     if setting.budget.kind == "seconds":
         raise ArchiveError(f"{name}: a population that ended by the clock cannot be run again event for event")
@@ -83,7 +83,8 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
         population.execute(run, trainer, journal, communicator(1), folder=folder / "snapshots")
     again, _ = read_lines(path)
     for number, (line, new) in enumerate(zip(lines, again, strict=False), start=1):
-        check_line(new, line, f"{name}:{number}", "training again led")
+        where = f"{name}:{number}"
+        check_line(decode(new, where), line, where, "training again led")
     if len(lines) != len(again):
         raise ArchiveError(f"{name}: has {len(lines)} events, but training again led to {len(again)}")
     return len(lines)

@@ -1,4 +1,4 @@
-"""The subcommand on schedules: schedule."""
+"""`hypercurve schedule`: what a run's winner was trained under, and what that is worth."""
 
 import subprocess
 import sys
@@ -6,31 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from ..util.errors import UserError
-from .arguments import Add, Arguments, positive
+from .arguments import Arguments, Parser, positive
+
+HELP = (
+    "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
+    "the schedule is worth"
+)
+EXAMPLE = (
+    "results/demo/runs/pbt/0 -o found\n"
+    "  hypercurve schedule results/demo/runs/pbt/0 --seeds 5 --against results/demo/runs/random/0"
+)
 
 
-def add_commands(add: Add) -> None:
-    """Add the subcommand to the command line.
-
-    Args:
-        add: adds a subcommand: name, function, one line of help, example.
-    """
-    sub = add(
-        "schedule",
-        _schedule,
-        "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
-        "the schedule is worth",
-        "results/demo/runs/pbt/0 -o found\n"
-        "  hypercurve schedule results/demo/runs/pbt/0 --seeds 5 --against results/demo/runs/random/0",
-    )
-    sub.add_argument("run", type=Path, help="a run's folder: results/EXPERIMENT/runs/METHOD/REPEAT")
-    sub.add_argument(
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, help="a run's folder: results/EXPERIMENT/runs/METHOD/REPEAT")
+    parser.add_argument(
         "--seeds",
         type=positive,
         metavar="N",
         help="train from scratch under the schedule, from N fresh seeds, and test",
     )
-    sub.add_argument(
+    parser.add_argument(
         "--against",
         type=Path,
         action="append",
@@ -38,9 +34,11 @@ def add_commands(add: Add) -> None:
         metavar="RUN",
         help="a run to compare with, trained again in the same way: the first is the baseline; may be repeated",
     )
-    sub.add_argument("--only-export", action="store_true", help="with --seeds, write what to train, and train nothing")
-    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
-    sub.add_argument(
+    parser.add_argument(
+        "--only-export", action="store_true", help="with --seeds, write what to train, and train nothing"
+    )
+    parser.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
+    parser.add_argument(
         *("-o", "--output"),
         type=Path,
         help="folder for schedule.csv, schedule.py and, with --seeds, retraining.json and retrained.jsonl "
@@ -48,7 +46,7 @@ def add_commands(add: Add) -> None:
     )
 
 
-def _schedule(given: Arguments) -> None:
+def run(given: Arguments) -> None:
     from ..analysis import schedules_export as exporting
 
     if given.seeds is None and (given.against or given.only_export):
@@ -60,9 +58,9 @@ def _schedule(given: Arguments) -> None:
     if given.seeds is not None:
         _check_code(read)
     for run, folder in places.items():
-        record, setting = read[run]
-        exporting.export(record, setting, folder, given.seeds or 0)
-        about = exporting.summary(record, setting)
+        result, setting = read[run]
+        exporting.export(result, setting, folder, given.seeds or 0)
+        about = exporting.summary(result, setting)
         copies = "" if setting.population is None else f" after {about['copies']} copies"
         print(
             f"{folder}: {about['steps']} steps, winner {about['winner']}{copies}, learning rate "
@@ -73,7 +71,7 @@ def _schedule(given: Arguments) -> None:
     for run, folder in places.items():
         spec = read[run][1].data
         data = None if spec is None else given.data or run.resolve().parents[3] / "data" / spec.key
-        _train(folder, data, read[run][0].data, _code(run / "journal.jsonl"))
+        _train(folder, data, read[run][0])
     _tell(given.run, read, places)
 
 
@@ -87,23 +85,16 @@ def _place(run: Path) -> Path:
 
 def _check(read: dict[Path, tuple[Any, Any]]) -> None:
     """Runs that are compared must have been trained and measured alike."""
-    (first, (record, setting)), *others = read.items()
-    for run, (record_, setting_) in others:
+    (first, (result, setting)), *others = read.items()
+    for run, (result_, setting_) in others:
         for name, one, other in (
-            ("data", record.data, record_.data),
+            ("data", result.data, result_.data),
             ("model", setting.model, setting_.model),
             ("objective", setting.objective, setting_.objective),
-            ("repeat and seed", (record.repeat, setting.seed), (record_.repeat, setting_.seed)),
+            ("repeat and seed", (result.repeat, setting.seed), (result_.repeat, setting_.seed)),
         ):
             if one != other:
                 raise UserError(f"{run}: has another {name} than {first}, so their networks cannot be compared")
-
-
-def _code(journal: Path) -> str | None:
-    """The digest of the user's code that a journal's run trained; None for a built-in model."""
-    from ..events.journal import each_line
-
-    return next(iter(each_line(journal)), {}).get("model")
 
 
 def _check_code(read: dict[Path, tuple[Any, Any]]) -> None:
@@ -111,25 +102,25 @@ def _check_code(read: dict[Path, tuple[Any, Any]]) -> None:
     from ..config.code_files import model_digest
     from ..config.model import label
 
-    for run, (_, setting) in read.items():
-        if _code(run / "journal.jsonl") != model_digest(setting.model):
+    for run, (result, setting) in read.items():
+        if result.model != model_digest(setting.model):
             raise UserError(
                 f"{run}: {label(setting.model)} was changed after this run was made, so its schedule would be trained with "
                 "other code; run the workflow again"
             )
 
 
-def _train(folder: Path, data: Path | None, digest: str, code: str | None) -> None:
+def _train(folder: Path, data: Path | None, result: Any) -> None:
     """Carry out a retraining as any other search, in a process of its own; one that is there already is kept."""
     from ..config.files import read_setting
-    from ..events.journal import read_lines
+    from ..events.journal import decode_header, read_lines
 
     setting, output = folder / "retraining.json", folder / "retrained.jsonl"
-    first = read_lines(output)[0][:1] if output.exists() else []
-    wanted = {"setting": read_setting(setting).digest, "data": digest, "model": code}
-    if first and {name: first[0].get(name) for name in wanted} == wanted:
-        print(f"{output}: is there already")
-        return
+    if output.exists() and (lines := read_lines(output)[0]):
+        header = decode_header(lines[0], f"{output}:1")
+        if (header.setting, header.data, header.model) == (read_setting(setting).digest, result.data, result.model):
+            print(f"{output}: is there already")
+            return
     command = [sys.executable, "-m", "hypercurve", "search", setting, "--output", output]
     command += [] if data is None else ["--data", data]
     done = subprocess.run([str(part) for part in command], check=False)

@@ -5,21 +5,15 @@ check that uses one of them ends there.
 """
 
 import math
-from collections.abc import Container, Iterator, Mapping
-from typing import TYPE_CHECKING
-
-from pydantic import ValidationError
+from collections.abc import Container, Iterator
 
 from ..space.search_space import Constant, Space
 from ..util.partial import WRONG, told, validate_parts
 from ..util.schema import Place, Problem
 from .hyperparameters import known, role_of
-from .methods import Method
+from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs
-from .vary import POINTS, Vary, varied, varied_training
-
-if TYPE_CHECKING:
-    from .experiment import Experiment
+from .parts import Parts
 
 COLUMNS = ("trial", "member", "status", "progress", "performance", "seconds", "cost")
 """What hyperparameters of users' own models cannot be called: columns of tables."""
@@ -29,43 +23,39 @@ LARGEST_GRID = 1_000_000
 MOST_BATCHES = 20_000
 
 
-def faults_between(experiment: "Experiment") -> Iterator[Problem]:
+def faults_between(experiment: Parts) -> Iterator[Problem]:
     """Problems that need more than one part of an experiment to see, each once."""
     checks = (_data, _objective, _constraints, _space, _budget, _cost, _retrain, _baseline, _command, _vary)
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
     each = (_replay, _stop) if replayed else (_method_space, _epochs, _population, _grid, _jobs, _counted, _stop)
     names = () if experiment.methods is WRONG else experiment.methods
-    yield from dict.fromkeys(
-        told(
-            *(check(experiment) for check in checks),
-            *(check(experiment, name) for name in names for check in each),
-        )
-    )
+    of_methods = (check(experiment, name) for name in names for check in each)
+    yield from dict.fromkeys(told(*(check(experiment) for check in checks), *of_methods))
 
 
-def _data(experiment: "Experiment") -> Iterator[Problem]:
+def _data(experiment: Parts) -> Iterator[Problem]:
     data, given = experiment.data, "data" in experiment.model_fields_set
     if experiment.model == RECORDED:
         if data is None or data.curves is None:
             yield Problem(("data",), f"must be `curves: PATH` with `model: {RECORDED}`")
     elif not counts_epochs(experiment.model) and (data is None or not given):
         yield Problem(("data",), "is required")
-    elif data is not None and data.curves is not None:
+    elif data and data.curves:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
 
 
-def _objective(experiment: "Experiment") -> Iterator[Problem]:
+def _objective(experiment: Parts) -> Iterator[Problem]:
     at, metric = ("objective", "metric"), experiment.objective.metric
     if experiment.model == RECORDED:
-        curves = None if experiment.data is None else experiment.data.curves
-        if curves is not None and curves.endswith((".csv", ".csv.gz")) and metric != "loss":
+        curves = experiment.data and experiment.data.curves
+        if curves and curves.endswith((".csv", ".csv.gz")) and metric != "loss":
             yield Problem(at, "must be `loss`: of a CSV file, `data.metric` names a metric, and lower is better")
     elif isinstance(experiment.model, str) and metric not in ("accuracy", "loss", "mae"):
         said = f"must be accuracy, loss or, of targets, mae, which is what model {experiment.model} reports"
         yield Problem(at, said, ("accuracy", "loss", "mae"))
 
 
-def _constraints(experiment: "Experiment") -> Iterator[Problem]:
+def _constraints(experiment: Parts) -> Iterator[Problem]:
     if experiment.model is not WRONG and experiment.model == RECORDED:
         if experiment.constraints:
             yield Problem(("constraints",), "must be left out: it was recorded which trainings failed")
@@ -75,7 +65,7 @@ def _constraints(experiment: "Experiment") -> Iterator[Problem]:
             yield Problem(("constraints", name), "the test part takes no part in a search")
 
 
-def _space(experiment: "Experiment") -> Iterator[Problem]:
+def _space(experiment: Parts) -> Iterator[Problem]:
     if experiment.model != RECORDED:
         if "space" not in experiment.model_fields_set:
             yield Problem(("space",), "is required")
@@ -84,24 +74,24 @@ def _space(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("space",), "must be left out: recorded curves bring their own")
 
 
-def _budget(experiment: "Experiment") -> Iterator[Problem]:
+def _budget(experiment: Parts) -> Iterator[Problem]:
     budget = experiment.budget
     if experiment.model == RECORDED:
         if budget.at and budget.kind == "samples":
             yield Problem(("budget", "at"), "cannot be in samples: how many a recorded training took is not told")
         return
-    if budget.cost is not None:
+    if budget.cost:
         yield Problem(("budget", "cost"), f"is for `model: {RECORDED}`, where it is known what all would cost")
-    if budget.samples is not None and counts_epochs(experiment.model):
+    if budget.samples and counts_epochs(experiment.model):
         yield Problem(("budget", "samples"), "are not known of a loop or program: take trials or seconds")
 
 
-def _cost(experiment: "Experiment") -> Iterator[Problem]:
+def _cost(experiment: Parts) -> Iterator[Problem]:
     if counts_epochs(experiment.model) and experiment.cost.step == 0:
         yield Problem(("cost", "step"), "must be above 0: of a loop or program, it is what an epoch costs")
 
 
-def _retrain(experiment: "Experiment") -> Iterator[Problem]:
+def _retrain(experiment: Parts) -> Iterator[Problem]:
     if not experiment.retrain:
         return
     if experiment.model == RECORDED:
@@ -112,13 +102,13 @@ def _retrain(experiment: "Experiment") -> Iterator[Problem]:
         yield Problem(("retrain",), "needs learning_rate in the space, if only as a constant")
 
 
-def _baseline(experiment: "Experiment") -> Iterator[Problem]:
+def _baseline(experiment: Parts) -> Iterator[Problem]:
     names = tuple(experiment.methods)
     if experiment.baseline is not None and experiment.baseline not in names:
         yield Problem(("baseline",), f"must name a method: {', '.join(names)}", names)
 
 
-def _command(experiment: "Experiment") -> Iterator[Problem]:
+def _command(experiment: Parts) -> Iterator[Problem]:
     if isinstance(experiment.model, CommandSpec):
         spaces = [space_of(experiment, name)[0] for name, method in experiment.methods.items() if method is not WRONG]
         domains = [(name, domain) for space in spaces for name, domain in space.root.items()]
@@ -131,67 +121,47 @@ def _command(experiment: "Experiment") -> Iterator[Problem]:
 # Recorded curves
 
 
-def _replay(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _replay(experiment: Parts, name: str) -> Iterator[Problem]:
     method, at = experiment.methods[name], ("methods", name)
-    if method.population is not None:
+    if method.population:
         yield Problem((*at, "population"), "cannot be replayed: members train under what was never recorded")
-    if method.tasks is not None:
+    if method.tasks:
         yield Problem((*at, "tasks"), "must be left out: a replay is over in milliseconds")
     if method.space:
         yield Problem((*at, "space"), "must be left out: recorded curves bring their own")
-    if method.search is not None and method.search.kind != "random":
+    if method.search and method.search.kind != "random":
         yield Problem((*at, "search"), "must be `random`: only what was recorded can be tried, in random order")
 
 
-def _vary(experiment: "Experiment") -> Iterator[Problem]:
+def _vary(experiment: Parts) -> Iterator[Problem]:
     if experiment.model == RECORDED:
-        yield from told(*(_variants(experiment, vary, ("vary", name)) for name, vary in experiment.vary.items()))
+        yield from told(*(_variants(experiment, name) for name in experiment.vary))
     elif experiment.vary:
         yield Problem(("vary",), f"is for `model: {RECORDED}`")
 
 
-def _variants(experiment: "Experiment", vary: Vary, at: Place) -> Iterator[Problem]:
-    stopped = {name: method.stop for name, method in experiment.methods.items() if _stops(method)}
+def _variants(experiment: Parts, name: str) -> Iterator[Problem]:
+    vary = experiment.vary[name]
+    stopped = {one: method.stop for one, method in experiment.methods.items() if method.stop is not None}
     stop = stopped.get(vary.method)
     if stop is None:
-        names = tuple(stopped)
-        yield Problem((*at, "method"), f"must name a method with `stop`: {', '.join(names) or 'none'}", names)
-        return
-    if "stopping_rate" in vary.over and (
-        stop.calibrates or any(isinstance(rate, Mapping) for rate in vary.over["stopping_rate"])
-    ):
-        yield Problem((*at, "over", "stopping_rate"), "a regret budget cannot be varied; give it a method of its own")
-        return
-    if found := list(vary.problems(stop)):
-        yield from (problem.within(*at, "over") for problem in found)
-        return
-    for values in vary.combinations():
-        try:
-            points = varied_training(experiment.training, values).accumulation_points
-        except ValidationError as error:
-            yield Problem((*at, "over", POINTS), error.errors()[0]["msg"])
-            return
-        for problem in varied(stop, values).options.problems(points, _trials(experiment)):
-            shown = ", ".join(f"{name} {value}" for name, value in values.items())
-            yield Problem((*at, "over", *problem.path), f"with {shown}: {problem.message}", problem.allowed)
-            return
-
-
-def _stops(method: Method) -> bool:
-    """Whether a method has a stopper, be it a wrong one."""
-    return method is WRONG or method.stop is not None
+        known = ", ".join(stopped) or "none"
+        yield Problem(("vary", name, "method"), f"must name a method with `stop`: {known}", tuple(stopped))
+    elif stop is not WRONG:
+        for problem in vary.problems(stop, experiment.training, experiment.budget.trials):
+            yield problem.within("vary", name, "over")
 
 
 # Methods
 
 
-def space_of(experiment: "Experiment", name: str) -> tuple[Space, list[Problem]]:
+def space_of(experiment: Parts, name: str) -> tuple[Space, list[Problem]]:
     """The space that a method searches, as far as it is right, and what is wrong with the method's own domains."""
     own = experiment.methods[name].space
     return validate_parts(Space, {**experiment.space.root, **own}) if own else (experiment.space, [])
 
 
-def _method_space(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _method_space(experiment: Parts, name: str) -> Iterator[Problem]:
     at = ("methods", name, "space")
     space, found = space_of(experiment, name)
     yield from (problem.within(*at) for problem in found)
@@ -219,7 +189,7 @@ def _domain(model: Trained, space: Space, at: Place, name: str) -> Iterator[Prob
             return
 
 
-def _epochs(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _epochs(experiment: Parts, name: str) -> Iterator[Problem]:
     if counts_epochs(experiment.model):
         space, _ = space_of(experiment, name)
         if "epochs" not in space or space["epochs"].when:
@@ -227,50 +197,43 @@ def _epochs(experiment: "Experiment", name: str) -> Iterator[Problem]:
             yield Problem((*at, "epochs"), "is required, always: it says how often the model reports")
 
 
-def _population(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    if experiment.methods[name].population is not None:
+def _population(experiment: Parts, name: str) -> Iterator[Problem]:
+    if population := experiment.methods[name].population:
         space, _ = space_of(experiment, name)
-        at = ("methods", name, "population")
-        own = (_members(experiment, name), _segments(experiment), _explore(experiment, name, space))
-        yield from (problem.within(*at) for problem in told(*own, *(_member(experiment, space, one) for one in space)))
+        own = (_members(experiment, population), _explore(population, space))
+        for problem in told(*own, *(_member(experiment.model, space, one) for one in space)):
+            yield problem.within("methods", name, "population")
 
 
-def _members(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    population, budget = experiment.methods[name].population, experiment.budget
-    assert population is not None
+def _members(experiment: Parts, population: Population) -> Iterator[Problem]:
+    model, budget = experiment.model, experiment.budget
+    if model is not WRONG and isinstance(model, CommandSpec) and not model.segmented:
+        yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
     if population.members is None and budget.trials is None:
         yield Problem((), f"needs `members`: the budget is in {budget.kind}, so the number of trials is open")
     elif (population.members or budget.trials or 2) < 2:
         yield Problem((), "needs at least 2 `members`; by default the budget's number of trials")
 
 
-def _segments(experiment: "Experiment") -> Iterator[Problem]:
-    if isinstance(experiment.model, CommandSpec) and not experiment.model.segmented:
-        yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
+def _explore(population: Population, space: Space) -> Iterator[Problem]:
+    for name in population.explore:
+        if name not in space:
+            yield Problem(("explore", name), f"unknown key: the space has {', '.join(space)}", space.names)
 
 
-def _member(experiment: "Experiment", space: Space, name: str) -> Iterator[Problem]:
+def _member(model: Trained, space: Space, name: str) -> Iterator[Problem]:
     domain = space[name]
     if domain.when:
         yield Problem((), f"{name} is conditional, which a population cannot be")
     text = any(isinstance(value, str) for value in domain.extremes)
-    if not isinstance(domain, Constant) and (role_of(experiment.model, name) != "numeric" or text):
+    if not isinstance(domain, Constant) and (role_of(model, name) != "numeric" or text):
         said = "members exchange weights, so only numeric hyperparameters may differ"
         yield Problem((), f"{name} must be a constant: {said}")
 
 
-def _explore(experiment: "Experiment", name: str, space: Space) -> Iterator[Problem]:
-    population = experiment.methods[name].population
-    assert population is not None
-    for changed in population.explore:
-        if changed not in space:
-            yield Problem(("explore", changed), f"unknown key: the space has {', '.join(space)}", space.names)
-
-
-def _grid(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _grid(experiment: Parts, name: str) -> Iterator[Problem]:
     search, trials = experiment.methods[name].search, experiment.budget.trials
-    size = None if search is None else search.options.size(space_of(experiment, name)[0])
-    if search is None or size is None:
+    if search is None or (size := search.options.size(space_of(experiment, name)[0])) is None:
         return
     at = ("methods", name, "search")
     if size > LARGEST_GRID:
@@ -280,7 +243,7 @@ def _grid(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem(at, f"{said}: take fewer points or a larger budget")
 
 
-def _jobs(experiment: "Experiment", name: str) -> Iterator[Problem]:
+def _jobs(experiment: Parts, name: str) -> Iterator[Problem]:
     wanted = experiment.methods[name].trials_per_job
     if wanted == "auto" or space_of(experiment, name)[1]:
         return
@@ -290,34 +253,25 @@ def _jobs(experiment: "Experiment", name: str) -> Iterator[Problem]:
         yield Problem(at, f"makes {batches} jobs of a run; at most {MOST_BATCHES} are possible")
 
 
-def _counted(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    """What depends on the budget being in trials, and on its smaller budgets being in trials."""
+def _counted(experiment: Parts, name: str) -> Iterator[Problem]:
+    """What depends on the budget being in trials, and on smaller budgets."""
     method, budget, at = experiment.methods[name], experiment.budget, ("methods", name)
     if method.record and budget.trials is None:
         yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {budget.kind}")
     if budget.kind != "trials" or not budget.at:
         return
-    if method.search is not None and method.search.options.size(space_of(experiment, name)[0]) is not None:
+    if method.search and method.search.options.size(space_of(experiment, name)[0]) is not None:
         yield Problem(("budget", "at"), f"the first trials of {name}'s {method.search.kind} are one corner of it")
-    if method.stop is not None and method.stop.options.counts_trials:
+    if method.stop and method.stop.options.counts_trials:
         yield Problem(
             (*at, "stop", method.stop.kind), "needs `configurations` (n), which must not change with the budget"
         )
-    if method.stop is not None and method.stop.options.pauses:
+    if method.stop and method.stop.options.pauses:
         said = f"trials of {name} wait for each other, so its first trials are no run with a smaller budget"
         yield Problem(("budget", "at"), said)
 
 
-def _trials(experiment: "Experiment") -> int | None:
-    trials: int | None = WRONG
-    if experiment.budget is not WRONG:
-        trials = experiment.budget.trials
-    return trials
-
-
-def _stop(experiment: "Experiment", name: str) -> Iterator[Problem]:
-    stop = experiment.methods[name].stop
-    if stop is not None:
-        points = WRONG if experiment.training is WRONG else experiment.training.accumulation_points
-        for problem in stop.options.problems(points, _trials(experiment)):
+def _stop(experiment: Parts, name: str) -> Iterator[Problem]:
+    if stop := experiment.methods[name].stop:
+        for problem in stop.options.problems(experiment.training.accumulation_points, experiment.budget.trials):
             yield problem.within("methods", name, "stop", stop.kind)

@@ -9,19 +9,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import override
 
 from ..util.schema import Model, Problem, in_words
+from .data_sets import DATA_SETS, DataName
 from .model import Reference
-
-Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
-
-TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
-"""Examples in the training part of the data known by name, validation included."""
-
 
 NO_DATA = "none"
 """In place of the digest of data, where an experiment has none."""
@@ -34,7 +29,7 @@ class DataSpec(Model):
     'mnist'
     """
 
-    name: Name | None = Field(
+    name: DataName | None = Field(
         None,
         description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
         "cache of Keras.",
@@ -89,7 +84,7 @@ class DataSpec(Model):
         """Size of the training part, without what is kept for validation; None where only the file knows."""
         if self.name is None:
             return None
-        given = TRAINING_PARTS[self.name]
+        given = DATA_SETS[self.name].samples
         kept = self.validation if isinstance(self.validation, int) else max(1, round(self.validation * given))
         return given - kept
 

@@ -1,102 +1,27 @@
 """What a user may write: the typed form of an experiment file.
 
 An experiment compares *methods* on one data set, network, search space and budget. Each part of the file has its module;
-here they are put together. Nothing here trains or searches, and neither TensorFlow nor pandas is imported, since the
-Snakefile and every cluster job read it. Reading YAML and showing what is wrong is :mod:`hypercurve.config.files`'s part,
-what must fit together between the parts :mod:`hypercurve.config.consistency`'s.
+:mod:`hypercurve.config.parts` puts them together, and here they are held to each other. Nothing here trains or searches,
+and neither TensorFlow nor pandas is imported, since the Snakefile and every cluster job read it. Reading YAML and showing
+what is wrong is :mod:`hypercurve.config.files`'s part.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 from typing_extensions import override
 
-from ..space.search_space import Space, merged
-from ..util.partial import validate_fields
-from ..util.schema import Model, Name, Problem, Whole, problems_in, refusal
-from .budget import Budget
+from ..util.partial import take_apart
+from ..util.schema import Problem, problems_in, refusal
 from .consistency import faults_between
-from .data import DataSpec
-from .methods import Method
-from .model import RECORDED, ModelSpec
-from .objective import Constraints, Objective
-from .setting import Setting, trials_of
-from .training import Cost, Training
-from .vary import Vary, varied, varied_training
-
-Figure = Literal[
-    "best",
-    "curves",
-    "parallel",
-    "importance",
-    "budgets",
-    "grid",
-    "schedules",
-    "population",
-    "fitness",
-    "timeline",
-    "traits",
-    "pareto",
-    "heatmaps",
-    "retrained",
-]
+from .parts import Parts
+from .setting import Setting
+from .vary import varied, varied_training
 
 
-# What an editor can know of `data`: only a loop or program may do without.
-_NEEDS_DATA: dict[str, Any] = {
-    "if": {
-        "properties": {"model": {"anyOf": [{"required": [kind], "type": "object"} for kind in ("loop", "command")]}}
-    },
-    "else": {"required": ["data"]},
-}
-
-
-def _objective_of(given: Mapping[str, Any]) -> Objective:
-    """Recorded curves are losses, unless the experiment says otherwise."""
-    return Objective(metric="loss") if given.get("model") == RECORDED else Objective()
-
-
-class Experiment(Model):
+class Experiment(Parts):
     """One experiment file."""
-
-    model_config = ConfigDict(json_schema_extra=_NEEDS_DATA)
-
-    description: str = ""
-    """The question that the experiment answers, for the report."""
-    data: DataSpec | None = None
-    """The data set; a loop or program may do without, having data of its own."""
-    model: ModelSpec
-    """The network: `softmax`, `dense`, `mlp`, `cnn`; `synthetic`, a learning curve by formula; `recorded`, for replays of
-    the recorded curves that `data` names; or your own: a Keras function `package.module:function`, a loop or a command."""
-    objective: Objective = Field(default_factory=_objective_of, json_schema_extra={"default": Objective().model_dump()})
-    """What is optimised."""
-    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
-    """Bounds on reported metrics, or on `cost` (virtual seconds of a whole training); a trial that breaks one has failed."""
-    space: Space = Space({})
-    """The search space: a domain, or a constant, for each hyperparameter. Recorded curves bring their own."""
-    budget: Budget
-    """When a run ends."""
-    repeats: Annotated[Whole, Field(ge=1, le=10_000)] = 1
-    """How often every method is run, each time with seeds of its own."""
-    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
-    """The seed that all randomness of the experiment follows from."""
-    baseline: Name | None = None
-    """The method that the others are compared with; by default the first."""
-    training: Training = Training()
-    """How every trial is trained and watched."""
-    cost: Cost = Cost()
-    """The virtual cost of training."""
-    methods: Annotated[dict[Name, Method], Field(min_length=1)]
-    """The methods, by name."""
-    vary: dict[Name, Vary] = Field(default_factory=dict)
-    """For recorded curves: settings of a method's stopper that are replayed in all combinations, for heat maps of what they
-    cost and lose."""
-    retrain: Annotated[Whole, Field(ge=0, le=1000, exclude_if=lambda given: not given)] = 0
-    """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
-    schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
-    figures: tuple[Figure, ...] | None = None
-    """Figures to draw; by default those that fit the experiment."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -104,8 +29,7 @@ class Experiment(Model):
         try:
             return handler(given)
         except ValidationError as error:
-            found = list(problems_in(error, cls.model_fields))
-            problems = validate_fields(cls, given, found)[1] if isinstance(given, Mapping) else found
+            _, problems = take_apart(cls, given, list(problems_in(error, cls.model_fields)))
             raise refusal(problems, given) from None
 
     @override
@@ -118,15 +42,6 @@ class Experiment(Model):
         """The baseline's name."""
         return self.baseline or next(iter(self.methods))
 
-    def space_of(self, method: str) -> Space:
-        """The space that a method searches: the experiment's, with the method's own domains in it.
-
-        Raises:
-            ValidationError: the method's domains do not fit.
-        """
-        own = self.methods[method].space
-        return merged(self.space, own) if own else self.space
-
     def setting(self, experiment: str, method: str) -> Setting:
         """What the runs of one method depend on.
 
@@ -134,27 +49,9 @@ class Experiment(Model):
             experiment: the experiment's name.
             method: a key of ``methods``.
         """
-        chosen = self.methods[method]
-        return Setting(
-            experiment=experiment,
-            method=method,
-            seed=self.seed,
-            data=self.data,
-            model=self.model,
-            objective=self.objective,
-            constraints=self.constraints,
-            space=self.space_of(method),
-            budget=self.budget,
-            cost=self.cost,
-            training=self.training,
-            search=chosen.search,
-            stop=chosen.stop,
-            record=chosen.record,
-            preselect=chosen.preselect,
-            population=chosen.population,
-            order=chosen.order,
-            slots=chosen.slots,
-        )
+        given = {**dict(self), **dict(self.methods[method]), "space": self.space_of(method)}
+        shared = {name: given[name] for name in Setting.model_fields if name in given}
+        return Setting(experiment=experiment, method=method, **shared)
 
     def variants(self, experiment: str, name: str) -> Iterator[tuple[dict[str, Any], Setting]]:
         """The combinations that an entry of `vary` asks for, and the setting of each."""
@@ -164,12 +61,3 @@ class Experiment(Model):
         for values in vary.combinations():
             changes = {"stop": varied(base.stop, values), "training": varied_training(self.training, values)}
             yield values, base.model_copy(update=changes)
-
-    def independent_trials(self, method: str) -> int:
-        """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
-        chosen = self.methods[method]
-        alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
-        alone = alone and not chosen.record
-        if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
-            return 0
-        return trials_of(chosen.search, self.space_of(method), self.budget) or 0

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..util.errors import UserError
 from ..util.partial import CLOSE
-from ..util.schema import Model, Problem, problems_in
+from ..util.schema import Model, Problem, in_lines, problems_in
 from .experiment import Experiment
 from .setting import Setting
 
@@ -86,20 +86,20 @@ _Loader.add_implicit_resolver(
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
 
 
-def check_workflow(given: Mapping[str, Any]) -> None:
-    """Check what `config/config.yaml` and `--config` say together.
+def read_workflow(given: Mapping[str, Any], where: str) -> Workflow:
+    """What the workflow's config file, `--config`, or a `module` statement say together.
+
+    Args:
+        given: what they say.
+        where: the name of the file, for messages.
 
     Raises:
-        ConfigError: a key is missing, unknown, or of the wrong kind.
+        ConfigError: a key is unknown, or its value of the wrong kind.
     """
     try:
-        Workflow.model_validate(dict(given))
+        return Workflow.model_validate(dict(given))
     except ValidationError as error:
-        where = "config/config.yaml"
-        problems = [f"{where}: {'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error)]
-        raise ConfigError("\n".join(problems)) from None
-    if missing := [key for key in Workflow.model_fields if key not in given]:
-        raise ConfigError(f"config/config.yaml: {', '.join(missing)}: is required")
+        raise ConfigError(in_lines(error, f"{where}: ")) from None
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -120,8 +120,7 @@ def read_experiment(path: Path) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        problems = problems_in(error)
-        found = sorted((_describe(path, node, given, problem) for problem in problems), key=lambda pair: pair[0])
+        found = sorted((_describe(path, node, given, p) for p in problems_in(error)), key=lambda pair: pair[0])
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
 
 

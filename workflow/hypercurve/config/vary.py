@@ -1,13 +1,14 @@
 """What a user may write about the settings of a method that replays try in all combinations."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 from typing_extensions import override
 
-from ..util.schema import Model, Name, Problem
+from ..util.schema import Model, Name, Problem, problems_in
 from .rules import Stop
 from .training import Training
 
@@ -34,20 +35,32 @@ class Vary(Model):
         for values in product(*self.over.values()):
             yield dict(zip(self.over, values, strict=True))
 
-    def problems(self, stop: Stop) -> Iterator[Problem]:
-        """Options that the stopper does not have, and values that it does not take; paths begin at `over`."""
+    def problems(self, stop: Stop, training: Training, trials: int | None) -> Iterator[Problem]:
+        """The first thing that does not fit a method's stopper; paths begin at `over`.
+
+        Args:
+            stop: the stopper.
+            training: how trials are trained.
+            trials: the budget's number of trials, if that is what it is in.
+        """
         allowed = (*type(stop.options).model_fields, POINTS)
-        for name in self.over:
-            if name not in allowed:
-                yield Problem((name,), f"unknown key: {stop.kind} has {', '.join(allowed)}", allowed)
-                return
-        for combination in self.combinations():
+        if unknown := [name for name in self.over if name not in allowed]:
+            yield Problem((unknown[0],), f"unknown key: {stop.kind} has {', '.join(allowed)}", allowed)
+            return
+        rates = self.over.get("stopping_rate", ())
+        if rates and (stop.calibrates or any(isinstance(rate, Mapping) for rate in rates)):
+            yield Problem(("stopping_rate",), "a regret budget cannot be varied; give it a method of its own")
+            return
+        for values in self.combinations():
+            shown = "with " + ", ".join(f"{name} {value}" for name, value in values.items())
             try:
-                varied(stop, combination)
+                points = varied_training(training, values).accumulation_points
+                found = list(varied(stop, values).options.problems(points, trials))
             except ValidationError as error:
-                for found in error.errors():
-                    place = tuple(part for part in found["loc"] if isinstance(part, str))[:1]
-                    yield Problem(place, f"{combination[place[0]]}: {found['msg']}" if place else found["msg"])
+                found = [replace(problem, path=problem.path[:1]) for problem in problems_in(error)]
+                shown = str(values.get(str(found[0].path[0]), shown)) if found[0].path else shown
+            if found:
+                yield replace(found[0], message=f"{shown}: {found[0].message}")
                 return
 
 

@@ -5,11 +5,12 @@ no I/O and draws random numbers only from keyed generators, so the same events a
 makes a run resumable (fold its journal) and the same on any number of processes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ..space.search_space import Configuration
+if TYPE_CHECKING:  # would import pydantic and NumPy
+    from ..space.search_space import Configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Started:
     """A trial occupies a slot and is about to train."""
 
     trial: int
+    progress: ClassVar[float] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Completed:
 
     trial: int
     metrics: Mapping[str, float]
+    progress: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Start:
     """Train a new configuration in a free slot."""
 
     trial: int
-    configuration: Configuration
+    configuration: "Configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class Copy:
     trial: int
     source: int
     progress: float
-    configuration: Configuration
+    configuration: "Configuration"
 
 
 Action = Start | Continue | Stop | Pause | Resume | Copy
@@ -107,10 +110,10 @@ Action = Start | Continue | Stop | Pause | Resume | Copy
 class Scheduler(Protocol):
     """What an executor asks for decisions."""
 
-    def open(self) -> list[Action]:
+    def open(self) -> Sequence[Action]:
         """The first actions of a run."""
         ...
 
-    def on(self, event: Event) -> list[Action]:
+    def on(self, event: Event) -> Sequence[Action]:
         """The actions that follow an event."""
         ...

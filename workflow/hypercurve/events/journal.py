@@ -1,8 +1,7 @@
-"""The journal: a run's append-only log, one JSON object per line.
+"""The journal: a run's append-only log, one JSON object per line (:mod:`hypercurve.events.encoding`).
 
-Wall-clock readings and everything else that may differ between two equal runs (worker, host, traceback) sit under the
-key ``wall``; two journals are equal when they agree outside it. A line that was cut short by a kill is dropped on
-reading; any other damage is an error that names the line.
+Two journals are equal when they agree outside the wall-clock parts of their lines. A line that was cut short by a kill is
+dropped on reading; any other damage is an error that names the line.
 """
 
 import fcntl
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..util.errors import UserError
-
-Line = dict[str, Any]
+from .encoding import RawLine, decode_line, encode_line, event_of, to_bytes, without_wall
+from .lines import Line, RunHeader
 
 LONGEST = 1 << 24
 """Bytes of a line at most, where the file is a stranger's."""
@@ -26,7 +25,7 @@ class JournalError(UserError):
     """A journal that cannot be used; the message names file and line."""
 
 
-def read_lines(path: Path) -> tuple[list[Line], int]:
+def read_lines(path: Path) -> tuple[list[RawLine], int]:
     """All whole lines of a journal, and the number of bytes they take.
 
     Raises:
@@ -36,14 +35,14 @@ def read_lines(path: Path) -> tuple[list[Line], int]:
         content = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
-    lines: list[Line] = []
+    lines: list[RawLine] = []
     end = content.rfind(b"\n") + 1  # what follows the last newline is a half-written line
     for number, raw in enumerate(content[:end].splitlines(keepends=False), start=1):
         lines.append(_parsed(raw, path, number))
     return lines, end
 
 
-def each_line(path: Path) -> Iterator[Line]:
+def each_line(path: Path) -> Iterator[RawLine]:
     """A complete journal's lines one by one, so that one can stop at the first that is wrong, however many there are.
 
     Raises:
@@ -59,56 +58,90 @@ def each_line(path: Path) -> Iterator[Line]:
             yield _parsed(raw, path, number)
 
 
-def _parsed(raw: bytes, path: Path, number: int) -> Line:
+def parse(raw: bytes) -> RawLine:
+    """A line of a file.
+
+    Raises:
+        ValueError, RecursionError: it is not a JSON object.
+    """
+    line = json.loads(raw, parse_constant=_refuse)
+    if not isinstance(line, dict):
+        raise ValueError("not a JSON object")
+    return line
+
+
+def _parsed(raw: bytes, path: Path, number: int) -> RawLine:
     try:
-        line = json.loads(raw, parse_constant=_refuse)
+        return parse(raw)
     except (ValueError, RecursionError) as error:
         raise JournalError(f"{path}:{number}: damaged line: {error}") from None
-    if not isinstance(line, dict):
-        raise JournalError(f"{path}:{number}: damaged line: not a JSON object")
-    return line
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def without_wall(line: Line) -> Line:
-    """The part of a line that equal runs share."""
-    return {key: value for key, value in line.items() if key != "wall"}
+UNREADABLE = KeyError, TypeError, ValueError, AttributeError
+"""What a JSON object raises that is no line of a journal, or does not follow from the lines before it."""
 
 
-def check_line(again: Line, line: Line, where: str, why: str) -> None:
-    """Compare a journal's line with what it should be, outside ``wall``.
+def unreadable(error: Exception, where: str) -> JournalError:
+    """Such an error as a message that names file and line."""
+    said = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+    return JournalError(f"{where}: is not what a run writes ({said})")
+
+
+def decode(raw: RawLine, where: str) -> Line:
+    """The line that JSON holds.
 
     Args:
-        again: what it should be.
-        line: what it is.
         where: file and line number, for the message.
-        why: what ``again`` comes from, for the message: "... lead".
+
+    Raises:
+        JournalError: it holds none.
+    """
+    try:
+        return decode_line(raw)
+    except UNREADABLE as error:
+        raise unreadable(error, where) from None
+
+
+def decode_header(raw: RawLine, where: str) -> RunHeader:
+    """A run's first line.
+
+    Raises:
+        JournalError: it is none.
+    """
+    if event_of(raw) != "run":
+        raise JournalError(f"{where}: must be the run's first line, but says event = {event_of(raw)!r}")
+    header = decode(raw, where)
+    assert isinstance(header, RunHeader)
+    return header
+
+
+def check_line(expected: Line, raw: RawLine, where: str, why: str) -> None:
+    """Compare a journal's line with what it should be, outside its wall-clock part.
+
+    Args:
+        expected: what it should be.
+        raw: what it is.
+        where: file and line number, for the message.
+        why: what ``expected`` comes from, for the message: "... lead".
 
     Raises:
         JournalError: they differ.
     """
-    if without_wall(again) != without_wall(line):
-        keys = [key for key in {**again, **line} if again.get(key) != line.get(key) and key != "wall"]
-        raise JournalError(
-            f"{where}: says {keys[0]} = {_short(line.get(keys[0]))} where {why} to {_short(again.get(keys[0]))}"
+    wanted, found = without_wall(encode_line(expected)), without_wall(raw)
+    if wanted != found:
+        key = next(
+            key for key in {**wanted, **found} if (key in wanted, wanted.get(key)) != (key in found, found.get(key))
         )
+        raise JournalError(f"{where}: says {key} = {_short(found.get(key))} where {why} to {_short(wanted.get(key))}")
 
 
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-# Lines are trees, so looking for circles would only take time.
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False, check_circular=False).encode
-
-
-def encode(line: Line) -> bytes:
-    """A line's bytes, newline included."""
-    return _encode(line).encode() + b"\n"
 
 
 class Journal:
@@ -124,11 +157,14 @@ class Journal:
 
     Raises:
         JournalError: an existing file is damaged, or another process goes on writing it.
+
+    Attributes:
+        lines: what the file held when it was opened.
     """
 
     def __init__(self, path: Path, patience: float = 0.0):
         self.path = path
-        self.lines: list[Line] = []
+        self.lines: list[RawLine] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         until = time.monotonic() + patience
         while not self._opened():
@@ -183,7 +219,7 @@ class Journal:
 
     def add(self, line: Line) -> None:
         """Take a line that the next :meth:`flush` writes."""
-        self._added.append(encode(line))
+        self._added.append(to_bytes(encode_line(line)))
 
     def flush(self) -> None:
         """Write the lines that were added, in one piece."""

@@ -5,19 +5,18 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-from ..config.experiment import Setting
 from ..config.objective import COST, Bound
+from ..config.setting import Setting
 from ..events.events import Completed, Event, Failed, Reported
+from ..events.lines import EventLine, Wall
 from ..training.trainer import Report, Session, TrialFailed
 from ..util.errors import UserError, in_a_line
 
-Wall = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class ReportCheck:
     """What a report must hold.
 
     Attributes:
@@ -36,7 +35,7 @@ class Judge:
         constraints = {name: bound for name, bound in setting.constraints.items() if name != COST}
         return cls(setting.objective.key, setting.population is not None, constraints)
 
-    def verdict(self, report: Report) -> str | None:
+    def failure(self, report: Report) -> str | None:
         """Why a report fails its trial; None if it does not."""
         for name, value in report.metrics.items():
             if not math.isfinite(value):
@@ -53,9 +52,9 @@ class Judge:
 
 
 def advance(
-    open_session: Callable[[], Session], trial: int, progress: float, judge: Judge, worker: int
-) -> tuple[Event, Wall, Session | None]:
-    """Train a trial to a point and judge the outcome.
+    open_session: Callable[[], Session], trial: int, progress: float, check: ReportCheck, worker: int
+) -> tuple[EventLine, Session | None]:
+    """Train a trial to a point and check what it reports.
 
     A metric that is NaN or infinite, or beyond its bound, fails the trial at this point, as does any exception of the user's
     model: none ends the run.
@@ -64,41 +63,31 @@ def advance(
         open_session: gives the trial's session, opening it if need be.
         trial: its number.
         progress: the point, in (0, 1].
-        judge: what reports must hold.
+        check: what reports must hold.
         worker: number of this worker.
 
     Returns:
-        The event, the wall-clock part of its journal line, and the session if it is still of use.
+        The event with the wall-clock part of its journal line, and the session if it is still of use.
     """
     began = time.perf_counter()
     try:
         session = open_session()
         report = session.advance(progress)
-        reason = judge.verdict(report)
+        reason = check.failure(report)
     except UserError:
         raise
     except TrialFailed as failure:
         reason, report, session = failure.reason, failure.report or Report(progress, {}), None
     except (Exception, SystemExit) as error:  # a model may well call sys.exit
-        wall = {
-            "seconds": time.perf_counter() - began,
-            "worker": worker,
-            "at": time.time(),
-            "traceback": _traceback(error),
-        }
-        return Failed(trial, progress, in_a_line(error)), wall, None
-    if report.wall is not None:
-        wall = dict(report.wall)
-    else:
-        wall = {"seconds": report.seconds, "overhead": report.overhead, "worker": worker, "at": time.time()}
-        if report.compiler:
-            wall["compiler"] = report.compiler
+        seconds = time.perf_counter() - began
+        wall = Wall(seconds, worker=worker, at=time.time(), traceback=_traceback(error))
+        return EventLine(Failed(trial, progress, in_a_line(error)), wall), None
+    wall = report.wall or Wall(report.seconds, report.overhead, worker, time.time(), report.compiler or None)
     if reason is not None:
-        return Failed(trial, progress, reason), wall, None
+        return EventLine(Failed(trial, progress, reason), wall), None
     metrics = {name: float(value) for name, value in report.metrics.items()}
-    if progress < 1:
-        return Reported(trial, progress, metrics), wall, session
-    return Completed(trial, metrics), wall, session
+    event: Event = Reported(trial, progress, metrics) if progress < 1 else Completed(trial, metrics)
+    return EventLine(event, wall), session
 
 
 def _printable(text: str) -> str:

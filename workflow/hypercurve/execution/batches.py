@@ -6,23 +6,29 @@ process would have written.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..config.experiment import Setting
-from ..events.encoding import encode_event
-from ..events.journal import Journal, JournalError, Line, read_lines, without_wall
+from ..config.setting import Setting
+from ..events.encoding import RawLine, encode_line, without_wall
+from ..events.events import Completed, Failed, Started
+from ..events.journal import Journal, JournalError, decode, read_lines
+from ..events.lines import BatchHeader, EventLine, Wall
 from ..runs.schedulers import make_searcher
 from ..runs.trial import Trial
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
-from .advance import Judge, advance
+from .advance import ReportCheck, advance
+
+Row = dict[str, Any]
+"""A trial of a table: its number and its configuration."""
 
 
-def trial_table(setting: Setting, repeat: int) -> list[Line]:
+def trial_table(setting: Setting, repeat: int) -> list[Row]:
     """The configurations of a run whose number of trials is known."""
     searcher = make_searcher(setting, repeat)
-    table: list[Line] = []
+    table: list[Row] = []
     for number in range(setting.trials or 0):
         configuration = searcher.suggest(number)
         if configuration is None:
@@ -31,7 +37,7 @@ def trial_table(setting: Setting, repeat: int) -> list[Line]:
     return table
 
 
-def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
+def batch_of(table: list[Row], index: int, count: int) -> list[Row]:
     """The trials of one batch: every ``count``-th, so that batches take about equally long."""
     return table[index::count]
 
@@ -39,7 +45,7 @@ def batch_of(table: list[Line], index: int, count: int) -> list[Line]:
 def run_batch(
     setting: Setting,
     repeat: int,
-    table: Iterable[Line],
+    table: Iterable[Row],
     trainer: Trainer,
     journal: Journal,
     worker: int,
@@ -50,20 +56,20 @@ def run_batch(
     The journal's first line says which batch of what this is; the others are events as in a run's journal, without times
     and decisions. Where the user's own code is trained, `model` is its digest.
     """
-    header: Line = {"event": "batch", "setting": setting.digest, "repeat": repeat, "batch": worker}
-    if model is not None:
-        header["model"] = model
+    header = BatchHeader(setting.digest, repeat, worker, model, Wall(origin=origin()))
     if not journal.lines:
-        journal.append({**header, "wall": {"origin": origin()}})
-    elif without_wall(journal.lines[0]) != header:
+        journal.append(header)
+    elif without_wall(journal.lines[0]) != without_wall(encode_line(header)):
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
-    judge = Judge.of(setting)
-    over = {line["trial"] for line in journal.lines[1:] if line["event"] in ("completed", "failed")}
+    check = ReportCheck.of(setting)
+    over = {
+        line.event.trial for line in _events(journal.path, journal.lines) if isinstance(line.event, Completed | Failed)
+    }
     for row in table:
         if row["trial"] in over:
             continue
         trial = Trial(row["trial"], row["configuration"], setting.seed, repeat)
-        journal.append({"event": "started", "trial": trial.number, "wall": {"worker": worker, "at": time.time()}})
+        journal.append(EventLine(Started(trial.number), Wall(worker=worker, at=time.time())))
         opened: list[Session] = []
 
         def session(trial: Trial = trial, opened: list[Session] = opened) -> Session:
@@ -72,23 +78,32 @@ def run_batch(
             return opened[0]
 
         for point in setting.training.accumulation_points:
-            event, wall, going = advance(session, trial.number, point, judge, worker)
-            journal.append({**encode_event(event), "wall": wall})
+            line, going = advance(session, trial.number, point, check, worker)
+            journal.append(line)
             if going is None:
                 break
 
 
-def read_batches(setting: Setting, repeat: int, paths: Iterable[Path]) -> list[Line]:
+def read_batches(setting: Setting, repeat: int, paths: Iterable[Path]) -> list[EventLine]:
     """The events of all batches of a run.
 
     Raises:
         JournalError: a file is damaged or belongs to other settings.
     """
-    events: list[Line] = []
+    events: list[EventLine] = []
     for path in paths:
         lines, _ = read_lines(path)
-        first = lines[0] if lines else {}
-        if (first.get("event"), first.get("setting"), first.get("repeat")) != ("batch", setting.digest, repeat):
+        first = decode(lines[0], f"{path}:1") if lines else None
+        if not isinstance(first, BatchHeader) or (first.setting, first.repeat) != (setting.digest, repeat):
             raise JournalError(f"{path}:1: is no batch of {setting.experiment}/{setting.method}/{repeat} as it is now")
-        events += lines[1:]
+        events += _events(path, lines)
     return events
+
+
+def _events(path: Path, lines: Sequence[RawLine]) -> Iterator[EventLine]:
+    """What a batch's journal holds after its first line."""
+    for number, raw in enumerate(lines[1:], start=2):
+        line = decode(raw, f"{path}:{number}")
+        if not isinstance(line, EventLine):
+            raise JournalError(f"{path}:{number}: is no line of a batch")
+        yield line

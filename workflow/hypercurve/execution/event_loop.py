@@ -8,11 +8,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..events.events import Event, Started
-from ..events.journal import Line
+from ..events.lines import EventLine, Line, Wall
 from ..runs.run import Due, Run
-from ..training.recorded_curves import train_again
+from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Snapshot, Trainer
-from .advance import Wall
 
 Watch = Callable[[Run], None]
 
@@ -26,7 +25,7 @@ class Source(Protocol):
         """The report to take next; None: no trial is going."""
         ...
 
-    def report(self, due: Due) -> tuple[Event, Wall]:
+    def report(self, due: Due) -> EventLine:
         """That report, waited for or trained for."""
         ...
 
@@ -48,32 +47,32 @@ def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
     while run.ended is None:
         due = source.due()
         if due is None:
-            write(run.end("finished", {"at": time.time()}))
+            write(run.end("finished", Wall(at=time.time())))
         elif bound in ("samples", "cost") and not run.budget_left(due):
-            write(run.end(bound, {"at": time.time()}))
+            write(run.end(bound, Wall(at=time.time())))
         elif due.progress == 0:
             event: Event = Started(due.trial)
-            write(run.step(event, {"worker": source.worker, "at": time.time()}))
+            write(run.step(event, Wall(worker=source.worker, at=time.time())))
             source.decided(event)
         else:
-            event, wall = source.report(due)
-            if seconds and not run.budget_left(due, wall["seconds"]):
-                write(run.end("seconds", {"at": time.time()}))
+            event, wall, *_ = source.report(due)
+            if seconds and not run.budget_left(due, wall.seconds or 0.0):
+                write(run.end("seconds", Wall(at=time.time())))
                 return
             write(run.step(event, wall))
             source.decided(event)
 
 
-def retraced(run: Run, trainer: Trainer, number: int) -> Session:
+def reopened(run: Run, trainer: Trainer, number: int) -> Session:
     """A trial's session, trained again from its seed to where its recorded curve ends.
 
     Raises:
         JournalError: it came out different, so what follows would not be the run that was begun.
     """
-    return train_again(trainer, run.trial(number), run.trials[number].curve)
+    return retrain(trainer, run.trial(number), run.trials[number].curve)
 
 
-def trained_again(run: Run, trainer: Trainer) -> Snapshot:
+def retrained_best(run: Run, trainer: Trainer) -> Snapshot:
     """The chosen trial's network, trained from its seed: it was chosen before the last resume."""
     assert run.best is not None
-    return retraced(run, trainer, run.best.number).snapshot()
+    return reopened(run, trainer, run.best.number).snapshot()

@@ -8,6 +8,7 @@ of best and median.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config.code_files import rules_digest
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..events.journal import Journal
@@ -79,16 +80,16 @@ def replay(
     run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record, rules=rules)
     track = _Track(run, drawn)
     execute(run, CurvesTrainer(drawn), journal, watch=track)
-    counts = {"completed": 0, "stopped": 0, "failed": 0}
-    for trial in run.trials.values():
-        counts[trial.status] += 1
-    found = math.nan if run.best is None or run.best.performance is None else run.best.performance
+    counts = Counter(trial.status for trial in run.trials.values())
+    found = math.nan if run.best is None else run.best.metrics[setting.objective.key]
     return Outcome(
         task=curves.name,
         method=setting.method,
         repeat=repeat,
         trials=len(run.trials),
-        **counts,
+        completed=counts["completed"],
+        stopped=counts["stopped"],
+        failed=counts["failed"],
         cost=run.spent / drawn.full_cost,
         found=found,
         regret=track.regret(found),
@@ -116,9 +117,9 @@ class _Track:
         """See whether the last event has improved anything."""
         best = run.best
         if best is not None:
-            if best is not self._found and best.performance is not None:
+            if best is not self._found:
                 self._found = best
-                self.path.append((run.spent / self._full, self.regret(best.performance)))
+                self.path.append((run.spent / self._full, self.regret(best.metrics[self._key])))
             return
         value = run.reported.get(self._key)
         if value is not None and (self._partial is None or run.setting.objective.better(value, self._partial)):

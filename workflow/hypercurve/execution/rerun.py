@@ -6,16 +6,18 @@ clock decided is taken from the journal, all else must come out equal.
 
 from collections.abc import Sequence
 
+from ..events.encoding import RawLine
 from ..events.events import Completed, Failed, Started, Stop
-from ..events.journal import JournalError, Line, check_line
+from ..events.journal import JournalError, check_line, decode
+from ..events.lines import BatchHeader, Ended, EventLine, Line, RunHeader, Tested
 from ..runs.run import Run
 from ..training.trainer import Session, Snapshot, Trainer
-from .advance import Judge, advance
+from .advance import ReportCheck, advance
 
 _WHY = "training again (with other libraries? on another kind of machine?) led"
 
 
-def drive_again(run: Run, trainer: Trainer, lines: Sequence[Line], source: str) -> None:
+def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: str) -> None:
     """Train a run of independent trials again, as its journal says.
 
     Args:
@@ -27,38 +29,41 @@ def drive_again(run: Run, trainer: Trainer, lines: Sequence[Line], source: str) 
     Raises:
         JournalError: an event came out different.
     """
-    judge = Judge.of(run.setting)
+    check = ReportCheck.of(run.setting)
     sessions: dict[int, Session] = {}
     best: Snapshot | None = None
-    for number, line in enumerate(lines, start=1):
-        wall = line.get("wall")
-        match line["event"]:
-            case "run":
-                again = run.begin(wall)
-            case "ended":
-                again = run.end(line["reason"], wall)
-            case "tested":
+    for number, raw in enumerate(lines, start=1):
+        where = f"{source}:{number}"
+        again: Line
+        match line := decode(raw, where):
+            case RunHeader():
+                again = run.start(line.wall)
+            case Ended():
+                again = run.end(line.reason, line.wall)
+            case Tested():
                 if run.best is None or best is None:
-                    raise JournalError(f"{source}:{number}: tests a trial, but none was chosen")
-                again = run.test(trainer.test(run.trial(run.best.number), best), wall)
-            case "started":
-                again = run.step(Started(line["trial"]), wall)
-            case _:
-                trial = int(line["trial"])
+                    raise JournalError(f"{where}: tests a trial, but none was chosen")
+                again = run.test(trainer.test(run.trial(run.best.number), best), line.wall)
+            case EventLine(Started()):
+                again = run.step(line.event, line.wall)
+            case EventLine(recorded):
+                trial = recorded.trial
                 due = run.due_of(trial)
                 if due is None:
-                    raise JournalError(f"{source}:{number}: trial {trial} is not going")
+                    raise JournalError(f"{where}: trial {trial} is not going")
 
                 def session(trial: int = trial) -> Session:
                     if trial not in sessions:
                         sessions[trial] = trainer.open(run.trial(trial))
                     return sessions[trial]
 
-                event, _, _ = advance(session, trial, due.progress, judge, 0)
-                again = run.step(event, wall)
+                (event, *_), _ = advance(session, trial, due.progress, check, 0)
+                again = run.step(event, line.wall)
                 if isinstance(event, Completed) and run.best is not None and run.best.number == trial:
                     best = sessions[trial].snapshot()
                 over = [trial] if isinstance(event, Completed | Failed) else []
                 for gone in over + [action.trial for action in run.actions if isinstance(action, Stop)]:
                     sessions.pop(gone, None)
-        check_line(again, line, f"{source}:{number}", _WHY)
+            case BatchHeader():
+                raise JournalError(f"{where}: is a batch, not a run")
+        check_line(again, raw, where, _WHY)

@@ -9,11 +9,12 @@ import time
 
 from ..events.events import Completed, Event, Failed, Stop
 from ..events.journal import Journal
+from ..events.lines import EventLine, Wall
 from ..runs.run import Due, Run
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
-from .advance import Judge, Wall, advance
-from .event_loop import Watch, drive, retraced, trained_again
+from .advance import ReportCheck, advance
+from .event_loop import Watch, drive, reopened, retrained_best
 
 
 def execute(
@@ -30,18 +31,18 @@ def execute(
     """
     write = (lambda _: None) if journal is None else journal.append
     if journal is None:
-        run.begin()
+        run.start()
     else:
         run.fold(journal.lines, str(journal.path))
         if not journal.lines:
-            journal.append(run.begin({"at": time.time(), "origin": origin()}))
+            journal.append(run.start(Wall(at=time.time(), origin=origin())))
     sessions = Sessions(run, trainer, worker, watch)
     drive(run, sessions, write)
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
-        best = sessions.best if sessions.best_trial == trial.number else trained_again(run, trainer)
+        best = sessions.best if sessions.best_trial == trial.number else retrained_best(run, trainer)
         assert best is not None
-        write(run.test(trainer.test(trial, best), {"at": time.time()}))
+        write(run.test(trainer.test(trial, best), Wall(at=time.time())))
     watch(run)
 
 
@@ -53,17 +54,17 @@ class Sessions:
         self.best_trial: int | None = None
         self.best: Snapshot | None = None
         self._run, self._trainer, self._watch = run, trainer, watch
-        self._judge = Judge.of(run.setting)
+        self._check = ReportCheck.of(run.setting)
         self._open: dict[int, Session] = {}
 
     def due(self) -> Due | None:
         """The report to take next."""
         return self._run.due()
 
-    def report(self, due: Due) -> tuple[Event, Wall]:
+    def report(self, due: Due) -> EventLine:
         """Train for it."""
-        event, wall, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._judge, self.worker)
-        return event, wall
+        line, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._check, self.worker)
+        return line
 
     def decided(self, event: Event) -> None:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
@@ -80,5 +81,5 @@ class Sessions:
     def _session(self, number: int) -> Session:
         """The trial's session; after a resume it is trained again to where its journal stands."""
         if number not in self._open:
-            self._open[number] = retraced(self._run, self._trainer, number)
+            self._open[number] = reopened(self._run, self._trainer, number)
         return self._open[number]

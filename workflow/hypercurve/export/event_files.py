@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..results.runs import TrialRecord
+from ..events.trials import TrialState
 from ..space.domains import Choice, Constant, Domain, Integer
 from ..util.errors import UserError
 from .runs import ExportedRun
@@ -41,7 +41,7 @@ def write(runs: Sequence[ExportedRun], output: Path) -> int:
     try:
         _write(temporary / FILE, [_summary(0.0, 0, _columns(runs))])
         for run in runs:
-            digits = len(str(max(run.record.trials, default=0)))
+            digits = len(str(max(run.result.trials, default=0)))
             for trial in run.trials():
                 folder = temporary.joinpath(*run.name.split("/"), f"trial-{trial.number:0{digits}}")
                 _write(folder / FILE, _trial(run, trial))
@@ -77,22 +77,22 @@ def _scalar(time: float, step: int, tag: str, value: float) -> Any:
     return _summary(time, step, Summary(value=[Summary.Value(tag=tag, simple_value=value)]))
 
 
-def _trial(run: ExportedRun, trial: TrialRecord) -> list[Any]:
+def _trial(run: ExportedRun, trial: TrialState) -> list[Any]:
     """All events of a trial: hyperparameters, curve, how it ended."""
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    record = run.record
+    result = run.result
     began, ended = run.span(trial)
-    given = {"method": record.method, "repeat": record.repeat, **trial.configuration}
+    given = {"method": result.method, "repeat": result.repeat, **trial.configuration}
     name = f"{run.name}/{trial.number}"
     events = [_summary(began, 0, hparams_pb(given, trial_id=name, start_time_secs=began))]
     events += _hyperparameters(run, trial, began)
     for progress, metrics in trial.curve:
         time, step = run.times.get((trial.number, progress), ended), run.step(trial, progress)
         events += [_scalar(time, step, metric, value) for metric, value in metrics.items()]
-    if record.best == trial.number:
+    if result.best == trial.number:
         step = run.step(trial, trial.progress)
-        events += [_scalar(ended, step, metric, value) for metric, value in record.test.items()]
+        events += [_scalar(ended, step, metric, value) for metric, value in result.test.items()]
     return [*events, _summary(ended, 0, _session_end(trial.status, ended))]
 
 
@@ -111,7 +111,7 @@ def _session_end(status: str, ended: float) -> Any:
     return Summary(value=[Summary.Value(tag=tag, metadata=data, tensor=metadata.NULL_TENSOR)])
 
 
-def _hyperparameters(run: ExportedRun, trial: TrialRecord, began: float) -> Iterator[Any]:
+def _hyperparameters(run: ExportedRun, trial: TrialState, began: float) -> Iterator[Any]:
     """The hyperparameters of a population's member over its training, as they were set when it copied."""
     if run.setting.population is None:
         return
@@ -134,17 +134,17 @@ def _columns(runs: Sequence[ExportedRun]) -> Any:
         for name in run.setting.space.names:
             domains.setdefault(name, []).append(run.setting.space[name])
     columns = [
-        hp.HParam("method", hp.Discrete(sorted({run.record.method for run in runs}))),
-        hp.HParam("repeat", hp.Discrete(sorted({run.record.repeat for run in runs}))),
+        hp.HParam("method", hp.Discrete(sorted({run.result.method for run in runs}))),
+        hp.HParam("repeat", hp.Discrete(sorted({run.result.repeat for run in runs}))),
         *(hp.HParam(name, _domain(own)) for name, own in domains.items()),
     ]
-    names = {metric for run in runs for trial in run.record.trials.values() for _, m in trial.curve for metric in m}
+    names = {metric for run in runs for trial in run.result.trials.values() for _, m in trial.curve for metric in m}
     objectives = {run.setting.objective.key for run in runs}
     metrics = [
         hp.Metric(name, dataset_type=hp.Metric.VALIDATION if name.startswith("val_") else hp.Metric.TRAINING)
         for name in sorted(names, key=lambda name: (name not in objectives, name))
     ]
-    began = min((run.span(trial)[0] for run in runs for trial in run.record.trials.values()), default=0.0)
+    began = min((run.span(trial)[0] for run in runs for trial in run.result.trials.values()), default=0.0)
     return hp.hparams_config_pb(columns, metrics, time_created_secs=began)
 
 

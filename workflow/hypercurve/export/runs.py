@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.files import read_setting
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.journal import JournalError
-from ..results.runs import RunRecord, TrialRecord, read_run
+from ..events.trials import TrialState
+from ..results.runs import RunResult, read_run
 from ..util.errors import UserError
 
 
@@ -18,34 +19,34 @@ class ExportedRun:
     """A finished run.
 
     Attributes:
-        record: the run.
+        result: the run.
         setting: what it depended on.
         times: by trial and progress of a report, when it came by the clock, in seconds since 1970.
     """
 
-    record: RunRecord
+    result: RunResult
     setting: Setting
     times: dict[tuple[int, float], float]
 
     @property
     def name(self) -> str:
         """Experiment, method and repeat."""
-        return f"{self.record.experiment}/{self.record.method}/{self.record.repeat}"
+        return f"{self.result.experiment}/{self.result.method}/{self.result.repeat}"
 
-    def trials(self) -> list[TrialRecord]:
+    def trials(self) -> list[TrialState]:
         """The trials by number."""
-        return sorted(self.record.trials.values(), key=lambda trial: trial.number)
+        return sorted(self.result.trials.values(), key=lambda trial: trial.number)
 
-    def step(self, trial: TrialRecord, progress: float) -> int:
+    def step(self, trial: TrialState, progress: float) -> int:
         """The optimizer step at which a trial reaches a share of its training."""
-        if self.record.samples is None:
+        if self.result.samples is None:
             raise JournalError(f"{self.name}: the journal does not say how many samples are trained on")
-        cost = CostModel(self.setting.model, self.setting.cost, self.record.samples)
+        cost = CostModel(self.setting.model, self.setting.cost, self.result.samples)
         return step_at(progress, cost.of(trial.configuration).steps)
 
-    def span(self, trial: TrialRecord) -> tuple[float, float]:
+    def span(self, trial: TrialState) -> tuple[float, float]:
         """When a trial's training began and ended, in seconds since 1970, as far as the journal tells."""
-        own = [event for event in self.record.events if event.trial == trial.number and event.at is not None]
+        own = [event for event in self.result.events if event.trial == trial.number and event.at is not None]
         if not own:
             return 0.0, 0.0
         return min(event.began or 0.0 for event in own), max(event.at or 0.0 for event in own)
@@ -69,11 +70,11 @@ def read_runs(places: Sequence[Path]) -> Iterator[ExportedRun]:
             raise UserError(f"{place}: holds no finished run (journal.jsonl)")
         journals |= dict.fromkeys(found)
     for path in journals:
-        record, setting = read_run(path), read_setting(path.parents[1] / "setting.json")
-        if setting.digest != record.setting:
+        result, setting = read_run(path), read_setting(path.parents[1] / "setting.json")
+        if setting.digest != result.setting:
             raise UserError(f"{path}: was made with another setting than {path.parents[1] / 'setting.json'}")
-        times = {(event.trial, event.progress): event.at for event in record.events if event.at is not None}
-        yield ExportedRun(record, setting, times)
+        times = {(event.trial, event.progress): event.at for event in result.events if event.at is not None}
+        yield ExportedRun(result, setting, times)
 
 
 def _number(path: Path) -> int:

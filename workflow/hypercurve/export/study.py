@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..config.experiment import Setting
-from ..results.runs import TrialRecord
+from ..config.setting import Setting
+from ..events.trials import TrialState
 from ..space.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ..util.errors import UserError
 from ..util.files import appearing
@@ -47,7 +47,7 @@ def write(runs: Sequence[ExportedRun], output: Path) -> int:
                 storage.engine.dispose()
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return sum(len(run.record.trials) for run in runs)
+    return sum(len(run.result.trials) for run in runs)
 
 
 def _storage(path: Path, database: bool) -> Any:
@@ -72,9 +72,9 @@ def _study(run: ExportedRun, storage: Any) -> None:
         "objective": setting.objective.key,
         "intermediate values": f"{watched} by optimizer step",
         "constants": {n: d.constant for n in setting.space.names if isinstance(d := setting.space[n], Constant)},
-        "setting": run.record.setting,
-        "data": run.record.data,
-        **({"test": dict(run.record.test), "chosen trial": run.record.best} if run.record.test else {}),
+        "setting": run.result.setting,
+        "data": run.result.data,
+        **({"test": dict(run.result.test), "chosen trial": run.result.best} if run.result.test else {}),
     }
     for name, value in attributes.items():
         study.set_user_attr(name, value)
@@ -85,7 +85,7 @@ def _study(run: ExportedRun, storage: Any) -> None:
 def _watched(run: ExportedRun) -> str:
     """The metric that a trial's curve shows: the objective, if every report has it, else the training loss."""
     key = run.setting.objective.key
-    curves = [metrics for trial in run.record.trials.values() for _, metrics in trial.curve]
+    curves = [metrics for trial in run.result.trials.values() for _, metrics in trial.curve]
     return key if all(key in metrics for metrics in curves) else "loss"
 
 
@@ -106,7 +106,7 @@ def _distribution(setting: Setting, name: str) -> Any:
             return None
 
 
-def _trial(run: ExportedRun, trial: TrialRecord, distributions: dict[str, Any], watched: str) -> Any:
+def _trial(run: ExportedRun, trial: TrialState, distributions: dict[str, Any], watched: str) -> Any:
     from optuna.trial import TrialState, create_trial
 
     states = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass, field
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.learning_rates import decayed
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from ..search.random import RandomSearch
@@ -78,7 +78,7 @@ class PopulationScheduler:
             case Completed() | Failed():
                 return []
 
-    def upcoming(self) -> list[Move]:
+    def upcoming(self) -> list[Copy]:
         """The copies that members make at their next report, if they get there in good health; none without lag.
 
         Known as soon as a generation is complete, so that executors can move weights ahead of the report.
@@ -86,7 +86,8 @@ class PopulationScheduler:
         complete = min(self._reports.values())
         if self._options.lag == 0 or complete == 0:
             return []
-        return [move for move in self._moves(complete).values() if self._copied[move.member] < complete]
+        moves = self._moves(complete).values()
+        return [self._copy(move, complete) for move in moves if self._copied[move.member] < complete]
 
     def _report(self, member: int, progress: float, fitness: float) -> list[Action]:
         self._reports[member] += 1
@@ -115,7 +116,10 @@ class PopulationScheduler:
             return [] if diverged else [Continue(member)]  # all diverged: they stay failed
         self._configurations[member], self._copied[member] = move.configuration, now
         self._anchors[member] = step_at(self._generations[now].progress, self._steps)
-        return [Copy(member, move.donor, self._generations[ranked].progress, move.configuration), Continue(member)]
+        return [self._copy(move, ranked), Continue(member)]
+
+    def _copy(self, move: Move, step: int) -> Copy:
+        return Copy(move.member, move.donor, self._generations[step].progress, move.configuration)
 
     def _moves(self, step: int) -> dict[int, Move]:
         """The evolution of a generation that all have reported."""

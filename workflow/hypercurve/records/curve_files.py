@@ -30,14 +30,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.files import read_setting
 from ..config.hyperparameters import RECORDED
 from ..config.model import Trained
+from ..config.setting import Setting
 from ..curves.cost import TrialCost
 from ..curves.prepared import PREPARED, RecordingError, load_curves
 from ..curves.table import Curve, Curves, key_of
-from ..results.runs import RunRecord, TrialRecord, read_run
+from ..events.trials import TrialState
+from ..results.runs import RunResult, read_run
 from ..space.domains import LARGEST_INTEGER
 from ..space.search_space import Configuration, Space, Value
 
@@ -336,7 +337,7 @@ def _put_together(name: str, journals: Sequence[Path]) -> Curves:
     return Curves(name, whole, configurations, curves, samples or 1)
 
 
-def _trials(run: RunRecord, setting: Setting, journal: Path) -> Iterator[tuple[Configuration, Curve]]:
+def _trials(run: RunResult, setting: Setting, journal: Path) -> Iterator[tuple[Configuration, Curve]]:
     if run.samples is None:
         raise RecordingError(f"{journal}:1: does not say how many samples were trained on")
     costs = CostModel(setting.model, setting.cost, run.samples)
@@ -348,7 +349,7 @@ def _trials(run: RunRecord, setting: Setting, journal: Path) -> Iterator[tuple[C
         yield configuration, _of(trial, tuple(seconds.get(trial.number, ())), costs.of(configuration))
 
 
-def _of(trial: TrialRecord, seconds: tuple[float, ...], cost: TrialCost) -> Curve:
+def _of(trial: TrialState, seconds: tuple[float, ...], cost: TrialCost) -> Curve:
     shares = tuple(progress for progress, _ in trial.curve)
     reports = tuple(metrics for _, metrics in trial.curve)
     seconds = seconds[: len(shares)]

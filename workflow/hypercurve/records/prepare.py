@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.experiment import Setting
 from ..config.files import read_setting
+from ..config.setting import Setting
 from ..curves.prepared import PREPARED
 from ..curves.record import Record, RecordError, Task
 from ..curves.table import Curve, Curves
@@ -74,7 +74,7 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
 
 def _chosen_by(setting: Setting) -> str:
     """What has chosen the trials of an earlier method by more than chance; empty if nothing has."""
-    if setting.search is not None and setting.search.kind not in ("random", "sobol"):
+    if setting.search is not None and not setting.search.rule.sample:
         return f"the searcher {setting.search.kind}"
     return "a record" if setting.record and not setting.calibrates else ""
 

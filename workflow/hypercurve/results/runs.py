@@ -1,7 +1,7 @@
-"""Finished runs as plain records, read from their journals; and `trials.csv`.
+"""Finished runs as plain values, read from their journals; and `trials.csv`.
 
 This folds a journal lightly: it believes what was decided instead of deciding it again (:meth:`hypercurve.runs.run.Run.fold`
-does that). Only the standard library and the journal module are imported, since a cluster job starts for every
+does that). Only the standard library and the modules of events are imported, since a cluster job starts for every
 `trials.csv`.
 """
 
@@ -11,82 +11,23 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
-from ..events.journal import JournalError, Line, read_lines
+from ..events.encoding import decode_line
+from ..events.events import Completed, Continue, Copy, Event, Failed, Reported, Start, Started
+from ..events.journal import UNREADABLE, JournalError, decode_header, read_lines, unreadable
+from ..events.lines import NO_WALL, Ended, EventLine, Line, RunHeader, Tested, Wall
+from ..events.trials import Status, TrialState
 from ..util.files import appearing
 
 if TYPE_CHECKING:  # would import pydantic and NumPy
-    from ..config.experiment import Setting
-    from ..space.search_space import Value
+    from ..config.setting import Setting
 
-Status = Literal["running", "paused", "completed", "stopped", "failed"]
 Kind = Literal["reported", "completed", "failed"]
+KINDS: dict[type[Event], Kind] = {Reported: "reported", Completed: "completed", Failed: "failed"}
 
 
-class Stretch(NamedTuple):
-    """A part of a trial's training under one configuration; only members of populations have more than one.
-
-    Attributes:
-        progress: share of the training from which it holds.
-        configuration: the hyperparameters; a schedule of theirs counts from here.
-        donor: the member whose weights and hyperparameters were copied; None at the start.
-        at: share of training at which the donor's state was taken: as it arrived there, before it copied anybody itself.
-        generation: the member's reports before it, which is the number of the evolution step.
-    """
-
-    progress: float
-    configuration: "Mapping[str, Value]"
-    donor: int | None = None
-    at: float = 0.0
-    generation: int = 0
-
-
-@dataclass(slots=True)
-class TrialRecord:
-    """One trial.
-
-    Attributes:
-        number: from 0.
-        configuration: its hyperparameters, for a member of a population those that it had at its end; inactive ones are
-            absent.
-        started: virtual time of its start.
-        status: how it ended; ``running`` and ``paused`` only while reading.
-        progress: share of the training done, in [0, 1].
-        metrics: what it reported at its end; empty if it did not get there.
-        seconds: computing seconds (training and evaluation).
-        cost: virtual seconds.
-        curve: (progress, metrics) of every report.
-        reason: why it failed; None again once it has been revived.
-        reports: how many reports, completions and failures it has had.
-        history: what it trained under, in order; a copy begins a new stretch.
-        paused: virtual seconds for which it was paused.
-    """
-
-    number: int
-    configuration: "Mapping[str, Value]"
-    started: float
-    status: Status = "running"
-    progress: float = 0.0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    cost: float = 0.0
-    curve: list[tuple[float, Mapping[str, float]]] = field(default_factory=list)
-    reason: str | None = None
-    reports: int = 0
-    history: list[Stretch] = field(default_factory=list)
-    paused: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.history:
-            self.history.append(Stretch(0.0, self.configuration))
-
-    def performance(self, objective: str) -> float | None:
-        """The objective's value at the end, given its key (``val_accuracy``); None if the trial did not get there."""
-        return self.metrics.get(objective)
-
-
-class EventRecord(NamedTuple):
+class RunEvent(NamedTuple):
     """One report, completion or failure, in the journal's order.
 
     Attributes:
@@ -118,8 +59,8 @@ class EventRecord(NamedTuple):
 
 
 @dataclass(slots=True)
-class RunRecord:
-    """One finished run.
+class RunResult:
+    """One run, as far as its journal's lines that it was given tell.
 
     Attributes:
         experiment, method, repeat: which run it is.
@@ -127,12 +68,14 @@ class RunRecord:
         data: digest of the prepared data set.
         samples: size of the training part; None in journals that do not say.
         trials: by number.
-        events: what happened, in order.
+        events: what happened, in order; only of a run that was read whole.
         best: the chosen trial's number; None if no trial completed.
         test: the chosen trial's metrics on the test set, as ``test_...``; empty if there are none.
-        reason: why the run ended: ``finished``, ``seconds`` or ``samples``.
+        reason: why the run ended: ``finished``, ``seconds``, ``samples`` or ``cost``; empty before.
         time: virtual time of the last event.
         stopping_rate: what a record gave LCM for a regret budget; None where there is none.
+        model: digest of the user's own code that was trained; None for a built-in model.
+        begun: when it began, and with what code on what machine, as far as its journal says.
     """
 
     experiment: str
@@ -141,16 +84,18 @@ class RunRecord:
     setting: str
     data: str
     samples: int | None
-    trials: dict[int, TrialRecord] = field(default_factory=dict)
-    events: list[EventRecord] = field(default_factory=list)
+    trials: dict[int, TrialState] = field(default_factory=dict)
+    events: list[RunEvent] = field(default_factory=list)
     best: int | None = None
     test: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
     time: float = 0.0
     stopping_rate: float | None = None
+    model: str | None = None
+    begun: Wall = NO_WALL
 
     @property
-    def chosen(self) -> TrialRecord | None:
+    def chosen(self) -> TrialState | None:
         """The trial with the best performance."""
         return None if self.best is None else self.trials[self.best]
 
@@ -185,8 +130,60 @@ class RunRecord:
         """How many trials ended so."""
         return sum(trial.status == status for trial in self.trials.values())
 
+    @classmethod
+    def of(cls, header: RunHeader) -> Self:
+        """A run that has begun."""
+        run = cls(header.experiment, header.method, header.repeat, header.setting, header.data, header.samples)
+        run.stopping_rate, run.model, run.begun = header.stopping_rate, header.model, header.wall
+        run._apply(header)
+        return run
 
-def read_run(path: Path) -> RunRecord:
+    def take(self, line: Line) -> TrialState | None:
+        """The next line.
+
+        Returns:
+            The trial that has reported, completed or failed, if one has.
+
+        Raises:
+            KeyError, ValueError: it does not follow from the lines before it.
+        """
+        trial: TrialState | None = None
+        match line:
+            case EventLine(event, wall, time):
+                if self.reason:
+                    raise ValueError("the run has ended before it")
+                trial = self.trials[event.trial]
+                self.time = max(self.time, time or 0.0)
+                trial.take(event, time or 0.0, wall.seconds or 0.0)
+                self._apply(line)
+                return None if isinstance(event, Started) else trial
+            case Tested():
+                self.test = line.metrics
+            case Ended():
+                if self.reason:
+                    raise ValueError("the run has ended before it")
+                self.reason, self.best, self.time = line.reason, line.best, max(self.time, line.time)
+                if self.best is not None and self.trials[self.best].status != "completed":
+                    raise ValueError(f"trial {self.best} is chosen but did not complete")
+                self._apply(line)
+            case _:
+                raise ValueError("a second first line")
+        return None
+
+    def _apply(self, line: RunHeader | EventLine | Ended) -> None:
+        for action in line.actions:
+            match action:
+                case Continue():
+                    continue
+                case Start(number, configuration):
+                    self.trials[number] = TrialState(number, configuration, self.time)
+                    continue
+                case Copy(_, source):
+                    self.trials[source]  # must be there
+            self.trials[action.trial].apply(action, self.time)
+
+
+def read_run(path: Path) -> RunResult:
     """The run in a journal.
 
     Raises:
@@ -209,112 +206,35 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read(path: Path) -> RunRecord:
+def _read(path: Path) -> RunResult:
     lines, _ = read_lines(path)
     if not lines:
         raise JournalError(f"{path}: is empty: its run has not begun")
-    if lines[0].get("event") != "run":
-        raise JournalError(f"{path}:1: must be the run's first line, but says event = {lines[0].get('event')!r}")
-    run: RunRecord | None = None
-    for number, line in enumerate(lines, start=1):
+    run = RunResult.of(decode_header(lines[0], f"{path}:1"))
+    for number, raw in enumerate(lines[1:], start=2):
         try:
-            run = _take(run, line)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise JournalError(f"{path}:{number}: is not what a run writes ({_say(error)})") from None
-    if run is None or not run.reason:
+            line = decode_line(raw)
+            trial = run.take(line)
+        except UNREADABLE as error:
+            raise unreadable(error, f"{path}:{number}") from None
+        if trial is not None and isinstance(line, EventLine):
+            event, (seconds, overhead, worker, at, *_), time, _ = line
+            run.events.append(
+                RunEvent(
+                    KINDS[type(event)],
+                    trial.number,
+                    trial.progress,
+                    time or 0.0,
+                    seconds or 0.0,
+                    overhead or 0.0,
+                    worker,
+                    at,
+                    trial.cost,
+                )
+            )
+    if not run.reason:
         raise JournalError(f"{path}: its run has not ended; start it again, and it goes on from here")
     return run
-
-
-def _take(run: RunRecord | None, line: Line) -> RunRecord:
-    event = line["event"]
-    if (run is None) != (event == "run"):
-        raise ValueError("a second `run` line")
-    if run is None:
-        run = RunRecord(
-            str(line["experiment"]),
-            str(line["method"]),
-            int(line["repeat"]),
-            str(line["setting"]),
-            str(line["data"]),
-            line.get("samples"),
-            stopping_rate=line.get("stopping_rate"),
-        )
-    elif event == "tested":
-        run.test = _numbers(line["metrics"])
-    elif run.reason:
-        raise ValueError("the run has ended before it")
-    elif event == "ended":
-        run.reason = str(line["reason"])
-        run.best = line["best"]
-        if run.best is not None and run.trials[run.best].status != "completed":
-            raise ValueError(f"trial {run.best} is chosen but did not complete")
-    elif event in ("reported", "completed", "failed"):
-        _happened(run, run.trials[line["trial"]], line)
-    elif event != "started":
-        raise ValueError(f"unknown event {event!r}")
-    run.time = max(run.time, float(line.get("time", 0.0)))
-    for action in line.get("then", ()):
-        if "continue" in action:
-            continue
-        if "start" in action:
-            number = int(action["start"])
-            run.trials[number] = TrialRecord(number, dict(action["configuration"]), run.time)
-        elif "stop" in action:
-            run.trials[action["stop"]].status = "stopped"
-        elif "pause" in action:
-            run.trials[action["pause"]].status = "paused"
-        elif "resume" in action:
-            trial = run.trials[action["resume"]]
-            trial.status, trial.paused = "running", run.time - trial.cost - trial.started
-        elif "copy" in action:
-            _copied(run.trials[action["copy"]], run.trials[action["from"]].number, action)
-    return run
-
-
-def _copied(trial: TrialRecord, donor: int, action: Mapping[str, Any]) -> None:
-    """Go on as a copy; a member that had failed is running again."""
-    trial.configuration = dict(action["configuration"])
-    trial.history.append(
-        Stretch(trial.progress, trial.configuration, donor, float(action["at"]), generation=trial.reports)
-    )
-    trial.status, trial.reason = "running", None
-
-
-def _happened(run: RunRecord, trial: TrialRecord, line: Line) -> None:
-    wall: Mapping[str, Any] = line.get("wall", {})
-    kind: Kind = line["event"]
-    progress = 1.0 if kind == "completed" else float(line["progress"])
-    time = float(line["time"])
-    seconds = float(wall.get("seconds", 0.0))
-    at = wall.get("at")
-    overhead = float(wall.get("overhead", 0.0))
-    trial.cost = time - (trial.started + trial.paused)
-    at = None if at is None else float(at)
-    run.events.append(
-        EventRecord(kind, trial.number, progress, time, seconds, overhead, wall.get("worker"), at, trial.cost)
-    )
-    trial.reports += 1
-    trial.progress = progress
-    trial.seconds += seconds
-    if kind == "failed":
-        trial.status, trial.reason = "failed", str(line["reason"])
-    else:
-        metrics = _numbers(line["metrics"])
-        trial.curve.append((progress, metrics))
-        if kind == "completed":
-            trial.status, trial.metrics = "completed", metrics
-
-
-def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
-    for value in metrics.values():
-        if type(value) is not float:  # a whole number, or no number at all
-            return {name: float(value) for name, value in metrics.items()}
-    return metrics
-
-
-def _say(error: Exception) -> str:
-    return f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
 
 
 def beside(name: str, taken: Container[str]) -> str:
@@ -322,7 +242,7 @@ def beside(name: str, taken: Container[str]) -> str:
     return f"reported_{name}" if name in taken else name
 
 
-def write_trials(run: RunRecord, setting: "Setting", path: Path) -> None:
+def write_trials(run: RunResult, setting: "Setting", path: Path) -> None:
     """Write `trials.csv`: one row per trial.
 
     The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped

@@ -1,12 +1,13 @@
 """Journals that are written beside where they will be, so that a run which was killed goes on."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from ..events.encoding import differences_of_headers, source_of
 from ..events.journal import Journal
+from ..events.lines import Header
 from ..util.files import write_text
 from ..util.provenance import code_digest, source_digest
 
@@ -15,7 +16,7 @@ PATIENCE = 60.0
 
 
 @contextmanager
-def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
+def resumable(output: Path, header: Header) -> Iterator[Journal]:
     """A journal that is written beside ``output`` and takes its place when it is complete.
 
     Snakemake deletes the outputs of a job that failed or was killed; what is to be resumed must not be one. A journal
@@ -23,7 +24,7 @@ def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
     files is done while the journal is locked.
 
     Args:
-        first: what the first line of a journal worth going on with must say.
+        header: the first line of a journal worth going on with, before anything is decided.
     """
     partial = output.with_name(output.stem + ".partial" + output.suffix)
     code = code_digest("runs")
@@ -36,11 +37,10 @@ def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
         journal = Journal(partial, PATIENCE)
     with journal:
         if journal.lines:
-            begun = journal.lines[0]
             # A first line that is no header at all is damage, which folding the journal will name; it stays.
-            changed = [key for key, value in first.items() if begun.get(key, value) != value]
+            changed = differences_of_headers(header, journal.lines[0])
             # What was completed has no note, but its first line says which source made it.
-            if (note.read_text() != code) if note.exists() else (_source(begun) != source_digest()):
+            if (note.read_text() != code) if note.exists() else (source_of(journal.lines[0]) != source_digest()):
                 changed.append("code")
             if changed:
                 print(f"{partial}: begun with other {', '.join(changed)}; beginning anew", file=sys.stderr)
@@ -52,10 +52,3 @@ def resumable(output: Path, first: Mapping[str, Any]) -> Iterator[Journal]:
         journal.check_place()
         note.unlink(missing_ok=True)
         partial.replace(output)
-
-
-def _source(first: dict[str, Any]) -> Any:
-    """The digest of the source that wrote a journal's first line; None if it does not say."""
-    wall = first.get("wall")
-    made = wall.get("origin") if isinstance(wall, dict) else None
-    return made.get("source") if isinstance(made, dict) else None

@@ -397,12 +397,5 @@ class BudgetHalving(Stopper):
             levels[row, : len(self._curves[trial])] = self._curves[trial]
         reached = np.array([len(self._curves[trial]) for trial in own], np.int64)
         coded = np.array([self._coded[trial] for trial in own]).reshape(len(own), len(self._space.variables))
-        levels = normalised(levels, first)
-        if self._library is None:
-            return Library(levels, coded, reached)
-        past = self._library
-        return Library(
-            np.concatenate([past.levels, levels]),
-            np.concatenate([past.coded, coded]),
-            np.concatenate([past.reached, reached]),
-        )
+        ours = Library(normalised(levels, first), coded, reached)
+        return ours if self._library is None else self._library.joined(ours)

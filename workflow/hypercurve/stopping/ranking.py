@@ -86,6 +86,11 @@ class Library:
     coded: Floats
     reached: npt.NDArray[np.int64]
 
+    def joined(self, other: "Library") -> "Library":
+        """The curves of both."""
+        pairs = ((self.levels, other.levels), (self.coded, other.coded), (self.reached, other.reached))
+        return Library(*map(np.concatenate, pairs))
+
 
 def normalised(curves: Floats, first: Floats) -> Floats:
     """Curves in units of the first rung: its median is 0, and half of its values lie within a width of 1.

@@ -15,6 +15,7 @@ import numpy as np
 from ..config.experiment import Experiment
 from ..config.rules import Search, Stop
 from ..config.setting import Setting
+from ..events.encoding import RawLine, encode_line
 from ..events.events import (
     Action,
     Completed,
@@ -30,7 +31,6 @@ from ..events.events import (
 from ..events.events import (
     Stop as StopTrial,
 )
-from ..events.journal import Line
 from ..runs.run import Run
 from ..runs.schedulers import make_scheduler, make_searcher
 from ..runs.trial_scheduler import TrialScheduler
@@ -248,11 +248,11 @@ def seeded(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002
 
 
-def played(given: Setting, seed: int, lines: list[Line]) -> list[Line]:
+def played(given: Setting, seed: int, lines: list[RawLine]) -> list[RawLine]:
     """The journal of a run in virtual time, that goes on after these lines."""
     run = Run(given, 0, samples=1000, data="none")
     run.fold(lines, "journal")
-    lines = [*lines] or [run.begin()]
+    lines = [*lines] or [encode_line(run.start())]
     while not run.ended and (due := run.due()) is not None:
         draw = generator(seed, 0, "outcome", due.trial, round(due.progress * 1e6))
         loss = float(LOSSES[draw.integers(len(LOSSES))])
@@ -263,9 +263,9 @@ def played(given: Setting, seed: int, lines: list[Line]) -> list[Line]:
             event = Failed(due.trial, due.progress, "diverged")
         elif due.progress == 1:
             event = Completed(due.trial, {"loss": loss, "val_accuracy": loss / 3})
-        lines.append(run.step(event))
+        lines.append(encode_line(run.step(event)))
     if not run.ended:
-        lines.append(run.end("finished"))
+        lines.append(encode_line(run.end("finished")))
     if not run.complete:
-        lines.append(run.test({"accuracy": 0.5}))
+        lines.append(encode_line(run.test({"accuracy": 0.5})))
     return lines

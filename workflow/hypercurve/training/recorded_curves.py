@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..curves.table import Curve, Curves, key_of
-from ..events.journal import JournalError, Line
+from ..events.events import Completed, Failed, Reported, Started
+from ..events.journal import JournalError
+from ..events.lines import EventLine
 from ..runs.trial import Trial
 from .trainer import Report, Session, Snapshot, Trainer, TrialFailed
 
 
-def train_again(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Mapping[str, float]]]) -> Session:
+def retrain(trainer: Trainer, trial: Trial, curve: Iterable[tuple[float, Mapping[str, float]]]) -> Session:
     """A trial's session, trained from its seed to where its recorded curve ends.
 
     Raises:
@@ -117,17 +119,16 @@ class RecordedTrainer:
     A trial that was started twice (its job was killed in between) is played as it went the last time; both would be equal.
 
     Args:
-        lines: journal lines (``reported``, ``completed``, ``failed``); others are passed over.
-        live: trains what the records cannot give: the chosen network, for the test set.
+        lines: what the batches' journals hold.
+        live: trains what these cannot give: the chosen network, for the test set.
     """
 
-    def __init__(self, lines: Iterable[Line], live: Trainer | None = None):
-        self._reports: dict[int, dict[float, Line]] = {}
+    def __init__(self, lines: Iterable[EventLine], live: Trainer | None = None):
+        self._reports: dict[int, dict[float, EventLine]] = {}
         self._live = live
         for line in lines:
-            if line["event"] in ("reported", "completed", "failed"):
-                progress = 1.0 if line["event"] == "completed" else float(line["progress"])
-                self._reports.setdefault(line["trial"], {})[progress] = line
+            if not isinstance(line.event, Started):
+                self._reports.setdefault(line.event.trial, {})[line.event.progress] = line
 
     def open(self, trial: Trial) -> RecordedSession:
         """The trial's recorded reports.
@@ -136,28 +137,28 @@ class RecordedTrainer:
             JournalError: the trial was not recorded.
         """
         if trial.number not in self._reports:
-            raise JournalError(f"trial {trial.number} is missing from the records")
+            raise JournalError(f"trial {trial.number} is missing from the batches")
         return RecordedSession(_PlayedLines(trial.number, self._reports[trial.number]))
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
-        """Train the network again, from its seed, and test that: records hold no weights."""
+        """Train the network again, from its seed, and test that: batches keep no weights."""
         if self._live is None:
             raise RuntimeError("batches hold no networks to test")
-        curve = [(progress, line["metrics"]) for progress, line in sorted(self._reports[trial.number].items())]
-        session = train_again(self._live, trial, curve)
+        reports = sorted(self._reports[trial.number].items())
+        curve = [(at, line.event.metrics) for at, line in reports if isinstance(line.event, Reported | Completed)]
+        session = retrain(self._live, trial, curve)
         return self._live.test(trial, session.snapshot())
 
 
 class _PlayedLines(NamedTuple):
     number: int
-    lines: Mapping[float, Line]
+    lines: Mapping[float, EventLine]
 
     def report(self, progress: float, before: float) -> Report:
         del before
         if progress not in self.lines:
             raise JournalError(f"trial {self.number} has no recorded report at {progress}")
-        line = self.lines[progress]
-        report = Report(progress, line.get("metrics", {}), wall=line.get("wall", {}))
-        if line["event"] == "failed":
-            raise TrialFailed(line["reason"], report)
-        return report
+        event, wall, *_ = self.lines[progress]
+        if isinstance(event, Failed):
+            raise TrialFailed(event.reason, Report(progress, {}, wall=wall))
+        return Report(progress, event.metrics if isinstance(event, Reported | Completed) else {}, wall=wall)

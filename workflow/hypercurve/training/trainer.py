@@ -7,11 +7,12 @@ training was cut into pieces or on which other sessions live in the process.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from ..events.lines import Wall
 from ..runs.trial import Trial
 from ..space.search_space import Value
 
@@ -60,7 +61,7 @@ class Report:
     seconds: float = 0.0
     overhead: float = 0.0
     compiler: str = ""
-    wall: Mapping[str, Any] | None = None
+    wall: Wall | None = None
 
 
 class TrialFailed(Exception):

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from types import NoneType
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
-from pydantic import BaseModel, RootModel, TypeAdapter, ValidationError
+from pydantic import RootModel, TypeAdapter, ValidationError
 
 from .schema import Consistent, OneOf, Problem, problems_in
 
@@ -19,13 +19,16 @@ class Unchecked(Exception):
 
 
 class _Wrong:
-    """Stands where something was given that is wrong; it is not None, and whoever uses it meets :class:`Unchecked`."""
+    """Stands where something was given that is wrong. So are its attributes; any other use raises :class:`Unchecked`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self
 
     def _use(self, *_: object) -> NoReturn:
         raise Unchecked
 
     __class__ = property(_use)  # what `isinstance` asks
-    __getattr__ = __getitem__ = __iter__ = __contains__ = __len__ = __bool__ = __call__ = __str__ = __format__ = _use
+    __getitem__ = __iter__ = __contains__ = __len__ = __bool__ = __call__ = __str__ = __format__ = _use
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = __float__ = __index__ = __round__ = _use
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __mod__ = _use
 
@@ -54,75 +57,52 @@ def validate_parts(kind: Any, given: Any) -> tuple[Any, list[Problem]]:
     try:
         return TypeAdapter(kind).validate_python(given), []
     except Unchecked:
-        found = []
+        return take_apart(kind, given, [])
     except ValidationError as error:
-        found = list(problems_in(error))
-    kind = _plain(kind)
-    if not isinstance(given, Mapping):
-        return WRONG, found
-    if get_origin(kind) is dict:
-        value, inside = _entries(kind, given)
-    elif isinstance(kind, type) and issubclass(kind, Consistent) and not issubclass(kind, OneOf):
-        value, inside = validate_fields(kind, given, found)
-    else:
-        return WRONG, found
-    return (value, inside) if inside or not found else (WRONG, found)
+        return take_apart(kind, given, list(problems_in(error)))
 
 
-def _plain(kind: Any) -> Any:
-    """A type without its annotations, and without None as an alternative."""
+def take_apart(kind: Any, given: Any, found: list[Problem]) -> tuple[Any, list[Problem]]:
+    """As :func:`validate_parts`, for a value that pydantic has found problems with; it does not look behind them."""
     if get_origin(kind) is Annotated:
-        return _plain(get_args(kind)[0])
-    others = [other for other in get_args(kind) if other is not NoneType]
-    return _plain(others[0]) if len(others) == 1 else kind
-
-
-def _entries(kind: Any, given: Mapping[Any, Any]) -> tuple[dict[Any, Any], list[Problem]]:
-    values: dict[Any, Any] = {}
-    problems: list[Problem] = []
-    for name, value in given.items():
-        values[name], inside = validate_parts(get_args(kind)[1], value)
-        problems += [problem.within(name) for problem in [*validate_parts(get_args(kind)[0], name)[1], *inside]]
-    return values, problems
-
-
-def validate_fields(
-    kind: type[Consistent], given: Mapping[Any, Any], found: list[Problem]
-) -> tuple[Any, list[Problem]]:
-    """As :func:`validate_parts`, for a model of which pydantic has found some problems already."""
-    root = issubclass(kind, RootModel)
-    values: dict[Any, Any]
-    values, problems = _entries(kind.model_fields["root"].annotation, given) if root else _fields(kind, given, found)
+        return take_apart(get_args(kind)[0], given, found)
+    if NoneType in get_args(kind) and len(get_args(kind)) == 2:
+        return take_apart(next(other for other in get_args(kind) if other is not NoneType), given, found)
+    model = kind if isinstance(kind, type) and issubclass(kind, Consistent) and not issubclass(kind, OneOf) else None
+    root = model is not None and issubclass(model, RootModel)
+    shape = kind.model_fields["root"].annotation if root else kind
+    if not isinstance(given, Mapping) or not given or not (model or get_origin(shape) is dict):
+        return WRONG, found
+    if get_origin(shape) is dict:
+        values = {name: validate_parts(get_args(shape)[1], value) for name, value in given.items()}
+    else:
+        values = _fields(kind, given)
+    found += [problem.within(name) for name, (_, inside) in values.items() for problem in inside]
+    right = {name: value for name, (value, _) in values.items()}
+    if model is None:
+        return right, list(dict.fromkeys(found))
 
     def built() -> Any:
-        return kind.model_construct(**({"root": values} if root else values), _fields_set=set(given))
+        return kind.model_construct(_fields_set=set(given), **({"root": right} if root else right))
 
     faults = list(told(built().faults()))
-    problems += faults
-    if any(not fault.path for fault in faults):
-        return WRONG, problems
     for fault in faults:  # what a problem points at is not to be relied on
-        values[fault.path[0]] = WRONG
-    return built(), problems
+        right[fault.path[0] if fault.path else ""] = WRONG
+    return WRONG if "" in right else built(), list(dict.fromkeys([*found, *faults]))
 
 
-def _fields(
-    kind: type[BaseModel], given: Mapping[Any, Any], found: list[Problem]
-) -> tuple[dict[Any, Any], list[Problem]]:
-    fields, values = kind.model_fields, dict[Any, Any]()
-    # Keys that are unknown or missing; what stands under the others is looked at anew.
-    known = fields.keys() & given.keys()
-    problems = [problem for problem in found if problem.path and problem.path[0] not in known]
-    absent = [name for name in fields if name not in given]
-    unknown = [str(name) for name in given if name not in fields]
+def _fields(model: type[Consistent], given: Mapping[Any, Any]) -> dict[Any, tuple[Any, list[Problem]]]:
+    """The values of a model's fields with their problems; what is missing or may be there misspelt is wrong."""
+    unknown = [str(name) for name in given if name not in model.model_fields]
+    absent = [name for name in model.model_fields if name not in given]
     meant = {near for name in unknown for near in get_close_matches(name, absent, n=1, cutoff=CLOSE)}
-    for name, field in fields.items():
+    values: dict[Any, tuple[Any, list[Problem]]] = {}
+    for name, field in model.model_fields.items():
         if name in given:
-            values[name], inside = validate_parts(Annotated[(field.annotation, *field.metadata, "")], given[name])
-            problems += [problem.within(name) for problem in inside]
+            values[name] = validate_parts(Annotated[(field.annotation, *field.metadata, "")], given[name])
         elif field.is_required() or name in meant:
-            values[name] = WRONG
+            values[name] = WRONG, []
         else:
-            right = {name: value for name, value in values.items() if value is not WRONG}
-            values[name] = field.get_default(call_default_factory=True, validated_data=right)
-    return values, problems
+            before = {name: value for name, (value, _) in values.items() if value is not WRONG}
+            values[name] = field.get_default(call_default_factory=True, validated_data=before), []
+    return values

@@ -79,17 +79,11 @@ class Problem:
 
 def refusal(problems: Iterable[Problem], given: object = None) -> ValidationError:
     """The error for a validator to raise; pydantic puts the validator's own place before the problems' paths."""
-    return ValidationError.from_exception_data(
-        "settings",
-        [
-            InitErrorDetails(
-                type=PydanticCustomError("problem", problem.message, {"allowed": problem.allowed}),
-                loc=problem.path,
-                input=given,
-            )
-            for problem in problems
-        ],
-    )
+    details = []
+    for problem in problems:
+        kind = PydanticCustomError("problem", problem.message, {"allowed": problem.allowed})
+        details.append(InitErrorDetails(type=kind, loc=problem.path, input=given))
+    return ValidationError.from_exception_data("settings", details)
 
 
 def refuse(message: str) -> NoReturn:
@@ -126,6 +120,11 @@ def problems_in(error: ValidationError, keys: Iterable[str] = ()) -> Iterator[Pr
         if found["type"] in _WORDS:
             message = _WORDS[found["type"]].format(**context)
         yield Problem(path, message, allowed)
+
+
+def in_lines(error: ValidationError, before: str = "") -> str:
+    """What pydantic has found: a line for each problem with its key, after what stands before each."""
+    return "\n".join(dict.fromkeys(f"{before}{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(error)))
 
 
 def _plain(value: Any) -> Any:

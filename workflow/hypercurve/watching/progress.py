@@ -94,8 +94,9 @@ def describe(run: Run, left: float | None = None) -> str:
         f"{setting.experiment} {setting.method} {run.repeat}: {sum(counts.values())}{total} trials over",
         ", ".join(f"{number} {status}" for status, number in counts.items()),
     ]
-    if run.best is not None and run.best.performance is not None:
-        parts.append(f"best {setting.objective.metric} {run.best.performance:.4f} (trial {run.best.number})")
+    if run.best is not None:
+        best = run.best.metrics[setting.objective.key]
+        parts.append(f"best {setting.objective.metric} {best:.4f} (trial {run.best.number})")
     elif setting.population is not None and (fitness := _fitness(run)):
         parts.append(f"best fitness so far {fitness[0]:.4f} (member {fitness[1]})")
     if run.ended is not None:

@@ -3,27 +3,25 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..config.cost import CostModel
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import read_resolved
 from ..config.jobs import batches as batches_of
+from ..config.setting import Setting
 from ..curves.cost import TrialCost
+from ..events.encoding import RawLine, decode_line
+from ..events.events import Completed
+from ..events.journal import UNREADABLE
+from ..events.lines import BatchHeader, Ended, EventLine, Line, RunHeader, Tested
+from ..events.trials import TrialState
+from ..results.runs import RunResult
 from ..util.errors import UserError
-from .tail import Line, Tail
+from .tail import Tail
 
 Phase = Literal["waiting", "running", "finished"]
-
-
-@dataclass(slots=True)
-class _Trial:
-    status: str = "running"
-    progress: float = 0.0
-    configuration: dict[str, Any] = field(default_factory=dict)
-    cost: TrialCost | None = None
 
 
 class WatchedRun:
@@ -55,94 +53,73 @@ class WatchedRun:
         self.best: float | None = None
         self.seconds = 0.0
         self.at: float | None = None
-        self._trials: dict[int, _Trial] = {}
+        setting = self.setting
+        self._run = RunResult(setting.experiment, setting.method, self.repeat, setting.digest, "", None)
+        self._costs: dict[int, TrialCost] = {}
         self._began: float | None = None
-        self._cost: CostModel | None = None
-        self._batches_over = 0
 
-    def look(self) -> None:
-        """Take what has happened since the last look."""
+    def poll(self) -> None:
+        """Take what has happened since the last time."""
         if self.phase == "finished" and self._gathered:
             return
-        void, lines = self._journal.look(self._folder / "journal.jsonl", self._folder / "journal.partial.jsonl")
+        void, lines = self._journal.poll(self._folder / "journal.jsonl", self._folder / "journal.partial.jsonl")
         if void or (lines and not self._gathered):
             self._clear()
             self._gathered = True
         self._take_all(lines)
         changed = bool(lines) or void
         if not self._gathered:
-            changed |= self._look_at_batches()
+            changed |= self._poll_batches()
         if changed:  # once for all that is shown of it: a run may have a million trials
-            self.counts = Counter(trial.status for trial in self._trials.values())
+            self.counts = Counter(trial.status for trial in self._run.trials.values())
             self.share = self._done()
 
-    def _look_at_batches(self) -> bool:
+    def _poll_batches(self) -> bool:
         folder = self._folder / "batches"
         changed = False
         for number, tail in enumerate(self._batches):
-            void, lines = tail.look(folder / f"{number}.jsonl", folder / f"{number}.partial.jsonl")
+            void, lines = tail.poll(folder / f"{number}.jsonl", folder / f"{number}.partial.jsonl")
             if void:  # one batch was begun anew, so all are read anew
                 self._batches = [Tail() for _ in self._batches]
                 self._clear()
-                self._look_at_batches()
+                self._poll_batches()
                 return True
             self._take_all(lines)
             changed |= bool(lines)
         return changed
 
-    def _take_all(self, lines: list[Line]) -> None:
-        for line in lines:
+    def _take_all(self, lines: list[RawLine]) -> None:
+        for raw in lines:
             try:
-                self._take(line)
-            except (KeyError, TypeError, ValueError, AttributeError):
+                self._take(decode_line(raw))
+            except UNREADABLE:
                 self._journal.damaged += 1
 
     def _take(self, line: Line) -> None:
-        event, wall = line["event"], line.get("wall", {})
         if self.phase == "waiting":
             self.phase = "running"
-        if "at" in wall:
-            at = _number(wall["at"])
-            self.at = max(at, self.at or at)
-            begun = at - _number(wall.get("seconds", 0.0)) - _number(wall.get("overhead", 0.0))
-            self._began = min(begun, self._began or begun)
-        match event:
-            case "run":
-                samples = line["samples"]
-                self._cost = CostModel(self.setting.model, self.setting.cost, samples)
-            case "started":
-                self._trials.setdefault(line["trial"], _Trial())
-            case "reported" | "completed" | "failed":
-                self._happened(self._trials[line["trial"]], line, wall)
-            case "ended":
-                for trial in self._trials.values():
-                    trial.status = "stopped" if trial.status in ("running", "paused") else trial.status
-                if line["best"] is None:
+        if line.wall.at is not None and line.wall.began is not None:
+            self.at = max(line.wall.at, self.at or line.wall.at)
+            self._began = min(line.wall.began, self._began or line.wall.began)
+        match line:
+            case RunHeader():
+                self._run = RunResult.of(line)
+            case EventLine(event, wall, time):
+                if time is None:  # of a batch, where trials start by themselves
+                    self._run.trials.setdefault(event.trial, TrialState(event.trial, {}))
+                self._run.take(line)
+                self._run.trials[event.trial].curve.clear()  # there may be a million trials
+                self.seconds += wall.seconds or 0.0
+                if isinstance(event, Completed):
+                    value = event.metrics[self.setting.objective.key]
+                    if math.isfinite(value) and (self.best is None or self.setting.objective.better(value, self.best)):
+                        self.best = value
+            case Ended() | Tested():
+                if isinstance(line, Tested) or line.best is None:
                     self.phase = "finished"
-            case "tested":
-                self.phase = "finished"
-        for action in line.get("then", ()):
-            if "start" in action:
-                self._trials[action["start"]] = _Trial(configuration=action["configuration"])
-            elif "stop" in action:
-                self._trials[action["stop"]].status = "stopped"
-            elif "pause" in action:
-                self._trials[action["pause"]].status = "paused"
-            elif "resume" in action:
-                self._trials[action["resume"]].status = "running"
-            elif "copy" in action:
-                self._trials[action["copy"]].status = "running"
-
-    def _happened(self, trial: _Trial, line: Line, wall: Line) -> None:
-        self.seconds += _number(wall.get("seconds", 0.0))
-        trial.progress = 1.0 if line["event"] == "completed" else _number(line["progress"])
-        if line["event"] == "failed":
-            trial.status = "failed"
-        elif line["event"] == "completed":
-            trial.status = "completed"
-            value = _number(line["metrics"][self.setting.objective.key])
-            if self.best is None or self.setting.objective.better(value, self.best):
-                self.best = value
+                self._run.take(line)
+            case BatchHeader():
+                pass
 
     @property
     def over(self) -> int:
@@ -170,7 +147,7 @@ class WatchedRun:
         if self.phase != "running":
             return 1.0 if self.phase == "finished" else 0.0
         budget = self.setting.budget
-        trials = self._trials.values()
+        trials = self._run.trials.values()
         done: float
         if budget.seconds is not None:
             done = self.seconds / budget.seconds
@@ -188,12 +165,13 @@ class WatchedRun:
             done = sum(t.progress if t.status in going else 1.0 for t in trials) / total
         return min(done, 1.0)
 
-    def _cost_of(self, trial: _Trial) -> TrialCost:
-        if trial.cost is None:
-            if self._cost is None:
+    def _cost_of(self, trial: TrialState) -> TrialCost:
+        if trial.number not in self._costs:
+            if self._run.samples is None:
                 raise ValueError("a run's first line has its samples")
-            trial.cost = self._cost.of(trial.configuration)
-        return trial.cost
+            model = CostModel(self.setting.model, self.setting.cost, self._run.samples)
+            self._costs[trial.number] = model.of(trial.configuration)
+        return self._costs[trial.number]
 
     @property
     def duration(self) -> float | None:
@@ -209,17 +187,6 @@ class WatchedRun:
         return duration * (1 - share) / share
 
 
-def _number(value: object) -> float:
-    """A number in a journal.
-
-    Raises:
-        TypeError: it is none, or not finite.
-    """
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no number")
-    return value
-
-
 class WatchedExperiment:
     """An experiment in a results folder, and all its runs."""
 
@@ -230,13 +197,13 @@ class WatchedExperiment:
         self.runs: list[WatchedRun] = []
         self._file: tuple[int, int] | None = None
 
-    def look(self) -> None:
-        """Take what has happened since the last look."""
-        self._look_at_experiment()
+    def poll(self) -> None:
+        """Take what has happened since the last time."""
+        self._poll_experiment()
         for run in self.runs:
-            run.look()
+            run.poll()
 
-    def _look_at_experiment(self) -> None:
+    def _poll_experiment(self) -> None:
         path = self.folder / "experiment.json"
         try:
             status = path.stat()

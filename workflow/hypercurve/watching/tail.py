@@ -1,10 +1,9 @@
-"""Reading what was added to a growing file since the last look."""
+"""Reading what was added to a growing file since it was last polled."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-Line = dict[str, Any]
+from ..events.encoding import RawLine
+from ..events.journal import parse
 
 
 class Tail:
@@ -24,11 +23,11 @@ class Tail:
         self.damaged = 0
         self.at: float | None = None
 
-    def look(self, *paths: Path) -> tuple[bool, list[Line]]:
+    def poll(self, *paths: Path) -> tuple[bool, list[RawLine]]:
         """Read on in the first of these files that is there.
 
         Returns:
-            Whether it is another file than at the last look, so that all before is void; and the whole lines since then.
+            Whether it is another file than last time, so that all before is void; and the whole lines since then.
         """
         for path in paths:
             try:
@@ -49,18 +48,15 @@ class Tail:
             with path.open("rb") as file:
                 file.seek(self._read)
                 raw = file.read(status.st_size - self._read)
-        except OSError:  # renamed since we looked
+        except OSError:  # renamed meanwhile
             raw = b""
         whole = raw[: raw.rfind(b"\n") + 1]
         self._read += len(whole)
         return anew and void, [line for part in whole.splitlines() if (line := self._parse(part)) is not None]
 
-    def _parse(self, raw: bytes) -> Line | None:
+    def _parse(self, raw: bytes) -> RawLine | None:
         try:
-            line = json.loads(raw)
+            return parse(raw)
         except (ValueError, RecursionError):
-            line = None
-        if isinstance(line, dict):
-            return line
-        self.damaged += 1
-        return None
+            self.damaged += 1
+            return None

@@ -25,7 +25,7 @@ def watch(results: Path, once: bool = False, every: float = 2.0) -> None:
     Args:
         results: a results folder, or an experiment's.
         once: print the picture once.
-        every: seconds between two looks.
+        every: seconds between two readings.
 
     Raises:
         UserError: there is nothing to watch.
@@ -34,7 +34,7 @@ def watch(results: Path, once: bool = False, every: float = 2.0) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=max(PLAIN_WIDTH, console.width))
-    _look(experiments)
+    _poll(experiments)
     if once:
         console.print(picture(experiments, time.time()))
     elif console.is_terminal:
@@ -44,7 +44,7 @@ def watch(results: Path, once: bool = False, every: float = 2.0) -> None:
                 if all(experiment.finished for experiment in experiments):
                     return
                 time.sleep(every)
-                _look(experiments)
+                _poll(experiments)
     else:
         shown: dict[str, str] = {}
         while True:
@@ -56,12 +56,12 @@ def watch(results: Path, once: bool = False, every: float = 2.0) -> None:
             if all(experiment.finished for experiment in experiments):
                 return
             time.sleep(every)
-            _look(experiments)
+            _poll(experiments)
 
 
-def _look(experiments: Sequence[WatchedExperiment]) -> None:
+def _poll(experiments: Sequence[WatchedExperiment]) -> None:
     for experiment in experiments:
-        experiment.look()
+        experiment.poll()
 
 
 def _rows(console: Console, experiments: Sequence[WatchedExperiment]) -> int:

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...config.experiment import Experiment
-from ...results.runs import RunRecord, Status, TrialRecord
+from ...events.trials import Status, TrialState
+from ...results.runs import RunResult
 from ..tables import Runs
 from .style import (
     FAILED,
@@ -27,8 +28,18 @@ from .style import (
     pick,
     share_axis,
     short,
-    styled,
 )
+
+TITLE = "Learning curves"
+CAPTION = """\
+Learning curves of the first repeat: training loss over the share of training. Completed trials are thin lines in the
+method's colour, stopped ones are grey and end in a cross, failed ones are red and marked at the upper edge where they
+failed. The thick black line is the trial that was chosen on validation. Losses far above all others, of trials that
+diverge, leave the panel at the top. Of many trials an even sample is drawn, and the panel says so. In a population a
+line is a member, which jumps where it goes on with another's weights.
+
+**What to look for:** whether the curves of the stopped trials would have led to the upper end of the completed ones.
+"""
 
 METRIC = "loss"
 ENDS: tuple[Status, ...] = ("completed", "stopped", "failed")
@@ -36,8 +47,7 @@ SPREAD = 15.0
 """Ratio of the greatest to the least loss above which the axis is logarithmic."""
 
 
-@styled
-def curves(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Training loss over the share of training, one panel per method, first repeat.
 
     Completed trials are solid lines, stopped ones grey and ended by a cross, failed ones marked on the upper edge where they
@@ -73,7 +83,7 @@ def curves(experiment: Experiment, runs: Runs) -> Figure:
     return figure
 
 
-def _range(runs: Sequence[RunRecord]) -> tuple[float, float, bool]:
+def _range(runs: Sequence[RunResult]) -> tuple[float, float, bool]:
     """Bounds of the loss axis, and whether it is logarithmic."""
     losses = np.array(
         [m[METRIC] for run in runs for trial in run.trials.values() for _, m in trial.curve if METRIC in m]
@@ -91,7 +101,7 @@ def _range(runs: Sequence[RunRecord]) -> tuple[float, float, bool]:
     return low - room, high + room, False
 
 
-def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
+def _panel(axes: Axes, run: RunResult, look: Look, between: str) -> None:
     counts = {status: run.count(status) for status in ENDS}
     parts = [f"{short(count)} {status}" for status, count in counts.items() if count]
     text = ", ".join(parts[:1]) + between + ", ".join(parts[1:]) if len(parts) > 1 else "".join(parts)
@@ -142,15 +152,15 @@ def _panel(axes: Axes, run: RunRecord, look: Look, between: str) -> None:
         nothing(axes)
 
 
-def _points(trial: TrialRecord) -> list[tuple[float, float]]:
+def _points(trial: TrialState) -> list[tuple[float, float]]:
     return [(progress, metrics[METRIC]) for progress, metrics in trial.curve if METRIC in metrics]
 
 
-def _last(trial: TrialRecord) -> tuple[float, float]:
+def _last(trial: TrialState) -> tuple[float, float]:
     return _points(trial)[-1]
 
 
-def _lines(axes: Axes, trials: Sequence[TrialRecord], colour: str, zorder: int, dense: bool) -> None:
+def _lines(axes: Axes, trials: Sequence[TrialState], colour: str, zorder: int, dense: bool) -> None:
     lines = [np.array(points) for trial in trials if (points := _points(trial))]
     # The more lines, the fainter each: a layer's darkness tells how many lie on each other.
     alpha = min(0.65, max(0.25, 40 / (len(lines) + 1)))
@@ -161,7 +171,7 @@ def _lines(axes: Axes, trials: Sequence[TrialRecord], colour: str, zorder: int, 
     )
 
 
-def _legend(runs: Sequence[RunRecord]) -> list[Line2D]:
+def _legend(runs: Sequence[RunResult]) -> list[Line2D]:
     """Only what is to be seen."""
     handles = [
         Line2D([], [], color=INK, linewidth=1.8, marker="o", markersize=2.5, label="chosen"),

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ...config.experiment import Experiment, Objective
-from ...results.runs import RunRecord, TrialRecord
+from ...config.experiment import Experiment
+from ...config.objective import Objective
+from ...events.trials import TrialState
+from ...results.runs import RunResult
 from ...space.domains import Choice, Domain, Integer, LogUniform
 from ...space.search_space import Space
 from ...util.seeding import generator
@@ -33,9 +35,20 @@ from .style import (
     performance_ticks,
     pick,
     short,
-    styled,
     words,
 )
+
+TITLE = "All trials over all hyperparameters"
+CAPTION = """\
+All trials of the first repeat in parallel coordinates: a line is a trial, which crosses each axis at its value of
+that hyperparameter, on the scale of the search space, and ends at its final performance. Darker is better; the worst
+tenth share the lightest colour and the lower end of the last axis. The thick black line is the trial that was chosen
+on validation. Stopped trials are grey and end in a cross, failed ones are red and end in a triangle: they have no
+final performance. *none* marks trials that lack a conditional hyperparameter. Lines through one of few values lie
+side by side. Of many trials the best are drawn last and the others pale.
+
+**What to look for:** axes that dark lines cross in one place only.
+"""
 
 MOST = 9
 """Most axes of hyperparameters; of more, those whose trials' ends differ most along them."""
@@ -79,8 +92,7 @@ class _Axis:
         return [(domain.encode(place), short(round(place, 12))) for place in inside]
 
 
-@styled
-def parallel(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Trials of the first repeat as lines over all hyperparameters, one panel per search, coloured by final performance.
 
     Axes have the scale that the space has. The strip at the right is performance; the worst tenth share its end. The
@@ -119,7 +131,7 @@ def parallel(experiment: Experiment, runs: Runs) -> Figure:
 
 def _panel(
     axes: Axes,
-    run: RunRecord,
+    run: RunResult,
     space: Space,
     names: Sequence[str],
     objective: Objective,
@@ -183,7 +195,7 @@ def _panel(
     )  # fmt: skip
 
 
-def _places(shown: Sequence[_Axis], trials: Sequence[TrialRecord], best: int | None) -> Floats:
+def _places(shown: Sequence[_Axis], trials: Sequence[TrialState], best: int | None) -> Floats:
     """Where lines cross the axes, shape (trials, axes); that of the best trial at its very values."""
     found = np.full((len(trials), len(shown)), ABSENT)
     for place, axis in enumerate(shown):
@@ -254,7 +266,7 @@ def _strip(axes: Axes, place: int, objective: Objective, palette, norm: Normaliz
     )  # fmt: skip
 
 
-def _shown(space: Space, runs: Sequence[RunRecord], objective: Objective) -> list[str]:
+def _shown(space: Space, runs: Sequence[RunResult], objective: Objective) -> list[str]:
     """At most so many hyperparameters, as declared: those whose rank correlation with performance is strongest."""
     names = list(space.variables)
     if len(names) <= MOST:
@@ -270,12 +282,12 @@ def _shown(space: Space, runs: Sequence[RunRecord], objective: Objective) -> lis
     return [name for name in names if name in best]
 
 
-def _summary(run: RunRecord) -> str:
+def _summary(run: RunResult) -> str:
     counts = [(status, run.count(status)) for status in ("completed", "stopped", "failed")]
     return ", ".join(f"{short(count)} {status}" for status, count in counts if count)
 
 
-def _legend(runs: Sequence[RunRecord]) -> list[Line2D]:
+def _legend(runs: Sequence[RunResult]) -> list[Line2D]:
     """Only what is to be seen."""
     handles = [
         Line2D([], [], color=INK, linewidth=1.5, marker="o", markersize=3, label="chosen"),

@@ -12,12 +12,13 @@ from matplotlib.lines import Line2D
 
 from ...config.cost import CostModel
 from ...config.experiment import Experiment
+from ...config.figures import decays
 from ...config.hyperparameters import resolve
 from ...config.learning_rates import learning_rates
 from ...curves.cost import step_at
 from ...events.journal import JournalError
-from ...results.runs import RunRecord, TrialRecord
-from ..plan import decays
+from ...events.trials import TrialState
+from ...results.runs import RunResult
 from ..tables import Runs
 from .style import (
     FAILED,
@@ -31,8 +32,16 @@ from .style import (
     objective_label,
     performance_axis,
     pick,
-    styled,
 )
+
+TITLE = "Learning rate schedules"
+CAPTION = """\
+Static learning rates (grey) and decaying ones (coloured by their initial rate). *A*: learning rate over iterations.
+*B*: validation performance over iterations. *C*: final performance over the initial learning rate; a red cross on the
+axis is a rate whose training failed. A and B show the first repeat, C shows all.
+
+**What to look for:** in *C*, over which range of initial rates the decaying ones end above the static one.
+"""
 
 POINTS = 300
 """Most points drawn of a schedule."""
@@ -40,8 +49,7 @@ POINTS = 300
 Floats = npt.NDArray[np.float64]
 
 
-@styled
-def schedules(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """(A) Learning rate over iterations; (B) validation performance over iterations; (C) final over initial learning rate.
 
     Static rates are grey, decaying ones coloured by their initial rate. A and B show the first repeat, C all of them, with a
@@ -119,29 +127,29 @@ def schedules(experiment: Experiment, runs: Runs) -> Figure:
     return figure
 
 
-def _resolved(experiment: Experiment, trial: TrialRecord) -> dict[str, float]:
+def _resolved(experiment: Experiment, trial: TrialState) -> dict[str, float]:
     return resolve(experiment.model, trial.configuration)
 
 
-def _rate(experiment: Experiment, trial: TrialRecord) -> float:
+def _rate(experiment: Experiment, trial: TrialState) -> float:
     return float(_resolved(experiment, trial)["learning_rate"])
 
 
-def _iterations(experiment: Experiment, run: RunRecord, trial: TrialRecord) -> int:
+def _iterations(experiment: Experiment, run: RunResult, trial: TrialState) -> int:
     """Iterations of the whole training."""
     if run.samples is None:
         raise JournalError(f"{run.method}/{run.repeat}: the journal does not say how many samples are trained on")
     return CostModel(experiment.model, experiment.cost, run.samples).of(trial.configuration).steps
 
 
-def _rates(experiment: Experiment, run: RunRecord, trial: TrialRecord) -> Floats | None:
+def _rates(experiment: Experiment, run: RunResult, trial: TrialState) -> Floats | None:
     total = _iterations(experiment, run, trial)
     steps = np.unique(np.linspace(0, total - 1, min(total, POINTS)).round().astype(np.int64))
     rates = learning_rates(_resolved(experiment, trial), 0, total).astype(np.float64)[steps]
     return np.column_stack([steps, rates]) if np.isfinite(rates).all() else None
 
 
-def _validation(experiment: Experiment, run: RunRecord, trial: TrialRecord) -> Floats | None:
+def _validation(experiment: Experiment, run: RunResult, trial: TrialState) -> Floats | None:
     total = _iterations(experiment, run, trial)
     key = experiment.objective.key
     points = [(step_at(progress, total), metrics[key]) for progress, metrics in trial.curve if key in metrics]

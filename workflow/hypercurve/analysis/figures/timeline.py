@@ -11,10 +11,21 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from ...config.experiment import Experiment
 from ...config.methods import Method
-from ...results.runs import RunRecord
+from ...results.runs import RunResult
 from ..tables import Runs
 from ..traits import utilisation, workers
-from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short, styled
+from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short
+
+TITLE = "Workers over time"
+CAPTION = """\
+Which worker trained what, over seconds by the clock, in the first repeat; a row is a worker (a job, where trials were
+scattered over jobs). Trials are coloured by how they ended, members of a population by their number. Bars include
+compilation and initialisation; light grey is idle time, from waiting for other members, for jobs to start, or for a
+resumed run. The panel says how much of the workers' time is bars, and how much is training and evaluation alone.
+
+**What to look for:** light grey, which is paid for and trains nothing, and wide bars at the beginning, which are
+compilation.
+"""
 
 GAP = 0.001
 """Gaps within a trial below this share of the whole span would not be seen, and are closed."""
@@ -38,7 +49,7 @@ class Bar(NamedTuple):
     end: float
 
 
-def bars(run: RunRecord) -> list[Bar]:
+def bars(run: RunResult) -> list[Bar]:
     """When each worker trained which trial, compilation included; reports of a trial that follow each other are merged."""
     timed = [(event.worker or 0, event.began, event.at, event.trial) for event in run.events]
     known = sorted(
@@ -86,8 +97,7 @@ def without_pauses(found: Sequence[Bar]) -> tuple[list[Bar], list[tuple[float, f
     return moved, places
 
 
-@styled
-def timeline(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Workers over wall-clock time, one panel per method, first repeat.
 
     Trials are coloured by how they ended, members of a population by their number; idle time shows as a grey strip. Long
@@ -114,7 +124,7 @@ def timeline(experiment: Experiment, runs: Runs) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, run: RunRecord, look: Look, method: Method) -> None:
+def _panel(axes: Axes, run: RunResult, look: Look, method: Method) -> None:
     found, pauses = without_pauses(bars(run))
     if not found:
         nothing(axes, "no readings of the clock")
@@ -161,7 +171,7 @@ def _panel(axes: Axes, run: RunRecord, look: Look, method: Method) -> None:
 
 
 def _summary(
-    run: RunRecord,
+    run: RunResult,
     found: Sequence[Bar],
     pauses: Sequence[tuple[float, float]],
     there: dict[int, tuple[float, float]],
@@ -180,7 +190,7 @@ def _summary(
     return text
 
 
-def _colours(run: RunRecord, look: Look, population: bool) -> dict[int, Any]:
+def _colours(run: RunResult, look: Look, population: bool) -> dict[int, Any]:
     numbers = sorted(run.trials)
     if population:
         palette = sns.color_palette("viridis", n_colors=max(len(numbers), 2))
@@ -189,7 +199,7 @@ def _colours(run: RunRecord, look: Look, population: bool) -> dict[int, Any]:
     return {number: by_status[trial.status] for number, trial in run.trials.items()}
 
 
-def _legend(experiment: Experiment, first: dict[str, RunRecord]) -> Sequence[Patch]:
+def _legend(experiment: Experiment, first: dict[str, RunResult]) -> Sequence[Patch]:
     """Only what is to be seen."""
     searches = [run for method, run in first.items() if experiment.methods[method].population is None]
     members = [len(run.trials) for method, run in first.items() if experiment.methods[method].population is not None]

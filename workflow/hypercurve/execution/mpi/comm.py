@@ -158,7 +158,7 @@ def interrupted() -> bool:
     return _signal is not None or orphaned()
 
 
-def heard() -> int:
+def received_signal() -> int:
     """The signal that has asked this rank to end; 0: none."""
     return _signal or 0
 

@@ -1,6 +1,6 @@
 """What the ranks of a population tell each other: reports to all, weights from one to another.
 
-Reports are records of fixed layout, gathered by all ranks with one non-blocking collective per evolution step, so that
+Reports have a fixed layout and are gathered by all ranks with one non-blocking collective per evolution step, so that
 training goes on while they travel. (Open MPI's own algorithm for it sends straight from each to all: no rank that trains
 holds up what two others have to say.) Weights are flat buffers, sent and received without a copy in between; messages
 between two ranks keep their order, so that both sides, going through the same list of copies, need no numbers on them.
@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...events.events import Completed, Event, Failed, Reported
+from ...events.events import Completed, Failed, Reported
+from ...events.lines import EventLine, Wall
 from ...util.errors import UserError
-from ..advance import Wall
 from .comm import Comm, Outbox, Tag, load, poll_until
 from .members import Member, Vector
 
@@ -32,7 +32,7 @@ OTHERS = 2048
 """Bytes for metrics as JSON, where the user's own model may report any."""
 REPORTED, COMPLETED, FAILED = 1, 2, 3
 
-RECORD = np.dtype(
+REPORT = np.dtype(
     [
         ("status", "<i4"),  # 0: no member
         ("trial", "<i4"),
@@ -48,10 +48,10 @@ RECORD = np.dtype(
     ]
 )
 """A member's report at one evolution step."""
-WIDE = np.dtype([*((name, RECORD[name]) for name in RECORD.names or ()), ("others", f"S{OTHERS}")])
+WIDE_REPORT = np.dtype([*((name, REPORT[name]) for name in REPORT.names or ()), ("others", f"S{OTHERS}")])
 """The same for users' own models, with room for metrics of any name."""
 
-Records = npt.NDArray[np.void]
+Reports = npt.NDArray[np.void]
 
 
 def _encoded(metrics: Mapping[str, float]) -> bytes:
@@ -64,22 +64,22 @@ def _encoded(metrics: Mapping[str, float]) -> bytes:
 
 
 class Gathering:
-    """The records of all ranks, on their way to all.
+    """The reports of all ranks, on their way to all.
 
     Args:
         comm: the communicator; all ranks start their gatherings in the same order.
-        own: this rank's records, as many as any other's.
+        own: this rank's reports, as many as any other's.
     """
 
-    def __init__(self, comm: Comm, own: Records):
+    def __init__(self, comm: Comm, own: Reports):
         byte = load().BYTE
         self._own = own  # kept alive while it is sent
         self._all = np.zeros((comm.size, len(own)), own.dtype)
         send, receive = own.view(np.uint8).reshape(-1), self._all.view(np.uint8).reshape(-1)
         self._request = comm.Iallgather([send, byte], [receive, byte])
 
-    def wait(self) -> Records:
-        """All records, by rank; shape (ranks, records)."""
+    def wait(self) -> Reports:
+        """All reports, by rank; shape (ranks, reports)."""
         poll_until(self._request.Test, interruptible=False)
         return self._all
 
@@ -96,50 +96,52 @@ class Exchange:
         mpi = load()
         self._float, self._byte = mpi.FLOAT, mpi.BYTE
         self._texts = Outbox(comm)
-        self._lent: dict[int, list[tuple[Any, Vector]]] = {0: [], 1: []}  # by parity of the evolution step
+        self._sending: dict[int, list[tuple[Any, Vector]]] = {0: [], 1: []}  # by parity of the evolution step
 
     # --- reports
 
-    def gather(self, own: Records) -> Gathering:
-        """Begin to gather all ranks' records; all ranks begin in the same order."""
+    def gather(self, own: Reports) -> Gathering:
+        """Begin to gather all ranks' reports; all ranks begin in the same order."""
         return Gathering(self.comm, own)
 
-    def fill(self, record: Any, member: Member) -> None:
-        """Put a member's report into a record; why it failed goes to rank 0 by itself."""
-        record["trial"], record["metrics"], event = member.number, math.nan, member.event
-        record["seconds"], record["at"] = member.wall["seconds"], member.wall["at"]
-        record["overhead"] = member.wall.get("overhead", math.nan)
+    def fill(self, row: Any, member: Member) -> None:
+        """Put a member's report into its row of a message; why it failed goes to rank 0 by itself."""
+        assert member.report is not None
+        event, wall, *_ = member.report
+        row["trial"], row["metrics"] = member.number, math.nan
+        row["seconds"], row["overhead"], row["at"] = (
+            math.nan if value is None else value for value in (wall.seconds, wall.overhead, wall.at)
+        )
         match event:
             case Reported(metrics=metrics) | Completed(metrics=metrics):
-                record["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
-                if "others" in (record.dtype.names or ()):
-                    record["others"] = _encoded(metrics)
+                row["status"] = COMPLETED if isinstance(event, Completed) else REPORTED
+                if "others" in (row.dtype.names or ()):
+                    row["others"] = _encoded(metrics)
                 elif unknown := set(metrics) - set(METRICS):
                     raise ValueError(f"a population cannot report {', '.join(sorted(unknown))}")
-                record["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
+                row["metrics"] = [metrics.get(name, math.nan) for name in METRICS]
             case Failed(reason=reason):
-                text = json.dumps([reason, member.wall.get("traceback")]).encode()
-                record["status"], record["text"] = FAILED, len(text)
+                text = json.dumps([reason, wall.traceback]).encode()
+                row["status"], row["text"] = FAILED, len(text)
                 self._texts.send(text, 0, Tag.FAILURE)
 
-    def report(self, record: Any, worker: int, progress: float) -> tuple[Event, Wall]:
-        """The event in a record, and its wall-clock part; only rank 0 learns why a trial failed."""
-        trial = int(record["trial"])
-        wall: Wall = {"seconds": float(record["seconds"]), "worker": worker, "at": float(record["at"])}
-        if not math.isnan(record["overhead"]):
-            wall["overhead"] = float(record["overhead"])
-        if record["status"] == FAILED:
-            reason, traceback = self._reason(worker, int(record["text"])) if self.comm.rank == 0 else ("", None)
-            if traceback is not None:
-                wall["traceback"] = traceback
-            return Failed(trial, progress, reason), wall
-        found: Mapping[str, float] = dict(zip(METRICS, record["metrics"].tolist(), strict=True))
+    def report(self, row: Any, worker: int, progress: float) -> EventLine:
+        """The report in a row of a message; only rank 0 learns why a trial failed."""
+        trial, status = int(row["trial"]), int(row["status"])
+        seconds, overhead, at = (
+            None if math.isnan(row[name]) else float(row[name]) for name in ("seconds", "overhead", "at")
+        )
+        wall = Wall(seconds, overhead, worker, at)
+        if status == FAILED:
+            reason, traceback = self._reason(worker, int(row["text"])) if self.comm.rank == 0 else ("", None)
+            return EventLine(Failed(trial, progress, reason), wall._replace(traceback=traceback))
+        found: Mapping[str, float] = dict(zip(METRICS, row["metrics"].tolist(), strict=True))
         metrics = {name: value for name, value in found.items() if not math.isnan(value)}
-        if "others" in (record.dtype.names or ()) and record["others"]:
-            metrics = json.loads(record["others"])
-        if record["status"] == COMPLETED:
-            return Completed(trial, metrics), wall
-        return Reported(trial, progress, metrics), wall
+        if "others" in (row.dtype.names or ()) and row["others"]:
+            metrics = json.loads(row["others"])
+        if status == COMPLETED:
+            return EventLine(Completed(trial, metrics), wall)
+        return EventLine(Reported(trial, progress, metrics), wall)
 
     def _reason(self, rank: int, length: int) -> tuple[str, str | None]:
         text = bytearray(length)
@@ -150,8 +152,8 @@ class Exchange:
     # --- weights
 
     def send_state(self, state: Vector, rank: int, step: int) -> None:
-        """Send a state as of an evolution step; it must stay as it is until :meth:`returned`."""
-        self._lent[step % 2].append((self.comm.Isend([state, self._float], rank, Tag.WEIGHTS), state))
+        """Send a state as of an evolution step; it must stay as it is until :meth:`wait_sent`."""
+        self._sending[step % 2].append((self.comm.Isend([state, self._float], rank, Tag.WEIGHTS), state))
 
     def receive_state(self, state: Vector, rank: int) -> Any:
         """Begin to receive a state.
@@ -170,17 +172,17 @@ class Exchange:
             os.sched_yield()
         poll_until(request.Test, interruptible=False)
 
-    def returned(self, step: int) -> None:
-        """Wait until the states have gone that were lent as of an evolution step, or two before."""
-        for request, _ in self._lent[step % 2]:
+    def wait_sent(self, step: int) -> None:
+        """Wait until the states have gone that were sent as of an evolution step, or two before."""
+        for request, _ in self._sending[step % 2]:
             self.wait(request)
-        self._lent[step % 2].clear()
+        self._sending[step % 2].clear()
 
-    def wake(self) -> None:
+    def make_progress(self) -> None:
         """Let MPI get on with what is under way."""
         self._texts.sweep()
-        for lent in self._lent.values():
-            lent[:] = [pair for pair in lent if not pair[0].Test()]
+        for states in self._sending.values():
+            states[:] = [pair for pair in states if not pair[0].Test()]
 
     # --- the rest
 
@@ -211,13 +213,13 @@ class Exchange:
             return dict(json.loads(raw))
         return None if metrics is None else dict(metrics)
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until all ranks have come here."""
         poll_until(self.comm.Ibarrier().Test, interruptible=False)
 
     def finish(self) -> None:
         """Wait until all messages of this rank have gone, and all ranks have come here."""
         for step in (0, 1):
-            self.returned(step)
+            self.wait_sent(step)
         poll_until(self._texts.sweep, interruptible=False)
-        self.meet()
+        self.barrier()

@@ -6,20 +6,21 @@ used again and again.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ...curves.cost import step_at
-from ...events.events import Event, Failed
+from ...events.events import Copy, Failed
+from ...events.lines import EventLine
 from ...runs.run import Run
 from ...runs.trial import Trial
 from ...space.search_space import Configuration
 from ...training.trainer import Session, Snapshot, Trainer, aligned
 from ...util.errors import UserError
-from ..advance import Judge, Wall, advance
+from ..advance import ReportCheck, advance
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 
@@ -34,8 +35,7 @@ class Member:
         anchor: optimizer step from which they hold.
         session: None before it is opened, and once it has failed.
         origin: what a session that is opened anew goes on from; None: the start.
-        event: what it reported last; None before.
-        wall: the wall-clock part of that.
+        report: what it reported last; None before.
         copied: the evolution step at which it last took over another's state.
     """
 
@@ -44,14 +44,13 @@ class Member:
     anchor: int
     session: Session | None = None
     origin: Snapshot | None = None
-    event: Event | None = None
-    wall: Wall = field(default_factory=dict)
+    report: EventLine | None = None
     copied: int = 0
 
     @property
     def failed(self) -> bool:
         """Whether it failed when it last reported."""
-        return isinstance(self.event, Failed)
+        return self.report is not None and isinstance(self.report.event, Failed)
 
 
 class Members:
@@ -69,7 +68,7 @@ class Members:
 
     def __init__(self, run: Run, trainer: Trainer, rank: int, numbers: Iterable[int]):
         self._trainer, self._rank, self._points = trainer, rank, run.points
-        self._seed, self._repeat, self._judge = run.setting.seed, run.repeat, Judge.of(run.setting)
+        self._seed, self._repeat, self._check = run.setting.seed, run.repeat, ReportCheck.of(run.setting)
         trials = [run.trials[number] for number in numbers]
         self._members = {trial.number: Member(trial.number, trial.configuration, trial.anchor) for trial in trials}
         assert run.setting.population is not None
@@ -93,10 +92,10 @@ class Members:
         return aligned(rows, sum(self.sizes))
 
     def train(self, member: Member, step: int) -> None:
-        """Train a member to an evolution step, counted from 1; its event says how that went."""
+        """Train a member to an evolution step, counted from 1; its report says how that went."""
         progress = self._points[step - 1]
-        member.event, member.wall, member.session = advance(
-            lambda: self._session(member), member.number, progress, self._judge, self._rank
+        member.report, member.session = advance(
+            lambda: self._session(member), member.number, progress, self._check, self._rank
         )
         if self.sizes is None and member.session is not None:
             snapshot = member.session.snapshot()
@@ -126,7 +125,7 @@ class Members:
         self._kept[member.number, step % self._keeps] = step, vector
         return vector
 
-    def copy_state(self, member: Member, step: int, state: Vector, configuration: Configuration) -> None:
+    def copy_state(self, member: Member, step: int, state: Vector, copy: Copy) -> None:
         """Go on as a copy at an evolution step: with another's state, and with its perturbed hyperparameters.
 
         The member keeps its place in the training: number of steps, order of samples.
@@ -135,9 +134,9 @@ class Members:
             member: the member that copies.
             step: the evolution step where it is.
             state: the other's; may change as soon as this returns.
-            configuration: what the member goes on with; its schedule starts here.
+            copy: says what the member goes on with; its schedule starts here.
         """
-        member.configuration, member.copied = configuration, step
+        member.configuration, member.copied = copy.configuration, step
         member.anchor = step_at(self._points[step - 1], self._steps)
         member.origin = self._placed(step, state)
         try:
@@ -145,7 +144,7 @@ class Members:
                 self._session(member)
             else:
                 member.session.restore(member.origin)
-                member.session.adjust(configuration, member.anchor)
+                member.session.adjust(copy.configuration, member.anchor)
                 member.origin = None
         except UserError:
             raise

@@ -9,15 +9,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 
-from ...events.encoding import decode_event, encode_event
-from ...events.events import Completed, Event, Failed, Reported
+from ...events.encoding import decode_line, encode_line
+from ...events.events import Completed, Event, Reported
+from ...events.lines import EventLine, Wall
 from ...space.search_space import Configuration
-from ..advance import Wall
 
 Curve = Sequence[tuple[float, Mapping[str, float]]]
 """Points and metrics, as a trial's state has them."""
 
-_WALL = ("seconds", "overhead", "worker", "at")
 # Trial, number of the point, seconds, overhead, at; loss, val_loss, val_accuracy, each NaN if it was not reported: a report
 # that holds a NaN itself has failed, and travels as JSON.
 _REPORT = Struct("<ii6d")
@@ -27,26 +26,27 @@ _TRIAL = Struct("<i")
 _nan = math.nan
 
 
-def pack_report(point: int, event: Event, wall: Wall) -> bytes | None:
+def pack_report(point: int, line: EventLine) -> bytes | None:
     """A report in the fixed layout, or None if it has no place there.
 
     Args:
         point: number of the point in the run, from 0.
-        event: a report, completion or failure.
-        wall: the wall-clock part of its journal line. The worker is the sender.
+        line: a report, completion or failure. The worker is the sender.
     """
-    if isinstance(event, Failed) or tuple(wall) != _WALL:
+    event, (seconds, overhead, _, at, *others), *_ = line
+    if seconds is None or overhead is None or at is None or any(other is not None for other in others):
         return None
-    assert isinstance(event, Reported | Completed)
+    if not isinstance(event, Reported | Completed):
+        return None
     metrics = event.metrics
     get = metrics.get
     loss, val_loss, val_accuracy = get("loss", _nan), get("val_loss", _nan), get("val_accuracy", _nan)
     if len(metrics) != (loss == loss) + (val_loss == val_loss) + (val_accuracy == val_accuracy):
         return None
-    return _REPORT.pack(event.trial, point, wall["seconds"], wall["overhead"], wall["at"], loss, val_loss, val_accuracy)
+    return _REPORT.pack(event.trial, point, seconds, overhead, at, loss, val_loss, val_accuracy)
 
 
-def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker: int) -> Iterator[tuple[Event, Wall]]:
+def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker: int) -> Iterator[EventLine]:
     """The reports of a message, as :func:`pack_report` made them.
 
     Args:
@@ -61,19 +61,20 @@ def unpack_reports(message: bytes | bytearray, points: tuple[float, ...], worker
             metrics["val_loss"] = val_loss
         if val_accuracy == val_accuracy:
             metrics["val_accuracy"] = val_accuracy
-        wall = {"seconds": seconds, "overhead": overhead, "worker": worker, "at": at}
-        yield (Completed(trial, metrics) if point == last else Reported(trial, points[point], metrics)), wall
+        event: Event = Completed(trial, metrics) if point == last else Reported(trial, points[point], metrics)
+        yield EventLine(event, Wall(seconds, overhead, worker, at))
 
 
-def pack_detail(event: Event, wall: Wall) -> bytes:
+def pack_detail(line: EventLine) -> bytes:
     """A report as JSON."""
-    return json.dumps({**encode_event(event), "wall": wall}).encode()
+    return json.dumps(encode_line(line)).encode()
 
 
-def unpack_detail(message: bytes | bytearray) -> tuple[Event, Wall]:
+def unpack_detail(message: bytes | bytearray) -> EventLine:
     """A report, as :func:`pack_detail` made it."""
-    line = json.loads(message)
-    return decode_event(line), line["wall"]
+    line = decode_line(json.loads(message))
+    assert isinstance(line, EventLine)
+    return line
 
 
 def pack_start(trial: int, configuration: Configuration, curve: Curve, limit: int, started: float) -> bytes:

@@ -1,9 +1,9 @@
 """Which rank has which trial, and what ranks are told. Sends and receives nothing itself.
 
-What a rank does depends on nothing but its trials' configurations and seeds, so nobody need wait for decisions. There is
-work that will be wanted for sure: of trials that are going, up to the next point at which they may be stopped or paused; and
-of those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
-rank that runs out of what is sure gets trials before their turn, and only when it has enough of those, it trains past check
+What a rank does depends on nothing but its trials' configurations and seeds, so nobody need wait for decisions. Some
+work will certainly be wanted: of trials that are going, up to the next point at which they may be stopped or paused; and of
+those that will go next, as far as the searcher knows them, up to the first such point. Beyond, it may be in vain. So a
+rank that runs out of that gets trials before their turn, and only when it has enough of those, it trains past check
 points. A trial stays where it is, paused or not: moving those that go on to ranks that have none gained nothing when it was
 measured.
 """
@@ -12,10 +12,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
-from ...events.events import Event, Reported
+from ...events.events import Reported
+from ...events.lines import EventLine
 from ...runs.run import Run
 from ...space.search_space import Configuration
-from ..advance import Wall
 from . import messages as wire
 from .comm import Tag
 
@@ -24,7 +24,7 @@ AHEAD = 4
 are left to the end, and more is in vain when a budget ends."""
 
 STOCK = 4
-"""Points that another rank has in stock for sure, if possible: while rank 0 trains to a point itself, it does not answer."""
+"""Points that another rank has in stock, if possible: while rank 0 trains to a point itself, it does not answer."""
 
 Order = tuple[int, Tag, bytes]
 """What a rank is told: the rank, and the message."""
@@ -48,11 +48,11 @@ class Placed:
     got: int
     ahead: bool
     over: bool = False
-    early: deque[tuple[Event, Wall]] = field(default_factory=deque)
+    early: deque[EventLine] = field(default_factory=deque)
 
     @property
-    def sure(self) -> int:
-        """Points that it will surely train to, and has not reported."""
+    def committed(self) -> int:
+        """Points that it will train to for certain, and has not reported."""
         return 0 if self.over else max(0, self.limit - self.got)
 
 
@@ -72,10 +72,10 @@ class Placement:
         self.trials: dict[int, Placed] = {}
         self.orders: list[Order] = []
         self._run, self._ranks = run, ranks
-        self._sure = dict.fromkeys(ranks, 0)  # sums over the trials of a rank
+        self._committed = dict.fromkeys(ranks, 0)  # sums over the trials of a rank
         self._open = dict.fromkeys(ranks, 0)
         self._ahead = dict.fromkeys(ranks, 0)
-        self._hungry = set(ranks)
+        self._short = set(ranks)
         self._next = 0  # number of the next trial to hand out before its turn
         self._exhausted = False  # there is none
         self._index = {point: number for number, point in enumerate(run.points, start=1)}
@@ -84,7 +84,7 @@ class Placement:
         """A trial starts or goes on: give it to a rank, or let the rank know that has it already."""
         state, placed = self._run.trials[number], self.trials.get(number)
         if placed is None:
-            rank = min(self._ranks, key=lambda rank: (self._sure[rank], self._open[rank]))
+            rank = min(self._ranks, key=lambda rank: (self._committed[rank], self._open[rank]))
             return self._place(number, state.configuration, rank, state.progress, state.curve, state.origin)
         placed.ahead = False
         if not placed.over:
@@ -107,30 +107,30 @@ class Placement:
             self._close(placed)
         self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
 
-    def reported(self, event: Event, wall: Wall) -> Placed | None:
+    def reported(self, line: EventLine) -> Placed | None:
         """A report has come; None: of a trial that was stopped at an earlier point."""
-        placed = self.trials.get(event.trial)
+        placed = self.trials.get(line.event.trial)
         if placed is None:
             return None
         placed.got += 1
         if placed.got <= placed.limit:
             self._take(placed.rank, 1)
-        if not isinstance(event, Reported):
+        if not isinstance(line.event, Reported):
             self._close(placed)
             placed.over = True
-        placed.early.append((event, wall))
+        placed.early.append(line)
         return placed
 
-    def feed(self) -> None:
-        """Hand out trials before their turn to ranks that run out of sure work."""
-        for rank in list(self._hungry):
-            while self._sure[rank] < (STOCK if rank else 1):
-                if not self._peek(rank):
+    def assign_ahead(self) -> None:
+        """Hand out trials before their turn to ranks that run out of work that will be wanted."""
+        for rank in list(self._short):
+            while self._committed[rank] < (STOCK if rank else 1):
+                if not self._assign_next(rank):
                     break
             else:
-                self._hungry.discard(rank)
+                self._short.discard(rank)
 
-    def _peek(self, rank: int) -> bool:
+    def _assign_next(self, rank: int) -> bool:
         """Hand out a trial before its turn; whether there was one."""
         run = self._run
         number = self._next = max(self._next, len(run.trials))
@@ -151,25 +151,25 @@ class Placement:
     ) -> Placed:
         placed = Placed(rank, self._index[self._run.next_check(number, progress)], len(curve), started == inf)
         self.trials[number] = placed
-        self._sure[rank] += placed.sure
+        self._committed[rank] += placed.committed
         self._open[rank] += 1
         self.orders.append((rank, Tag.START, wire.pack_start(number, configuration, curve, placed.limit, started)))
         return placed
 
     def _allow(self, number: int, placed: Placed) -> None:
         """Let a trial go on to the next point at which it may be stopped or paused."""
-        state, before = self._run.trials[number], placed.sure
+        state, before = self._run.trials[number], placed.committed
         placed.limit = self._index[self._run.next_check(number, state.progress)]
-        self._sure[placed.rank] += placed.sure - before
+        self._committed[placed.rank] += placed.committed - before
         self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.origin)))
 
     def _close(self, placed: Placed) -> None:
         """A rank trains a trial no more."""
         self._open[placed.rank] -= 1
         self._ahead[placed.rank] -= placed.ahead
-        self._take(placed.rank, placed.sure)
+        self._take(placed.rank, placed.committed)
 
     def _take(self, rank: int, points: int) -> None:
-        self._sure[rank] -= points
-        if self._sure[rank] < STOCK:
-            self._hungry.add(rank)
+        self._committed[rank] -= points
+        if self._committed[rank] < STOCK:
+            self._short.add(rank)

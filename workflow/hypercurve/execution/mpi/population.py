@@ -14,26 +14,25 @@ that is trained again and compared.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...events.events import Event, Started
-from ...events.journal import Journal, JournalError, Line
-from ...population.evolution import Move
-from ...runs.run import EndReason, Run
-from ...space.search_space import Configuration
+from ...events.encoding import RawLine, is_last
+from ...events.events import Copy, Started
+from ...events.journal import Journal, JournalError
+from ...events.lines import Ended, EndReason, EventLine, Wall
+from ...runs.run import Run
 from ...training.trainer import Trainer
 from ...util.provenance import origin
-from ..advance import Wall
 from ..event_loop import Watch
-from .comm import Comm, Interrupted, heard
-from .exchange import RECORD, WIDE, Exchange, Gathering, Records
+from .comm import Comm, Interrupted, received_signal
+from .exchange import REPORT, WIDE_REPORT, Exchange, Gathering, Reports
 from .members import Members, Vector
-from .resumed_journal import RetracedJournal
+from .resumed_journal import ResumedJournal
 from .snapshots import Saver, Snapshots, parse
 
 
@@ -68,19 +67,19 @@ class _Incoming:
     Attributes:
         step: the evolution step at which the member takes it over, if it gets there in good health.
         state: where it is, or arrives.
-        configuration: what the member then goes on with.
+        copy: whom it copies, and what it then goes on with.
         request: of MPI, if it comes from another rank.
     """
 
     step: int
     state: Vector
-    configuration: Configuration
+    copy: Copy
     request: Any
 
 
 class _Executor:
     members: Members
-    journal: RetracedJournal
+    journal: ResumedJournal
 
     def __init__(
         self, run: Run, trainer: Trainer, file: Journal | None, comm: Comm, snapshots: Snapshots, watch: Watch
@@ -91,7 +90,7 @@ class _Executor:
         self.lag, self.every = run.setting.population.lag, run.setting.population.snapshot_every
         self.last, self.size = len(run.points), run.setting.members
         self.snapshots, self.identity = snapshots, {"setting": run.setting.digest, "repeat": run.repeat}
-        self.record = RECORD if isinstance(run.setting.model, str) else WIDE
+        self.layout = REPORT if isinstance(run.setting.model, str) else WIDE_REPORT
         self.saver = Saver(snapshots, self.identity, self.size, file)
         self.gatherings: dict[int, Gathering] = {}  # by evolution step
         self.posted = self.complete = 0  # evolution steps up to which reports are sent; are taken
@@ -119,10 +118,10 @@ class _Executor:
         run, file = self.run, self.file
         if file is not None and not file.lines:
             self.snapshots.clear()  # of a run that was given up
-        lines: list[Line] = self.exchange.share([] if file is None else file.lines)
+        lines: list[RawLine] = self.exchange.share([] if file is None else file.lines)
         source = "journal" if file is None else str(file.path)
         mine = range(self.rank, self.size, self.ranks)
-        if _is_complete(lines):
+        if lines and is_last(lines[-1]):
             run.fold(lines, source)
             return self.last
         found = [] if file is None else self.snapshots.usable(self.identity, len(lines))
@@ -134,7 +133,7 @@ class _Executor:
             run.fold(lines[: manifest.lines], source)
             if any(trial.reports != manifest.step for trial in run.trials.values()):
                 raise JournalError(f"{source}: does not fit the snapshot of evolution step {manifest.step}")
-            self.journal = RetracedJournal(file, lines, manifest.lines)
+            self.journal = ResumedJournal(file, lines, manifest.lines)
             self.members = Members(run, self.trainer, self.rank, mine)
             self.members.sizes = manifest.sizes
             for member, rows in saved.items():
@@ -143,11 +142,11 @@ class _Executor:
             self.posted = self.complete = manifest.step
             self._move(manifest.step, [])
             return manifest.step
-        self.journal = RetracedJournal(file, lines, 0)
-        self.journal.take(run.begin(self.journal.wall({"at": time.time(), "origin": origin()})))
+        self.journal = ResumedJournal(file, lines, 0)
+        self.journal.add(run.start(self.journal.wall(Wall(at=time.time(), origin=origin()))))
         while (due := run.due()) is not None and due.progress == 0:
-            wall = {"worker": self._owner(due.trial), "at": time.time()}
-            self.journal.take(run.step(Started(due.trial), self.journal.wall(wall)))
+            wall = Wall(worker=self._owner(due.trial), at=time.time())
+            self.journal.add(run.step(Started(due.trial), self.journal.wall(wall)))
         self.journal.flush()
         self.members = Members(run, self.trainer, self.rank, mine)
         return 0
@@ -159,20 +158,20 @@ class _Executor:
         for member in self.members:
             self.members.train(member, step)
             if self.lag and step < self.last and not member.failed:
-                self.exchange.returned(step)
+                self.exchange.wait_sent(step)
                 self.members.keep(member, step)
-            self.exchange.wake()
+            self.exchange.make_progress()
         self._post(step)
 
     def _post(self, step: int) -> None:
-        records = np.zeros(-(-self.size // self.ranks), self.record)
-        records["signal"] = heard()
-        for record, member in zip(records, self.members, strict=False):
-            self.exchange.fill(record, member)
-            record["sizes"] = self.members.sizes or (0, 0)
+        rows = np.zeros(-(-self.size // self.ranks), self.layout)
+        rows["signal"] = received_signal()
+        for row, member in zip(rows, self.members, strict=False):
+            self.exchange.fill(row, member)
+            row["sizes"] = self.members.sizes or (0, 0)
             if (written := self.saver.written(member.number)) is not None:
-                record["snapshot"], record["digest"] = written[0], np.frombuffer(written[1], np.uint8)
-        self.gatherings[step] = self.exchange.gather(records)
+                row["snapshot"], row["digest"] = written[0], np.frombuffer(written[1], np.uint8)
+        self.gatherings[step] = self.exchange.gather(rows)
         self.posted = step
 
     def _evolve(self, step: int) -> None:
@@ -187,36 +186,35 @@ class _Executor:
         for member in self.members:
             if member.number in self.incoming and self.incoming[member.number].step == step:
                 incoming = self._arrived(member.number)
-                self.members.copy_state(member, step, incoming.state, incoming.configuration)
+                self.members.copy_state(member, step, incoming.state, incoming.copy)
         if self.lag == 0:
-            self.exchange.returned(step)  # others wait for it, and MPI may need us to get it there
+            self.exchange.wait_sent(step)  # others wait for it, and MPI may need us to get it there
         if step % self.every == 0 or step == self.stop_at:
             for member in self.members:
                 self.saver.save(step, member.number, self.members.saved(member, step))
         if step == self.stop_at:
             self._stop(step)
 
-    def _take_reports(self, step: int) -> list[Line]:
+    def _take_reports(self, step: int) -> list[Copy]:
         """Feed the run all reports of an evolution step.
 
         Returns:
-            The copies that follow, as in the journal.
+            The copies that follow.
         """
-        records = self.gatherings.pop(step).wait()
-        self._take_fitness(records, step)
+        gathered = self.gatherings.pop(step).wait()
+        self._take_notes(gathered, step)
         run, journal = self.run, self.journal
-        reports = self._reports(records, step)
-        copies: list[Line] = []
+        reports = self._reports(gathered, step)
+        copies: list[Copy] = []
         while run.ended is None and (due := run.due()) is not None and due.trial in reports:
-            event, wall = reports.pop(due.trial)
-            wall, ahead = dict(journal.wall(wall)), journal.ahead()
+            report = reports.pop(due.trial)
+            wall = journal.wall(report.wall)
             # The report that passed a budget in seconds is not in the journal: that it did is.
-            if (ahead is not None and ahead["event"] == "ended") or not run.budget_left(due, wall.get("seconds", 0.0)):
+            if isinstance(journal.written(), Ended) or not run.budget_left(due, wall.seconds or 0.0):
                 self._end("samples" if run.setting.budget.kind == "samples" else "seconds")
             else:
-                line = run.step(event, wall)
-                journal.take(line)
-                copies += [action for action in line["then"] if "copy" in action]
+                journal.add(run.step(report.event, wall))
+                copies += [action for action in run.actions if isinstance(action, Copy)]
         if run.ended is None and run.due() is None:
             self._end("finished")
         journal.flush()
@@ -227,53 +225,55 @@ class _Executor:
             self.watch(run)
         return copies
 
-    def _reports(self, records: Records, step: int) -> dict[int, tuple[Event, Wall]]:
+    def _reports(self, gathered: Reports, step: int) -> dict[int, EventLine]:
         progress = self.run.points[step - 1]
-        rows = [(worker, row) for worker, rows in enumerate(records) for row in rows if row["status"]]
+        rows = [(worker, row) for worker, rows in enumerate(gathered) for row in rows if row["status"]]
         return {int(row["trial"]): self.exchange.report(row, worker, progress) for worker, row in rows}
 
-    def _take_fitness(self, records: Records, step: int) -> None:
-        """What reports say besides fitness."""
-        weights, slots = records["sizes"].reshape(-1, 2).max(axis=0).tolist()
+    def _take_notes(self, gathered: Reports, step: int) -> None:
+        """What ranks say beside their reports: sizes, signals, files of snapshots."""
+        weights, slots = gathered["sizes"].reshape(-1, 2).max(axis=0).tolist()
         if weights + slots:
             self.members.sizes = weights, slots
-        if self.stop_at is None and records["signal"].any():
-            self.stop_at, self.signal = step + self.lag, int(records["signal"].max())  # which no rank has passed yet
+        if self.stop_at is None and gathered["signal"].any():
+            self.stop_at, self.signal = step + self.lag, int(gathered["signal"].max())  # which no rank has passed yet
         if self.rank == 0:
-            for row in records[records["snapshot"] > 0]:
-                self.saver.heard(int(row["snapshot"]), int(row["trial"]), row["digest"].tobytes(), (weights, slots))
+            for row in gathered[gathered["snapshot"] > 0]:
+                self.saver.file_written(
+                    int(row["snapshot"]), int(row["trial"]), row["digest"].tobytes(), (weights, slots)
+                )
 
     def _end(self, reason: EndReason) -> None:
-        self.journal.take(self.run.end(reason, self.journal.wall({"at": time.time()})))
+        self.journal.add(self.run.end(reason, self.journal.wall(Wall(at=time.time()))))
 
     # --- weights
 
-    def _move(self, step: int, copies: Sequence[Line]) -> None:
+    def _move(self, step: int, copies: Sequence[Copy]) -> None:
         """Send and receive what donors were like at an evolution step, without waiting.
 
         All ranks go through the same copies in the same order: those that members make at this step, and those that they
         will make at the next (lag 1).
         """
         progress = self.run.points[step - 1]
-        moves = [(Move(c["copy"], c["from"], c["configuration"]), step) for c in copies if c["at"] == progress]
+        due = [(copy, step) for copy in copies if copy.progress == progress]
         if step + 1 < self.last:  # at the end, nobody copies
-            moves += [(move, step + 1) for move in self.run.upcoming()]
-        for move, when in moves:
-            source, target = self._owner(move.donor), self._owner(move.member)
-            if move.member in self.incoming:
-                self._arrived(move.member)  # it has diverged and does not want it; the memory is needed
+            due += [(copy, step + 1) for copy in self.run.upcoming()]
+        for copy, when in due:
+            member, source, target = copy.trial, self._owner(copy.source), self._owner(copy.trial)
+            if member in self.incoming:
+                self._arrived(member)  # it has diverged and does not want it; the memory is needed
             if source == self.rank:
-                state = self.members.keep(self.members[move.donor], step)
+                state = self.members.keep(self.members[copy.source], step)
                 if target == self.rank:
-                    self.incoming[move.member] = _Incoming(when, state, move.configuration, None)
+                    self.incoming[member] = _Incoming(when, state, copy, None)
                 else:
                     self.exchange.send_state(state, target, step)
             elif target == self.rank:
-                if move.member not in self.received:
-                    self.received[move.member] = self.members.empty()[0]
-                state = self.received[move.member]
+                if member not in self.received:
+                    self.received[member] = self.members.empty()[0]
+                state = self.received[member]
                 request = self.exchange.receive_state(state, source)
-                self.incoming[move.member] = _Incoming(when, state, move.configuration, request)
+                self.incoming[member] = _Incoming(when, state, copy, request)
 
     def _arrived(self, member: int) -> _Incoming:
         incoming = self.incoming.pop(member)
@@ -290,9 +290,9 @@ class _Executor:
         self.saver.wait()
         self.saver.skip(step)  # so that it is this snapshot's digests that are told
         self._post(step + 1)
-        self._take_fitness(self.gatherings.pop(step + 1).wait(), step + 1)
+        self._take_notes(self.gatherings.pop(step + 1).wait(), step + 1)
         self.saver.wait()
-        self.exchange.meet()
+        self.exchange.barrier()
         raise Interrupted(self.signal)
 
     def _finish(self) -> None:
@@ -303,14 +303,14 @@ class _Executor:
             mine = self.members.tested(run.best.number) if owner == self.rank else None
             metrics = self.exchange.tested(mine, owner)
             if metrics is not None:
-                self.journal.take(run.test(metrics, self.journal.wall({"at": time.time()})))
+                self.journal.add(run.test(metrics, self.journal.wall(Wall(at=time.time()))))
                 self.journal.flush()
         for member in list(self.incoming):
             self._arrived(member)
         if self.posted < min(
             self.complete + self.lag, self.last
-        ):  # the others have gone on before they heard of the end
-            self.gatherings[self.posted + 1] = self.exchange.gather(np.zeros(-(-self.size // self.ranks), self.record))
+        ):  # the others have gone on before they knew of the end
+            self.gatherings[self.posted + 1] = self.exchange.gather(np.zeros(-(-self.size // self.ranks), self.layout))
         for step, gathering in self.gatherings.items():
             self._reports(gathering.wait(), step)
         self.saver.wait()
@@ -318,8 +318,3 @@ class _Executor:
         if self.rank == 0:
             self.snapshots.clear()
         self.watch(run)
-
-
-def _is_complete(lines: Sequence[Mapping[str, Any]]) -> bool:
-    last = lines[-1] if lines else {"event": ""}
-    return last["event"] == "tested" or (last["event"] == "ended" and last["best"] is None)

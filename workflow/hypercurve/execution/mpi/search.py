@@ -8,10 +8,11 @@ the serial executor's, whatever the number of ranks.
 import time
 
 from ...events.journal import Journal
+from ...events.lines import Wall
 from ...runs.run import Run
 from ...training.trainer import Trainer
 from ...util.provenance import origin
-from ..event_loop import Watch, drive, trained_again
+from ..event_loop import Watch, drive, retrained_best
 from . import messages as wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted, orphaned
 from .supervisor import Supervisor
@@ -44,7 +45,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
     assert journal is not None, "rank 0 writes the journal"
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
-        journal.append(run.begin({"at": time.time(), "origin": origin()}))
+        journal.append(run.start(Wall(at=time.time(), origin=origin())))
     own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
     supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None))
     if run.ended is None:
@@ -58,8 +59,8 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
     if run.best is not None and run.tested is None:
         trial = run.trial(run.best.number)
         if metrics is None:
-            metrics = dict(trainer.test(trial, trained_again(run, trainer)))
-        journal.append(run.test(metrics, {"at": time.time()}))
+            metrics = dict(trainer.test(trial, retrained_best(run, trainer)))
+        journal.append(run.test(metrics, Wall(at=time.time())))
     if watch is not None:
         watch(run)
 
@@ -95,14 +96,14 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
             inbox.wait()
             continue
         began = time.perf_counter()
-        point, event, wall = worker.advance(number)
+        point, line = worker.advance(number)
         ended = time.perf_counter()
-        report = wire.pack_report(point, event, wall)
+        report = wire.pack_report(point, line)
         if report is not None:
             held.append(report)
         else:
             send()
-            outbox.send(wire.pack_detail(event, wall), 0, Tag.DETAIL)
+            outbox.send(wire.pack_detail(line), 0, Tag.DETAIL)
             outbox.drain()  # with its traceback, it may be large
         if ended - began > _QUICK or ended - sent > _TOGETHER:
             send()

@@ -178,7 +178,7 @@ class Saver:
         """On rank 0: the journal is written up to a step that has a snapshot."""
         self._lines[step] = lines
 
-    def heard(self, step: int, member: int, digest: bytes, sizes: tuple[int, int]) -> None:
+    def file_written(self, step: int, member: int, digest: bytes, sizes: tuple[int, int]) -> None:
         """On rank 0: a member's file is written. With the last one, the snapshot becomes valid."""
         found = self._digests[step]
         found[member] = digest.hex()

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from ...events.events import Completed, Continue, Event, Failed, Pause, Resume, Started, Stop
 from ...events.journal import Journal
+from ...events.lines import EventLine
 from ...runs.run import Due, Run
-from ..advance import Wall
 from ..event_loop import Watch
 from . import messages as wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted
@@ -66,7 +66,7 @@ class Supervisor:
         self._until(self._any_arrived)
         return self._run.due_of(self._arrived.popleft())
 
-    def report(self, due: Due) -> tuple[Event, Wall]:
+    def report(self, due: Due) -> EventLine:
         """The report that is due, waited for; rank 0 trains meanwhile."""
         early = self._trials[due.trial].early
         if not early:
@@ -99,7 +99,7 @@ class Supervisor:
                     self._start(trial)
         self._taken += 1
         if self._taken >= _BURST:
-            self._settle()
+            self._write_and_send()
 
     def _start(self, number: int) -> None:
         placed = self._placement.start(number)
@@ -110,7 +110,7 @@ class Supervisor:
         """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
         best = self._run.best if self._run.tested is None else None
         keeper = self._keeper if best is not None else None
-        self._say()
+        self._send_orders()
         for rank in self._others:
             if rank != keeper:
                 self._outbox.send(b"", rank, Tag.LEAVE)
@@ -144,12 +144,11 @@ class Supervisor:
     def _until(self, ready: Callable[[], bool]) -> None:
         """Receive, and train on rank 0, until something is so."""
         while not ready():
-            self._settle()
+            self._write_and_send()
             if self._receive():
                 continue
             if self._own is not None and (number := self._own.choose()) is not None:
-                _, event, wall = self._own.advance(number)
-                self._arrive(event, wall)
+                self._arrive(self._own.advance(number)[1])
             else:
                 self._inbox.wait()
 
@@ -161,30 +160,30 @@ class Supervisor:
             some = True
             match tag:
                 case Tag.REPORTS:
-                    for event, wall in wire.unpack_reports(message, self._run.points, rank):
-                        self._arrive(event, wall)
+                    for line in wire.unpack_reports(message, self._run.points, rank):
+                        self._arrive(line)
                 case Tag.DETAIL:
-                    self._arrive(*wire.unpack_detail(message))
+                    self._arrive(wire.unpack_detail(message))
                 case _:
                     raise AssertionError(f"a message {tag!r} to the supervisor")
         return some
 
-    def _arrive(self, event: Event, wall: Wall) -> None:
-        placed = self._placement.reported(event, wall)
-        if self._arrival and placed is not None and not placed.ahead and self._run.due_of(event.trial) is not None:
-            self._arrived.append(event.trial)
+    def _arrive(self, line: EventLine) -> None:
+        placed, number = self._placement.reported(line), line.event.trial
+        if self._arrival and placed is not None and not placed.ahead and self._run.due_of(number) is not None:
+            self._arrived.append(number)
 
-    def _settle(self) -> None:
-        """Write what was decided, then say it."""
+    def _write_and_send(self) -> None:
+        """Write what was decided, then tell the ranks."""
         check_interrupted()
         self._taken = 0
-        self._placement.feed()
-        self._say()
+        self._placement.assign_ahead()
+        self._send_orders()
         if self._watched + _WATCH_EVERY < (now := time.monotonic()):
             self._watched = now
             self._watch(self._run)
 
-    def _say(self) -> None:
+    def _send_orders(self) -> None:
         self._journal.flush()
         for rank, tag, message in self._placement.orders:
             if rank != 0:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from ...curves.cost import TrialCost
-from ...events.events import Completed, Event
+from ...events.events import Completed
+from ...events.lines import EventLine
 from ...runs.run import Run
 from ...runs.trial import Trial
 from ...space.search_space import Configuration
-from ...training.recorded_curves import train_again
+from ...training.recorded_curves import retrain
 from ...training.trainer import Session, Snapshot, Trainer
-from ..advance import Judge, Wall, advance
+from ..advance import ReportCheck, advance
 from . import messages as wire
 from .comm import Tag
 
@@ -62,7 +63,7 @@ class Worker:
         self.points = run.points
         self._cost, self._trainer = run.cost, trainer
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
-        self._judge = Judge.of(run.setting)
+        self._check = ReportCheck.of(run.setting)
         self._going: dict[int, Going] = {}
         self._kept: dict[int, tuple[Trial, Snapshot]] = {}  # complete, and perhaps the best
         self._best: tuple[int, float] | None = None
@@ -122,15 +123,16 @@ class Worker:
         """The trial to train next, or None."""
         return min(self._going.values(), key=_priority).trial.number if self._going else None
 
-    def advance(self, number: int) -> tuple[int, Event, Wall]:
+    def advance(self, number: int) -> tuple[int, EventLine]:
         """Train a trial to its next point.
 
         Returns:
-            The point's number, from 0; the event; and the wall-clock part of its journal line.
+            The point's number, from 0; and the event.
         """
         going = self._going[number]
         point = going.done
-        event, wall, session = advance(lambda: self._session(going), number, self.points[point], self._judge, self.rank)
+        line, session = advance(lambda: self._session(going), number, self.points[point], self._check, self.rank)
+        event = line.event
         going.done += 1
         if session is None or isinstance(event, Completed):
             del self._going[number]
@@ -138,7 +140,7 @@ class Worker:
                 self._keep(going.trial, session, event.metrics[self._objective.key])
         else:
             self._rank(going)
-        return point, event, wall
+        return point, line
 
     def test(self, number: int) -> dict[str, float]:
         """Measure the best trial's network on the test set."""
@@ -146,7 +148,7 @@ class Worker:
 
     def _session(self, going: Going) -> Session:
         if going.session is None:
-            going.session = train_again(self._trainer, going.trial, going.curve)
+            going.session = retrain(self._trainer, going.trial, going.curve)
         return going.session
 
     def _keep(self, trial: Trial, session: Session, performance: float) -> None:
