@@ -17,18 +17,16 @@ from ..util.schema import Model, OneOf, refuse
 from ..util.user_code import REFERENCE, imports, load_class
 
 
-class _Unread(Model):
-    """Options of a rule that is not imported, since a stranger wrote it."""
+class _UnreadStopOptions(StopOptions):
+    """Options of a stopper that is not imported, since a stranger wrote it."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class _UnreadStopOptions(_Unread, StopOptions):
-    pass
+class _UnreadSearchOptions(SearchOptions):
+    """Options of a searcher that is not imported, since a stranger wrote it."""
 
-
-class _UnreadSearchOptions(_Unread, SearchOptions):
-    pass
+    model_config = ConfigDict(extra="allow")
 
 
 class _UnreadStopper(Stopper):

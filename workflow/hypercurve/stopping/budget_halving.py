@@ -382,12 +382,10 @@ class BudgetHalving(Stopper):
                 return lowest(curves)
             case "gain":
                 return gain(curves, self._points[: curves.shape[1]])
-            case "match":
+            case _:
                 first = np.array([loss for loss in self._first.values() if np.isfinite(loss)])
                 coded = np.array([self._coded[trial] for trial in waiting])
                 return self._matcher.predictions(normalised(curves, first), coded, self._known(first))
-            case _:
-                raise NotImplementedError(f"view {name}")
 
     def _known(self, first: Floats) -> Library:
         """The record's curves and those of this run that never paused."""

@@ -113,8 +113,9 @@ class LCMOptions(StopOptions):
     stopping_rate: Annotated[
         Annotated[Share, Tag("[rate]")] | Annotated[RegretBudget, Tag("[budget]")], Discriminator(_form)
     ] = 0.8
-    """s: a trial is stopped when its prediction ranks in this worst share of the completed performances. Or the mean regret
-    that is allowed, `{regret: 0.02}`: then s is the largest rate that has kept it on all tasks of the method's `record`."""
+    """s: a trial is stopped when its prediction ranks in this worst share of the completed performances. Or a mapping
+    with the key `regret`, the mean regret that is allowed: then s is the largest rate that has kept it on all tasks of the
+    method's `record`."""
     split: Share = 0.1
     """r: share of the configurations that are trained to the end before any trial is checked."""
     check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)

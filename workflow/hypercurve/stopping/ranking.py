@@ -88,8 +88,11 @@ class Library:
 
     def joined(self, other: "Library") -> "Library":
         """The curves of both."""
-        pairs = ((self.levels, other.levels), (self.coded, other.coded), (self.reached, other.reached))
-        return Library(*map(np.concatenate, pairs))
+        return Library(
+            np.concatenate([self.levels, other.levels]),
+            np.concatenate([self.coded, other.coded]),
+            np.concatenate([self.reached, other.reached]),
+        )
 
 
 def normalised(curves: Floats, first: Floats) -> Floats:
