@@ -1,7 +1,7 @@
 """The parts of an experiment file, each right by itself. What must fit together between them, :mod:`.consistency` checks."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -9,30 +9,13 @@ from ..space.search_space import Space, merged
 from ..util.schema import Model, Name, Whole
 from .budget import Budget
 from .data import DataSpec
+from .figures import FigureName
 from .methods import Method
 from .model import RECORDED, ModelSpec
 from .objective import Constraints, Objective
 from .setting import trials_of
 from .training import Cost, Training
 from .vary import Vary
-
-Figure = Literal[
-    "best",
-    "curves",
-    "parallel",
-    "importance",
-    "budgets",
-    "grid",
-    "schedules",
-    "population",
-    "fitness",
-    "timeline",
-    "traits",
-    "pareto",
-    "heatmaps",
-    "retrained",
-]
-
 
 # What an editor can know of `data`: only a loop or program may do without.
 _NEEDS_DATA: dict[str, Any] = {
@@ -86,7 +69,7 @@ class Parts(Model):
     retrain: Annotated[Whole, Field(ge=0, le=1000, exclude_if=lambda given: not given)] = 0
     """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
     schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
-    figures: tuple[Figure, ...] | None = None
+    figures: tuple[FigureName, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 
     def space_of(self, method: str) -> Space:
