@@ -18,7 +18,9 @@ if not CAPTIONS.is_dir():  # an installed package has its own
     CAPTIONS = PACKAGE / "analysis" / "captions"
 
 # What can change a table or figure but not a run. All other modules can change a run.
-ANALYSIS = ("analysis/", "config/figures.py", "results/")
+ANALYSIS = ("analysis/", "config/figures.py", "results/", "util/words.py")
+# The same, within the class of a searcher or stopper: what reports, schemas and tests say of it.
+TOLD = {"explain", "explain_record", "rule", "source", "examples"}
 # What can change neither: how a command is called, what is printed meanwhile, and what is made of finished results.
 OUTER = (
     *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py"),
@@ -53,17 +55,19 @@ def code_digest(part: Literal["data", "records", "runs", "analysis"]) -> str:
         if part == "records" and not name.startswith(DATA + RECORDS):
             continue
         digest.update(name.encode() + b"\0")
-        digest.update(_essence(path))
+        digest.update(_essence(path, told=part == "analysis"))
     return digest.hexdigest()[:16]
 
 
 @cache
-def _essence(path: Path) -> bytes:
+def _essence(path: Path, told: bool) -> bytes:
     source = path.read_bytes()
     if path.suffix != ".py":
         return source
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and not told:
+            node.body = [part for part in node.body if not _names(part) & TOLD]
         body = getattr(node, "body", None)
         if (
             isinstance(body, list)
@@ -74,6 +78,13 @@ def _essence(path: Path) -> bytes:
         ):
             body[0].value.value = ""
     return ast.dump(tree).encode()
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    """What a statement in a class defines."""
+    if isinstance(statement, ast.Assign):
+        return {target.id for target in statement.targets if isinstance(target, ast.Name)}
+    return {statement.name} if isinstance(statement, ast.FunctionDef) else set()
 
 
 PACKAGES = (
