@@ -202,7 +202,7 @@ def matching(recorded: int) -> float:
         for point, loss in zip(points[:-1], curve[:-1], strict=True):
             began = time.perf_counter()
             decision = lcm.on_report(trial, point, loss)
-            if lcm.recorded >= recorded:
+            if lcm.completed >= recorded:
                 taken.append(time.perf_counter() - began)
             if decision is Decision.STOP:
                 break

@@ -16,7 +16,7 @@ from hypercurve.workflow_support.launching import set_environment
 from hypercurve.workflow_support.recovery import recover
 from hypercurve.util.provenance import CAPTIONS, analysis_digest
 from hypercurve.config.files import ConfigError, read_experiment, read_workflow
-from hypercurve.config.code_files import model_digest
+from hypercurve.config.code_files import model_digest, rules_digest
 from hypercurve.util.user_code import function_digest
 
 set_environment(workflow.basedir)
@@ -103,17 +103,20 @@ def training_data(wildcards, input):
 
 def own_code(wildcards):
     """What changes with the user's own code that decides a run; of this project's code, nothing does."""
-    return own_code_in(wildcards.experiment)
+    return own_code_in(wildcards.experiment, wildcards.get("method"))
 
 
 @cache
-def own_code_in(experiment):
-    """The same by the experiment's name; ends the program where the code is missing."""
+def own_code_in(experiment, method=None):
+    """The same by names, of all methods without one; ends the program where the code is missing."""
+    methods = EXPERIMENTS[experiment].methods
+    chosen = methods.values() if method is None else [methods[method]]
     try:
-        return model_digest(EXPERIMENTS[experiment].model) or ""
+        own = [model_digest(EXPERIMENTS[experiment].model), *map(rules_digest, chosen)]
     except UserError as error:
         print(f"{WORKFLOW.folder}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
+    return " ".join(digest for digest in own if digest is not None)
 
 
 def data_code(spec):

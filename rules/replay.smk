@@ -49,6 +49,7 @@ rule replay:
         "../envs/hypercurve.yaml"
     threads: 4
     params:
+        own=own_code,
         code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:

@@ -14,6 +14,8 @@ rule trial_table:
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
+    params:
+        own=own_code,
     shell:
         "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log:q} 2>&1"
 

@@ -29,7 +29,6 @@ from .networks_section import networks_section
 from .origins import digests, ran
 from .schedules_section import schedule_section
 from .sections import population_sections, traits_section
-from .sources import source
 from .tables import Runs
 
 LARGEST_SVG = 1_500_000
@@ -60,7 +59,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         facts=_facts(experiment, runs),
         space=list(_space(experiment)),
         methods={
-            method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": source(given)}
+            method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": prose.source(given)}
             for method, given in experiment.methods.items()
         },
         comparison=[cells.row(experiment, row) for row in table.to_dict("records")],

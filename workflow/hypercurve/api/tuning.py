@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..config.code_files import rules_digest
 from ..config.data import NO_DATA
 from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
@@ -166,7 +167,7 @@ def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, dige
 
     The states of its trials in flight are saved every so many minutes.
     """
-    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules_digest(setting))
     with resumable(output, run.header) as journal:
         states, identity = output.with_name("journal.states"), identity_of(run.header.training)
         saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)

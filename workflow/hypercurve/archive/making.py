@@ -3,10 +3,11 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from .. import __version__
-from ..config.code_files import code_files, model_digest
+from ..config.code_files import code_files, model_digest, rule_files, rules_digest
 from ..config.data import DataSpec
 from ..config.experiment import Experiment
 from ..config.model import label
@@ -25,6 +26,7 @@ from .packing import ArchiveError, pack
 README = "README.md"
 DATA = "data/manifest.json"
 USER_FILES = "code/user.json"
+RULE_FILES = "code/user_rules.json"
 LARGEST_SOURCE = 1 << 20
 """Bytes of a file of the user's code that is copied; of larger ones the sum is named."""
 DESCRIPTIONS = {
@@ -35,6 +37,7 @@ DESCRIPTIONS = {
     "report.html": "Tables and figures in one file",
     DATA: "Shapes, sizes and sha256 sums of the data; not the data",
     USER_FILES: "What the user's own code consists of, with sha256 sums",
+    RULE_FILES: "What the user's own searchers and stoppers consist of, with sha256 sums",
     LOCK: "The packages that the code is tested with",
 }
 
@@ -68,7 +71,7 @@ def make(folder: Path, output: Path, data: Path | None = None, *, models: bool =
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
     if models:
         files |= _networks(folder, results)
-    files |= _code_files() | _user_files(experiment, results)
+    files |= _code_files() | _user_files(experiment, results) | _rule_files(experiment, results)
     if experiment.data is not None and described is not None:
         files[DATA] = described
         files |= _data_function(experiment.data, described)
@@ -159,8 +162,30 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
         raise ArchiveError(f"the code that the runs trained is to be archived with them: {error}") from None
     if made != {digest}:
         raise ArchiveError(f"{label(experiment.model)}: was changed after the runs were made; run the workflow again")
+    return _copies(USER_FILES, sources)
+
+
+def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
+    """The same for searchers and stoppers of the user's own.
+
+    Raises:
+        ArchiveError: they are not what decided the runs.
+    """
+    sources: dict[str, Path] = {}
+    for name, method in experiment.methods.items():
+        sources |= rule_files(method)
+        made = {lines[0].get("rules") for (of, _), lines in results.journals.items() if of == name}
+        if made != {rules_digest(method)}:
+            raise ArchiveError(
+                f"methods.{name}: its rules were changed after the runs were made; run the workflow again"
+            )
+    return _copies(RULE_FILES, sources) if sources else {}
+
+
+def _copies(name: str, sources: Mapping[str, Path]) -> dict[str, bytes | Path]:
+    """A list of files with their sums, and copies of those that are not large."""
     listed = {name: _entry(path).model_dump() | {"path": below_here(path)} for name, path in sources.items()}
-    found: dict[str, bytes | Path] = {USER_FILES: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
+    found: dict[str, bytes | Path] = {name: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
     small = [path for path in sources.values() if path.stat().st_size <= LARGEST_SOURCE]
     return found | {f"code/user/{below_here(path)}": path for path in small}
 
@@ -197,6 +222,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     origins = {json.dumps(run.begun.origin, sort_keys=True) for run in results.runs.values()}
     source = _source(experiment.data, results)
     brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
+    brought = brought or any(map(rule_files, experiment.methods.values()))
     own = f"\n    cp -r {shlex.quote(name)}/code/user/. ." if brought else ""
     first = f"{next(iter(experiment.methods))}/0"
     return f"""\

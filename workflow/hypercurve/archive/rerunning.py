@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from ..config.code_files import model_digest
+from ..config.code_files import model_digest, rules_digest
 from ..config.data import NO_DATA, DataSpec
 from ..config.model import label
 from ..events.journal import Journal, check_line, decode, read_lines
@@ -42,9 +42,12 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     method, repeat = known[name]
     assert results.experiment is not None
     setting = results.experiment.setting(manifest.experiment, method)
-    if not trust and (not isinstance(setting.model, str) or (setting.data is not None and setting.data.function)):
+    own = [part.kind for part in (setting.search, setting.stop) if part is not None and part.is_own]
+    if not trust and (
+        not isinstance(setting.model, str) or (setting.data is not None and setting.data.function) or own
+    ):
         raise ArchiveError(
-            f"{name}: to run it again is to run code that the archive names ({label(setting.model)}). "
+            f"{name}: to run it again is to run code that the archive names ({', '.join(own) or label(setting.model)}). "
             "Look at it first, then add --trust"
         )
     samples, digest = 0, NO_DATA
@@ -61,7 +64,12 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     model = model_digest(setting.model)
     if model != results.runs[method, repeat].model:
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
-    run = Run(setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model)
+    rules = rules_digest(setting)
+    if rules != lines[0].get("rules"):
+        raise ArchiveError(f"{', '.join(own)}: is not the code that decided the archive's runs; see code/user")
+    run = Run(
+        setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model, rules=rules
+    )
     trainer = make_trainer(setting, data, folder / "programs")
     if setting.population is None:
         rerun_journal(run, trainer, lines, name)

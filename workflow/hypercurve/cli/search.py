@@ -70,7 +70,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def make_run(given: Arguments, setting: Any) -> Any:
     """A run's state."""
-    from ..config.code_files import model_digest
+    from ..config.code_files import model_digest, rules_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
     from ..curves.prepared import load_curves
@@ -79,10 +79,11 @@ def make_run(given: Arguments, setting: Any) -> Any:
     from ..training.data import load, verify
 
     check_data(given, setting)
+    rules = rules_digest(setting)
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
+        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn, rules=rules)
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
@@ -94,7 +95,7 @@ def make_run(given: Arguments, setting: Any) -> Any:
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = load_record(given.record) if setting.record else None
-    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
+    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model, rules=rules)
 
 
 def trainer_of(given: Arguments, run: Any) -> Any:

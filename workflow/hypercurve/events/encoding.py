@@ -46,7 +46,12 @@ def encode_line(line: Line) -> RawLine:
         case RunHeader():
             raw = {"event": "run", "format": FORMAT, "experiment": line.experiment, "method": line.method}
             raw |= {"repeat": line.repeat, "setting": line.setting, "data": line.data, "samples": line.samples}
-            named = {"model": line.model, "record": line.record, "stopping_rate": line.stopping_rate}
+            named = {
+                "model": line.model,
+                "rules": line.rules,
+                "record": line.record,
+                "stopping_rate": line.stopping_rate,
+            }
             named |= {"seed": line.seed, "training": line.training}
             raw |= {key: value for key, value in named.items() if value is not None}
             raw["then"] = [_encode_action(action) for action in line.actions]
@@ -139,6 +144,7 @@ def _decode_run(raw: RawLine, wall: Wall) -> RunHeader:
         str(raw["data"]),
         raw.get("samples"),
         raw.get("model"),
+        raw.get("rules"),
         raw.get("record"),
         raw.get("stopping_rate"),
         raw.get("seed"),
@@ -219,7 +225,7 @@ def event_of(raw: RawLine) -> Any:
 
 def differences_of_headers(expected: Header, raw: RawLine) -> list[str]:
     """By which keys a journal's first line is of another run or batch; keys that are missing from it do not count."""
-    told = ("event", "setting", "repeat", "data", "model", "record", "batch", "seed", "training")
+    told = ("event", "setting", "repeat", "data", "model", "rules", "record", "batch", "seed", "training")
     wanted = encode_line(expected)
     return [key for key in told if key in wanted and raw.get(key, wanted[key]) != wanted[key]]
 

@@ -59,6 +59,7 @@ class RunHeader:
         data: digest of the prepared data set.
         samples: size of the training part; None in journals that do not say.
         model: digest of the user's own code that is trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
         record: digest of the record of earlier experiments; None where there is none.
         stopping_rate: what that record gave LCM for a regret budget; None where there is none.
         seed: the experiment's; None in older journals, as the next.
@@ -74,6 +75,7 @@ class RunHeader:
     data: str
     samples: int | None
     model: str | None = None
+    rules: str | None = None
     record: str | None = None
     stopping_rate: float | None = None
     seed: int | None = None

@@ -17,7 +17,7 @@ from ..events.journal import Journal, JournalError, decode
 from ..events.lines import EventLine, Tested, Wall
 from ..runs.known import Curve, KnownTrainings, networks_beside
 from ..runs.run import Run
-from ..runs.searchers import make_searcher
+from ..runs.schedulers import make_searcher
 from ..runs.trial import Trial
 from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Trainer

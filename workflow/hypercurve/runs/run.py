@@ -66,6 +66,7 @@ class Run:
         curves: the recorded trainings that a replay searches, in the order in which they arrive.
         record: earlier experiments, where the method has a record.
         model: digest of the user's own code that is trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
 
     Attributes:
         header: the journal's first line, before anything is decided.
@@ -84,6 +85,7 @@ class Run:
         curves: Curves | None = None,
         record: Record | None = None,
         model: str | None = None,
+        rules: str | None = None,
     ):
         self.setting = setting
         self.repeat = repeat
@@ -101,6 +103,7 @@ class Run:
             data,
             self.cost.samples,
             model,
+            rules,
             None if record is None else record.digest,
             None if calibration is None else calibration.stopping_rate,
             setting.seed,

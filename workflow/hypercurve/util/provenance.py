@@ -23,7 +23,8 @@ if not CAPTIONS.is_dir():  # an installed package has its own
 def analysis_digest() -> str:
     """Sixteen hexadecimal digits that change with the code of tables and figures; comments and docstrings do not count."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in ("analysis", "results") for path in (PACKAGE / folder).rglob("*")):
+    folders = ("analysis", "results", "search", "stopping")
+    for path in sorted(path for folder in folders for path in (PACKAGE / folder).rglob("*")):
         if path.suffix in (".py", ".j2"):
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + _essence(path))
     return digest.hexdigest()[:16]
