@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hypercurve.workflow_support import recovery
-from hypercurve.workflow_support.recovery import end_left_behind, recover, take_back
+from hypercurve.workflow_support.recovery import end_left_behind, recover
 
 JOURNAL = "results/demo/runs/lcm/0/journal.jsonl"
 
@@ -65,9 +65,7 @@ def test_only_jobs_that_were_submitted_here_and_print_to_our_folder_are_ended(
     assert "left behind: 11, 14" in capsys.readouterr().err
 
 
-def test_what_a_killed_snakemake_began_is_ended_and_what_it_completed_is_gone_on_with(
-    tmp_path: Path, programs: Path
-) -> None:
+def test_what_a_killed_snakemake_began_is_ended(tmp_path: Path, programs: Path) -> None:
     logs = tmp_path / "anywhere"  # as --slurm-logdir says
     listed(
         tmp_path,
@@ -75,12 +73,8 @@ def test_what_a_killed_snakemake_began_is_ended_and_what_it_completed_is_gone_on
         (21, tmp_path, f"{logs}/rule_hc_search/demo_lcm_0/21.log"),
         (22, tmp_path, f"{logs}/rule_hc_search/demo_lcm_1/22.log"),  # of another Snakemake, which lives
     )
-    journal = tmp_path / JOURNAL
-    journal.parent.mkdir(parents=True)
-    journal.write_text("complete")
     recover(snakemake())
     assert (tmp_path / "cancelled").read_text() == "21\n"
-    assert [path.name for path in journal.parent.iterdir()] == ["journal.partial.jsonl"]
 
 
 @pytest.mark.parametrize("case", ["without a lock", "another version", "other private parts", "no marks"])
@@ -88,9 +82,6 @@ def test_where_it_is_not_certain_what_was_left_behind_it_is_left_alone(
     tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     listed(tmp_path, programs, (31, tmp_path, f"{tmp_path}/.snakemake/slurm_logs/rule_hc_search/demo_lcm_0/31.log"))
-    journal = tmp_path / JOURNAL
-    journal.parent.mkdir(parents=True)
-    journal.write_text("complete")
     workflow = snakemake(lock=case != "without a lock")
     if case == "another version":
         monkeypatch.setattr(recovery, "TESTED", ("8.0.",))
@@ -100,7 +91,6 @@ def test_where_it_is_not_certain_what_was_left_behind_it_is_left_alone(
         workflow.persistence._filter_incomplete_keys = lambda _: set()
     recover(workflow)
     assert not (tmp_path / "cancelled").exists()
-    assert journal.read_text() == "complete"
     assert ("is left alone" in capsys.readouterr().err) == (case != "no marks")
 
 
@@ -111,19 +101,3 @@ def test_a_cluster_that_does_not_answer_is_said_and_stops_nothing(
     end_left_behind({"rule_a"})
     assert "left jobs behind: slurm_load_jobs error" in capsys.readouterr().err
     assert not (tmp_path / "cancelled").exists()
-
-
-def test_what_was_completed_is_gone_on_with_unless_its_run_has_begun_again(tmp_path: Path) -> None:
-    output, partial = tmp_path / "journal.jsonl", tmp_path / "journal.partial.jsonl"
-    take_back(output)
-    assert not partial.exists()
-    output.write_text("complete")
-    take_back(output)
-    assert (output.exists(), partial.read_text()) == (False, "complete")
-    output.write_text("another")
-    take_back(output)
-    assert (output.read_text(), partial.read_text()) == ("another", "complete")
-    table = tmp_path / "trials.jsonl"
-    table.write_text("no journal")
-    take_back(table)
-    assert table.exists()
