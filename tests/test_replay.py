@@ -234,7 +234,7 @@ def replayed(setting: Setting, curves: Curves, path: Path) -> list[RawLine]:
 def decided(lines: list[RawLine]) -> list[RawLine]:
     """What a replay can tell as well: all but whose journal it is, the clock, and what the test set said."""
     return [
-        {key: value for key, value in without_wall(line).items() if key not in ("setting", "data")}
+        {key: value for key, value in without_wall(line).items() if key not in ("setting", "data", "training")}
         for line in lines
         if line["event"] != "tested"
     ]
