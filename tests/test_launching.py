@@ -30,7 +30,7 @@ def program(path: Path, text: str) -> None:
 
 def listed(folder: Path, programs: Path, *jobs: tuple[int, Path, str]) -> None:
     """Let squeue list jobs, (number, folder that it was submitted from, where it prints), until some are cancelled."""
-    table = "".join(f"{job:<20}{str(where):<4096}{output:<4096}\n" for job, where, output in jobs)
+    table = "".join(f"{job:<20}{where!s:<4096}{output:<4096}\n" for job, where, output in jobs)
     (folder / "listed").write_text(table)
     program(programs / "squeue", f"test -e {folder}/cancelled || cat {folder}/listed")
 
