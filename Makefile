@@ -76,8 +76,9 @@ format: env ## lay out the code
 	ruff format .
 	snakefmt Snakefile workflow/Snakefile rules
 
-schema: env ## write the JSON schema of experiment files anew
+schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
 	hypercurve schema --output config/experiment.schema.json
+	python -c 'from hypercurve.analysis.figures import captions; print(captions(), end="")' > rules/captions/figure.rst
 
 changelog: env ## show what changelog.d/ brings; with VERSION=0.2.0, put it into CHANGELOG.md
 	towncrier build $(if $(VERSION),--yes,--draft) --version $(or $(VERSION),next)

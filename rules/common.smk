@@ -9,7 +9,7 @@ from shlex import quote
 
 # Snakemake has put the folder of workflow/Snakefile on Python's path, and so the package that lies in it. Of a workflow that is
 # imported from a Git host there is no such folder: there, it is the installed package.
-from hypercurve.analysis.plan import applicable
+from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import set_environment

@@ -32,7 +32,7 @@ rule report:
     input:
         captions=expand(
             f"{CAPTIONS}/{{name}}.rst",
-            name=["figure", "table", "replay", "report"],
+            name=["table", "replay", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
 
 # No assertion is about time, Hypothesis's own included: machines that run tests are busy.
 settings.register_profile("hypercurve", deadline=None, suppress_health_check=[HealthCheck.too_slow])

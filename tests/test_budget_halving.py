@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from hypercurve.archive.checking import check_journal
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Record, Task, load_record, save_record
 from hypercurve.curves.table import Curve, Curves

@@ -10,8 +10,9 @@ import pytest
 
 from hypercurve.api.replaying import Task, carry_out
 from hypercurve.archive.checking import check_journal
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
@@ -213,7 +214,7 @@ def test_a_budget_is_kept_for_random_draws_only(tmp_path: Path) -> None:
 def test_a_budget_is_not_varied() -> None:
     asked = {"search": "random", "stop": {"lcm": {"stopping_rate": {"regret": 0.1}}}, "record": ["x"]}
     content = {"model": "recorded", "data": {"curves": "x"}, "budget": {"trials": 40}, "methods": {"lcm": asked}}
-    with pytest.raises(ValueError, match="problems"):
+    with pytest.raises(ValueError, match="a regret budget cannot be varied"):
         Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"stopping_rate": [0.5]}}}})
     Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"split": [0.1, 0.2]}}}})
 

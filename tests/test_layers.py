@@ -141,7 +141,7 @@ def test_reading_an_experiment_loads_nothing_heavy() -> None:
         "optuna",
     ]
     program = (
-        "import sys, hypercurve.config.jobs, hypercurve.config.files, hypercurve.util.provenance, hypercurve.analysis.plan\n"
+        "import sys, hypercurve.config.jobs, hypercurve.config.files, hypercurve.util.provenance\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

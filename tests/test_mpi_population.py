@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config.experiment import Setting
+from hypercurve.config.setting import Setting
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
 from test_runs import LCM, REAL, events, run, setting

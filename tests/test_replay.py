@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.methods import Stop
+from hypercurve.config.setting import Setting
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
 from hypercurve.events.encoding import RawLine, without_wall

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table

@@ -17,8 +17,10 @@ from hypercurve.analysis import schedules_export as exporting
 from hypercurve.analysis import schedules_gain
 from hypercurve.analysis.lineage import ancestry, total_steps
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Objective, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_resolved, read_setting
+from hypercurve.config.objective import Objective
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import step_at
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import read_lines

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercurve.config.experiment import Budget, Experiment, Setting
+from hypercurve.config.budget import Budget
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import (
     Action,

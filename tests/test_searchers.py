@@ -17,8 +17,9 @@ import pytest
 from scipy.stats import norm
 
 from conftest import ROOT
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.jobs import batches
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypercurve.analysis.figures.progress import best_so_far
+from hypercurve.analysis.figures.best import best_so_far
 from hypercurve.results.runs import read_run
 from hypercurve.stopping import brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping

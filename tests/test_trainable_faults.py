@@ -14,9 +14,10 @@ import pytest
 
 from conftest import ROOT
 from hypercurve.config.code_files import model_digest
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.model import CommandSpec, KerasSpec, LoopSpec, filled
+from hypercurve.config.setting import Setting
 from hypercurve.events.events import Completed, Event, Failed
 from hypercurve.execution.advance import Judge, advance
 from hypercurve.runs.trial import Trial

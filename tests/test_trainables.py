@@ -17,7 +17,8 @@ import pytest
 from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute

@@ -10,12 +10,13 @@ from ..util.provenance import PACKAGE
 def set_environment(beside: str) -> None:
     """Let commands find this package, this environment's programs, and an MPI that works under mpiexec and srun.
 
-    The package is the one that this module belongs to. Programs come from the environment that runs Snakemake, whether
-    that was activated or not; with ``--software-deployment-method conda`` a rule's own environment goes before both.
-    mpiexec starts as many processes as it is told, on a laptop or in a container too: by itself it refuses more than
-    there are cores, refuses to run as root, and binds each process to one core, which is for schedulers to do. Under
-    srun there is no mpiexec that would tell the environment's MPI where it was installed, and its PMIx knows one way
-    only to show Slurm who it is. What the user has set stays; a cluster's own MPI (``MPI4PY_LIBMPI``) is left alone.
+    The package is the one that this module belongs to. Programs come from the environment that runs Snakemake,
+    whether that was activated or not; with ``--software-deployment-method conda`` a rule's own environment goes
+    before both. mpiexec starts as many processes as it is told, on a laptop or in a container too: by itself it
+    refuses more than there are cores, refuses to run as root, and binds each process to one core, which is for
+    schedulers to do. Under srun there is no mpiexec that would tell the environment's MPI where it was installed, and
+    its PMIx knows one way only to show Slurm who it is. What the user has set stays; a cluster's own MPI
+    (``MPI4PY_LIBMPI``) is left alone.
 
     Args:
         beside: the folder of the user's Snakefile. Modules of users may lie there, whatever the working directory is.

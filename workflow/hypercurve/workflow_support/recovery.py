@@ -118,8 +118,7 @@ def take_back(output: Path) -> None:
     kept, and taken as it is if setting, data and code are still the same.
 
     Args:
-        output: what a job makes; nothing is done if it is no journal or batch, if it is not there, or if its partial journal
-            has begun.
+        output: what a job makes; nothing is done unless it is a journal or batch that is there, and was not begun again.
     """
     partial = output.with_name(output.stem + ".partial" + output.suffix)
     journal = output.name in ("journal.jsonl", "retrained.jsonl") or output.match("batches/*.jsonl")
