@@ -148,7 +148,7 @@ def test_archive_holds_what_the_results_are_and_how_to_make_them_again(opened: P
     assert {"experiment.json", "comparison.csv", "budgets.csv", "report.html", "README.md", MANIFEST} <= there
     assert {"figures/best.svg", "figures/best.png", "data/manifest.json", "ro-crate-metadata.json"} <= there
     assert {"runs/lcm/1/journal.jsonl", "runs/lcm/1/trials.csv", "runs/pbt/0/lineage.csv"} <= there
-    assert {"code/Snakefile", "code/envs/lock.txt", "code/rules/archive.smk"} <= there
+    assert {"code/Snakefile", "code/workflow/Snakefile", "code/envs/lock.txt", "code/rules/archive.smk"} <= there
     manifest = read_manifest(opened / MANIFEST)
     assert manifest.code.modules["runs/run.py"] == sha256(ROOT / "workflow" / "hypercurve" / "runs/run.py")
     assert set(manifest.files) == there - {MANIFEST}

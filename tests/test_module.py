@@ -54,7 +54,7 @@ def train(hyperparameters, context):
 
 @pytest.fixture
 def importer(tmp_path: Path) -> Path:
-    """Somebody's project: their Snakefile with code beside it, in a folder of its own; their experiment and settings."""
+    """Somebody's project: their Snakefile and, beside it, their code; their experiment and settings."""
     for name, text in {
         "workflow/own_loop.py": LOOP,
         "trials/own.yaml": EXPERIMENT,
@@ -72,31 +72,37 @@ def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("paths", "results"), [('prefix: "tuning"', "tuning/results"), ('replace_prefix: {"results/": "out/"}', "out")]
-)
-def test_an_importer_gets_its_report_where_it_wants_it_and_uses_a_table_in_a_rule_of_its_own(
-    importer: Path, paths: str, results: str
-) -> None:
-    text = IMPORTER.format(paths=paths, results=results, wanted="report.html")
+def test_an_importer_gets_its_report_where_it_wants_it_and_uses_a_table_in_a_rule_of_its_own(importer: Path) -> None:
+    made = importer / "tuning" / "results"
+    text = IMPORTER.format(paths='prefix: "tuning"', results="tuning/results", wanted="report.html")
     (importer / "workflow" / "Snakefile").write_text(text)
     run = snakemake(importer)
     assert run.returncode == 0, run.stderr[-3000:]
     assert (importer / "best.txt").read_text().split() == ["method", "random", "lcm"]
-    assert "What to look for" in (importer / results / "own" / "report.html").read_text(), "captions are found"
-    assert not (importer / results / "own.tar.gz").exists(), (
-        "the default target is the importer's, not that of the module"
-    )
-    assert "Nothing to be done" in snakemake(importer, "--dry-run").stderr
-    made = snakemake(importer, "--report", "all.html")
-    assert made.returncode == 0, made.stderr[-2000:]
-    assert "The methods of" in (importer / "all.html").read_text()
+    assert "What to look for" in (made / "own" / "report.html").read_text(), "captions are found"
+    assert not (made / "own.tar.gz").exists(), "what is made without a target is the importer's to say"
     assert not (importer / "results").exists()
+    assert "Nothing to be done" in snakemake(importer, "--dry-run").stdout
+    report = snakemake(importer, "--report", "all.html")
+    assert report.returncode == 0, report.stderr[-2000:]
+    assert "The methods of" in (importer / "all.html").read_text()
+
+
+@pytest.mark.slow
+def test_an_importer_may_replace_the_beginning_of_our_paths(importer: Path) -> None:
+    text = IMPORTER.format(paths='replace_prefix: {"results/": "out/"}', results="out", wanted="own.tar.gz")
+    (importer / "Snakefile").write_text(text)
+    (importer / "own_loop.py").write_text(LOOP)
+    run = snakemake(importer, "--dry-run")
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "output: out/own.tar.gz" in run.stdout + run.stderr
+    assert "results/" not in run.stdout + run.stderr
 
 
 @pytest.mark.slow
 def test_a_mistake_in_an_importers_settings_is_told_by_the_name_of_its_file(importer: Path) -> None:
-    (importer / "Snakefile").write_text(IMPORTER.format(paths="", results="results", wanted="report.html"))
+    text = IMPORTER.format(paths="", results="results", wanted="report.html")
+    (importer / "Snakefile").write_text(text)
     (importer / "settings.yaml").write_text("hypercurve: {experiments: [other], folder: trials}\n")
     run = snakemake(importer, "--dry-run")
     assert run.returncode == 2

@@ -240,7 +240,9 @@ def test_another_number_of_processes_outdates_nothing_and_a_run_that_is_missing_
 
 
 @pytest.mark.slow
-def test_only_what_a_killed_snakemake_left_complete_is_not_trained_again(tmp_path: Path) -> None:
+def test_only_what_a_killed_snakemake_left_complete_is_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workflow = Workflow(tmp_path)
     workflow.write(TINY)
     target, journal = "tiny/runs/lcm/0/journal.jsonl", workflow.results / "tiny/runs/lcm/0/journal.jsonl"
@@ -254,7 +256,21 @@ def test_only_what_a_killed_snakemake_left_complete_is_not_trained_again(tmp_pat
     record.unlink()
     marker.write_text('{"external_jobid": null}')
     assert workflow.planned(target) == {("search", "tiny/runs/lcm/0/journal.jsonl")}
+    # Its job, and one that a Snakemake with other targets has submitted here.
+    logs, cancelled = tmp_path / ".snakemake/slurm_logs/rule_search", tmp_path / "cancelled"
+    jobs = "".join(f"{7 + repeat:<20}{tmp_path!s:<4096}{logs}/tiny_lcm_{repeat}/1.log\n" for repeat in range(2))
+    (tmp_path / "jobs").write_text(jobs)
+    for name, text in (
+        ("squeue", f"test -e {cancelled} || cat {tmp_path}/jobs"),
+        ("scancel", f"echo $@ > {cancelled}"),
+    ):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
     assert workflow.call(target).returncode == 0
+    assert cancelled.read_text() == "7\n"
     assert journal.read_bytes() == whole, "line for line, wall-clock readings included"
     assert workflow.planned(target) == set()
     assert not marker.exists()

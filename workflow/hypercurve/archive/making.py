@@ -140,7 +140,10 @@ def _code_files() -> dict[str, bytes | Path]:
     root = PACKAGE.parents[1]
     if not (root / "Snakefile").is_file():
         return {WORKFLOW: b"# hypercurve was installed without its workflow when this archive was made.\n"}
-    found: dict[str, bytes | Path] = {WORKFLOW: root / "Snakefile"}
+    found: dict[str, bytes | Path] = {
+        WORKFLOW: root / "Snakefile",
+        "code/workflow/Snakefile": root / "workflow" / "Snakefile",
+    }
     found |= {f"code/rules/{path.name}": path for path in sorted((root / "rules").glob("[!.]*.smk"))}
     if (lock := root / "envs" / "lock.txt").is_file():
         found[LOCK] = lock
