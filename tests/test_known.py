@@ -311,3 +311,28 @@ def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
     }
     assert trained
     assert trained <= set(range(20, 30))
+
+
+def test_what_members_of_a_population_report_is_of_no_other_training(tmp_path: Path) -> None:
+    methods = {"random": {"search": "random"}, "pbt": {"population": {"members": 8, "every": 500, "explore": {}}}}
+    e = experiment(methods=methods, space={"learning_rate": {"log_uniform": [0.001, 0.1]}, "epochs": 4})
+    run = Run(e.setting("e", "pbt"), 0, samples=1000, data="none")
+    header = Run(e.setting("e", "random"), 0, samples=1000, data="none").header
+    assert run.header.training != header.training, "they report at other points, and on a part of the validation"
+    # Nor is a journal of one that has the same name for its trainings, once a member has copied another.
+    first = encode_line(Run(e.setting("e", "random"), 0, samples=1000, data="none").start())
+    started = first["then"][0]
+    copy = {"copy": 0, "from": 1, "at": 0.2, "configuration": {**started["configuration"], "learning_rate": 0.05}}
+    lines = [
+        first,
+        {"event": "started", "trial": 0, "time": 0.0, "then": [{"continue": 0}]},
+        {"event": "reported", "trial": 0, "progress": 0.2, "metrics": {"loss": 1.0}, "time": 1.0, "then": [copy]},
+        {"event": "reported", "trial": 0, "progress": 0.4, "metrics": {"loss": 0.5}, "time": 2.0, "then": []},
+    ]
+    path = tmp_path / "runs" / "pbt" / "0" / "journal.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    known = KnownTrainings(tmp_path / "runs" / "random" / "0" / "journal.jsonl", header)
+    trial = Trial(0, started["configuration"], 0, 0)
+    assert known.report(trial, 0.2) is not None
+    assert known.report(trial, 0.4) is None
