@@ -15,6 +15,7 @@ from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, encode_line, without_wall
 from hypercurve.events.journal import read_lines
+from hypercurve.execution.batches import run_batch, trial_table
 from hypercurve.execution.serial import execute
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import history, restart, resumable
@@ -311,3 +312,117 @@ def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
     }
     assert trained
     assert trained <= set(range(20, 30))
+
+
+def test_what_members_of_a_population_report_is_of_no_other_training(tmp_path: Path) -> None:
+    methods = {"random": {"search": "random"}, "pbt": {"population": {"members": 8, "every": 500, "explore": {}}}}
+    e = experiment(methods=methods, space={"learning_rate": {"log_uniform": [0.001, 0.1]}, "epochs": 4})
+    run = Run(e.setting("e", "pbt"), 0, samples=1000, data="none")
+    header = Run(e.setting("e", "random"), 0, samples=1000, data="none").header
+    assert run.header.training != header.training, "they report at other points, and on a part of the validation"
+    # Nor is a journal of one that has the same name for its trainings, once a member has copied another.
+    first = encode_line(Run(e.setting("e", "random"), 0, samples=1000, data="none").start())
+    started = first["then"][0]
+    copy = {"copy": 0, "from": 1, "at": 0.2, "configuration": {**started["configuration"], "learning_rate": 0.05}}
+    lines = [
+        first,
+        {"event": "started", "trial": 0, "time": 0.0, "then": [{"continue": 0}]},
+        {"event": "reported", "trial": 0, "progress": 0.2, "metrics": {"loss": 1.0}, "time": 1.0, "then": [copy]},
+        {"event": "reported", "trial": 0, "progress": 0.4, "metrics": {"loss": 0.5}, "time": 2.0, "then": []},
+    ]
+    path = tmp_path / "runs" / "pbt" / "0" / "journal.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    known = KnownTrainings(tmp_path / "runs" / "random" / "0" / "journal.jsonl", header)
+    trial = Trial(0, started["configuration"], 0, 0)
+    assert known.report(trial, 0.2) is not None
+    assert known.report(trial, 0.4) is None
+
+
+@pytest.mark.parametrize("stop_after", [0.4, 0.8, 1.0])
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_run_that_goes_on_beside_may_be_ahead_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: bool, stop_after: float
+) -> None:
+    """Another run reports what this one is about to train to; then this one goes on, with no point left out."""
+    monkeypatch.setattr("hypercurve.runs.known.EVERY", 0.0)
+    monkeypatch.setattr("hypercurve.runs.known.SHARE", 0.0)
+    methods = {"random": {"search": "random"}, "again": {"search": "random"}}
+    e = experiment(budget={"trials": 2}, methods=methods)
+    carry_out(tmp_path / "whole", e.setting("e", "random"))
+    lines = (tmp_path / "whole" / "runs" / "random" / "0" / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    until = next(
+        n for n, line in enumerate(map(json.loads, lines)) if line.get("progress", 1.0) >= stop_after and n > 1
+    )
+
+    class Overtaken(Counting):
+        def open(self, trial: Trial) -> Session:
+            session = super().open(trial)
+            advance = session.advance
+
+            def overtaken(progress: float) -> Report:
+                if progress == 0.2 and trial.number == 0:
+                    path = tmp_path / "runs" / "random" / "0" / "journal.partial.jsonl"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(b"".join(lines[: until + 1]))
+                return advance(progress)
+
+            session.advance = overtaken  # type: ignore[method-assign]
+            return session
+
+    run, trainer = Run(e.setting("e", "again"), 0, samples=1000, data="none"), Overtaken()
+    output = tmp_path / "runs" / "again" / "0" / "journal.jsonl"
+    known = KnownTrainings(output, run.header)
+    if batch:
+        output = output.parent / "batches" / "0.jsonl"
+        with resumable(output, run.batch_header(0)) as journal:
+            run_batch(run, trial_table(run.setting, 0), trainer, journal, 0, known)
+    else:
+        with resumable(output, run.header) as journal:
+            execute(run, trainer, journal, known=known)
+        assert events(lines_of(tmp_path, "again")) == [
+            {**line, "method": "again", "setting": run.header.setting} if line["event"] == "run" else line
+            for line in events([json.loads(line) for line in lines])
+        ]
+    points = [point for trial, point in trainer.trained if trial == 0]
+    assert known.used == {"random/0": {0}}
+    assert points[:5] in ([0.2], [0.2, 0.4, 0.6, 0.8, 1.0]), "losses are means since the last point"
+    tested = [json.loads(line) for line in output.read_bytes().splitlines()][-1]
+    assert (tested["trial"], tested["metrics"]) == tuple(json.loads(lines[-1])[key] for key in ("trial", "metrics"))
+
+
+def test_a_batch_that_goes_on_writes_no_line_twice(tmp_path: Path) -> None:
+    given = experiment(budget={"trials": 4}).setting("e", "random")
+    whole = tmp_path / "whole" / "random" / "0" / "batches" / "0.jsonl"
+
+    def batch(output: Path) -> None:
+        run = Run(given, 0, samples=1000, data="none")
+        with resumable(output, run.batch_header(0)) as journal:
+            known = KnownTrainings(output.parents[1] / "journal.jsonl", run.header)
+            run_batch(run, trial_table(given, 0), Counting(), journal, 0, known)
+
+    batch(whole)
+    content = whole.read_bytes()
+    for cut in range(0, len(content), 331):
+        output = tmp_path / str(cut) / "runs" / "random" / "0" / "batches" / "0.jsonl"
+        output.parent.mkdir(parents=True)
+        output.with_name("0.partial.jsonl").write_bytes(content[:cut])
+        batch(output)
+        assert events(read_lines(output)[0]) == events(read_lines(whole)[0])
+
+
+def test_sessions_of_a_batch_are_closed_when_their_trials_have_failed(tmp_path: Path) -> None:
+    closed: set[int] = set()
+
+    class Diverging(Counting):
+        def open(self, trial: Trial) -> Session:
+            session = super().open(trial)
+            session.advance = lambda progress: Report(progress, {"loss": float("nan")})  # type: ignore[method-assign]
+            session.close = lambda: closed.add(trial.number)  # type: ignore[method-assign]
+            return session
+
+    given = experiment(budget={"trials": 4}).setting("e", "random")
+    run = Run(given, 0, samples=1000, data="none")
+    with resumable(tmp_path / "0.jsonl", run.batch_header(0)) as journal:
+        run_batch(run, trial_table(given, 0), Diverging(), journal, 0)
+    assert closed == set(range(4))

@@ -22,4 +22,8 @@ def training_digest(setting: Setting, data: str, model: str | None) -> str:
     if COST in setting.constraints:
         fields.add("cost")
     parts = {"arithmetic": ARITHMETIC, "data": data, "code": model} | setting.model_dump(mode="json", include=fields)
+    if (
+        setting.population is not None
+    ):  # whose members report at other points, and are judged on a part of the validation
+        parts["members"] = [setting.population.every, setting.population.fitness_samples]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

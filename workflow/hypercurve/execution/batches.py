@@ -19,7 +19,7 @@ from ..runs.known import Curve, KnownTrainings, networks_beside
 from ..runs.run import Run
 from ..runs.schedulers import make_searcher
 from ..runs.trial import Trial
-from ..training.recorded_curves import retrain
+from ..training.recorded_curves import follow, retrain
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
@@ -68,12 +68,15 @@ def run_batch(
     elif differences_of_headers(header, journal.lines[0]):
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
     lines = [decode(raw, f"{journal.path}:{line}") for line, raw in enumerate(journal.lines, start=1)]
-    ended = [line.event for line in lines if isinstance(line, EventLine)]
-    over = {event.trial for event in ended if isinstance(event, Completed | Failed)}
+    there = {(type(line.event), line.event.trial, line.event.progress) for line in lines if isinstance(line, EventLine)}
+
+    def write(line: EventLine) -> None:
+        if (type(line.event), line.event.trial, line.event.progress) not in there:
+            journal.append(line)
+
     objective, best = run.setting.objective, None
     for row in table:
         trial = Trial(row["trial"], row["configuration"], run.setting.seed, run.repeat)
-        write = journal.append if trial.number not in over else lambda _: None
         start = Start(trial.number, row["configuration"])
         write(EventLine(Started(trial.number), Wall(worker=number, at=time.time()), actions=[start]))
         curve: Curve = []
@@ -82,7 +85,8 @@ def run_batch(
             if isinstance(line.event, Completed):
                 value = line.event.metrics[objective.key]
                 if best is None or objective.better(value, best[0]):
-                    snapshot = None if session is None else session.snapshot()
+                    trained = session is not None and session.progress == 1  # else its end was known
+                    snapshot = session.snapshot() if session is not None and trained else None
                     best = value, Best(trial, curve, line.wall.test, snapshot)
                     if snapshot is not None:
                         trainer.keep(trial, snapshot)
@@ -103,14 +107,20 @@ def _reports(
     session: Session | None = None
 
     def going() -> Session:
-        return session or retrain(trainer, trial, curve, equal=must_equal(run, known))
+        nonlocal session
+        if session is None:
+            session = retrain(trainer, trial, curve, equal=must_equal(run, known))
+        else:
+            missed = [point for point in curve if point[0] > session.progress]
+            follow(session, trial, missed, equal=must_equal(run, known))
+        return session
 
     for point in run.points:
         found = None if known is None else known.report(trial, point)
         if found is not None:
             line = EventLine(found.event, found.wall)
         else:
-            line, session = advance(going, trial.number, point, check, worker)
+            line, _ = advance(going, trial.number, point, check, worker)
         if isinstance(line.event, Reported | Completed):
             curve.append((point, line.event.metrics))
         yield line, session

@@ -12,7 +12,7 @@ from ..events.journal import Journal
 from ..events.lines import EventLine, Wall
 from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
-from ..training.recorded_curves import retrain
+from ..training.recorded_curves import follow, retrain
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
@@ -77,8 +77,10 @@ class Sessions:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
         run, number = self._run, event.trial
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
-            session = self._open.get(number)  # none where the training was known
-            self.best_trial, self.best = number, None if session is None else session.snapshot()
+            session = self._open.get(number)  # none, or one on its way, where the end was known
+            self.best_trial, self.best = number, None
+            if session is not None and session.progress == 1:
+                self.best = session.snapshot()
             if self.best is not None:
                 self._trainer.keep(run.trial(number), self.best)
         over = [number] if isinstance(event, Completed | Failed) else []
@@ -88,8 +90,11 @@ class Sessions:
         self._watch(run)
 
     def _session(self, number: int) -> Session:
-        """The trial's session; after a resume it is trained again to where its journal stands."""
-        if number not in self._open:
-            curve = self._run.trials[number].curve
-            self._open[number] = retrain(self._trainer, self._run.trial(number), curve, equal=self._equal)
-        return self._open[number]
+        """The trial's session, trained to where its journal stands: it may go on after a resume, or after known reports."""
+        trial, curve = self._run.trial(number), self._run.trials[number].curve
+        session = self._open.get(number)
+        if session is None:
+            session = self._open[number] = retrain(self._trainer, trial, curve, equal=self._equal)
+        elif curve and curve[-1][0] > session.progress:
+            follow(session, trial, [point for point in curve if point[0] > session.progress], equal=self._equal)
+        return session

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..events.encoding import decode_line
-from ..events.events import Completed, Event, Failed, Reported, Start
+from ..events.events import Completed, Copy, Event, Failed, Reported, Start
 from ..events.journal import UNREADABLE, whole_lines
 from ..events.lines import BatchHeader, EventLine, Line, RunHeader, Tested, Wall
 from ..util.errors import UserError
@@ -186,6 +186,8 @@ class KnownTrainings:
             for action in () if isinstance(line, Tested | BatchHeader) else line.actions:
                 if isinstance(action, Start):
                     keys[action.trial] = _key(action.trial, action.configuration)
+                elif isinstance(action, Copy):  # what follows is no training of its configuration
+                    keys.pop(action.trial, None)
 
     @staticmethod
     def _decoded(content: bytes) -> Iterator[Line]:

@@ -32,6 +32,27 @@ def retrain(
         JournalError: it came out different and must not, so what follows would not be the run that was recorded.
     """
     session = trainer.open(trial)
+    follow(session, trial, curve, equal=equal, differs=differs)
+    return session
+
+
+def follow(
+    session: Session,
+    trial: Trial,
+    curve: Iterable[tuple[float, Mapping[str, float]]],
+    *,
+    equal: bool = True,
+    differs: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Train a session to where its recorded curve ends, with a report at every point of it: losses are means since the last.
+
+    Args:
+        session: the trial's session.
+        trial, curve, equal, differs: as in :func:`retrain`.
+
+    Raises:
+        JournalError: as there.
+    """
     greatest = 0.0, ""
     for progress, recorded in curve:
         again = session.advance(progress).metrics
@@ -51,7 +72,6 @@ def retrain(
         said = f"trial {trial.number} came out different by up to {greatest[0]:.2g} {greatest[1]}; the recorded values stand"
         print(said, file=sys.stderr, flush=True)
         differs(greatest[0])
-    return session
 
 
 def _difference(recorded: float, again: float | None) -> float:
