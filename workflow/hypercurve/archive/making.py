@@ -128,7 +128,7 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
     """
     if isinstance(experiment.model, str):
         return {}
-    made = {lines[0].get("model") for lines in results.journals.values()}
+    made = {run.model for run in results.runs.values()}
     try:
         sources, digest = code_files(experiment.model), model_digest(experiment.model)
     except UserError as error:

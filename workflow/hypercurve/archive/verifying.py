@@ -115,8 +115,8 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
         if name in copies and entry.sha256 != copies[name]:
             yield f"{name}: is not what {USER_FILES} says of it"
     digest = digest_of(sums)
-    for (method, repeat), lines in results.journals.items():
-        if lines[0].get("model") != digest:
+    for (method, repeat), run in results.runs.items():
+        if run.model != digest:
             yield f"runs/{method}/{repeat}/journal.jsonl: trained other code than {USER_FILES} lists"
 
 

@@ -139,11 +139,12 @@ def _decode_run(raw: RawLine, wall: Wall) -> RunHeader:
 
 
 def _decode_wall(found: Mapping[str, Any]) -> Wall:
-    seconds, overhead, worker, at, *others = map(found.get, Wall._fields)
+    get = found.get
+    seconds, overhead, at = get("seconds"), get("overhead"), get("at")
     for value in (seconds, overhead, at):
-        if value is not None:
+        if value is not None and (type(value) is not float or not isfinite(value)):
             _number(value)
-    return Wall(seconds, overhead, worker, at, *others)
+    return Wall(seconds, overhead, get("worker"), at, get("compiler"), get("traceback"), get("origin"))
 
 
 def _decode_actions(raw: RawLine) -> Sequence[Action]:
@@ -151,9 +152,9 @@ def _decode_actions(raw: RawLine) -> Sequence[Action]:
 
 
 def _decode_action(raw: RawLine) -> Action:
+    if "continue" in raw:  # first, and without a pattern, being the most frequent
+        return Continue(_trial(raw["continue"]))
     match raw:
-        case {"continue": trial}:
-            return Continue(_trial(trial))
         case {"start": trial, "configuration": configuration}:
             return Start(_trial(trial), dict(configuration))
         case {"stop": trial}:
