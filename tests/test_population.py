@@ -293,21 +293,19 @@ class TestScheduler:
     ) -> None:
         given = setting(lag, exploit)
         driver = Driver(given, metrics)
-        expected: dict[int, evolution.Move] = {}
+        expected: dict[int, Copy] = {}
         taken = driver.take
 
         def take(event: Event, member: int) -> None:
             first = member == 0 and driver.step[0] >= 0
             if first:
                 expected.clear()
-                expected.update({move.member: move for move in driver.scheduler.upcoming()})
+                expected.update({copy.trial: copy for copy in driver.scheduler.upcoming()})
             taken(event, member)
             if isinstance(event, Reported) and lag:
                 copies = [a for a in driver.actions.get((member, driver.step[member]), []) if isinstance(a, Copy)]
-                move = expected.get(member)
-                assert copies == ([] if move is None else [
-                    Copy(member, move.donor, driver.points[driver.step[member] - 2], move.configuration)
-                ])  # fmt: skip
+                assert copies == ([expected[member]] if member in expected else [])
+                assert all(copy.progress == driver.points[driver.step[member] - 2] for copy in copies)
 
         driver.take = take  # type: ignore[method-assign]
         driver.run()

@@ -17,6 +17,7 @@ from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment, Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, JournalError, read_lines
+from hypercurve.events.lines import BatchHeader, RunHeader
 from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
@@ -269,7 +270,7 @@ def test_a_resumed_run_that_trains_differently_says_so(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
-        journal.append({"event": "run"})
+        journal.append(BatchHeader("0" * 16, 0, 0))
         with pytest.raises(JournalError, match="another process is writing"):
             Journal(tmp_path / "journal.jsonl")
     with Journal(tmp_path / "journal.jsonl") as again:
@@ -280,7 +281,7 @@ def test_a_process_waits_for_another_that_is_ending(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     for renamed in (False, True):
         first = Journal(path)
-        first.append({"event": "run"})
+        first.append(BatchHeader("0" * 16, 0, 0))
 
         def end(journal: Journal = first, renamed: bool = renamed) -> None:
             if renamed:
@@ -324,7 +325,7 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
     partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
     note.write_text("other")
     with Journal(partial) as other:
-        other.append({"event": "run", "setting": "other"})
+        other.append(RunHeader("other", "m", 0, "other", "other", 0))
         before = partial.read_bytes()
         assert main(search_in(tmp_path, prepared, setting())) == 2
         assert "another process is writing this journal" in capsys.readouterr().err
