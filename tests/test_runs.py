@@ -333,7 +333,7 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
         assert note.read_text() == "other"
         other.check_place()
     assert main(search_in(tmp_path, prepared, setting())) == 0
-    assert "begun with other setting, code; beginning anew" in capsys.readouterr().err
+    assert "begun with other setting, data, code; beginning anew" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "setting.json"]
 
 
