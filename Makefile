@@ -7,7 +7,7 @@ BIN := $(ENV)/bin
 ORACLES := .venv-oracles
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help env run test test-browser chromium test-oracles test-slurm crate lint format schema clean
+.PHONY: help env run test test-fast test-slow test-browser chromium test-oracles test-slurm crate lint format schema changelog clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,13 @@ run: env ## run the demo: config/experiments/demo.yaml to tables, figures and a 
 	@echo "Report: results/demo/report.html   Table: results/demo/comparison.csv   Figures: results/demo/figures/"
 	@echo "All experiments that config/config.yaml lists: results/report.html"
 
-test: env ## run the tests
-	pytest -n 2 --dist loadfile
+test: test-fast test-slow ## run the tests: the fast ones, then all others
+
+test-fast: env ## run the tests of a minute: nothing that trains a network, starts Snakemake, MPI or a browser
+	pytest -n 2 --dist loadfile -m 'not slow'
+
+test-slow: env
+	pytest -n 2 --dist loadfile -m slow
 
 test-browser: env chromium ## look at reports in a real browser, at the width of a desk and of a phone
 	pytest tests/test_report_browser.py
@@ -63,16 +68,20 @@ lint: env ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile workflow/Snakefile rules
 	snakemake --lint
 
 format: env ## lay out the code
 	ruff check --fix --select I .
 	ruff format .
-	snakefmt Snakefile rules
+	snakefmt Snakefile workflow/Snakefile rules
 
-schema: env ## write the JSON schema of experiment files anew
+schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
 	hypercurve schema --output config/experiment.schema.json
+	python -c 'from hypercurve.analysis.figures import captions; print(captions(), end="")' > rules/captions/figure.rst
+
+changelog: env ## show what changelog.d/ brings; with VERSION=0.2.0, put it into CHANGELOG.md
+	towncrier build $(if $(VERSION),--yes,--draft) --version $(or $(VERSION),next)
 
 clean: ## remove the results, but not the environment
 	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +

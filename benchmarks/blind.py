@@ -27,8 +27,9 @@ from zlib import crc32
 import numpy as np
 
 from hypercurve.config.data import NO_DATA
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_mapping
+from hypercurve.config.setting import Setting
 from hypercurve.curves.table import Curves
 from hypercurve.events.journal import Journal
 from hypercurve.execution.serial import execute

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from hypercurve.config.data import DataSpec
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
 from hypercurve.search.options import Search

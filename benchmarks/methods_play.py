@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hypercurve.api.replaying import moved
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.record import Record, Task
 from hypercurve.curves.table import Curves, key_of
 from hypercurve.execution.serial import execute

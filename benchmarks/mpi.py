@@ -31,7 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.mpi import search as supervised
 from hypercurve.execution.mpi.comm import Comm, Inbox, Outbox, Tag, communicator, guarded

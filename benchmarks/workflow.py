@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--singles", type=int, default=8, help="trials that are trained again, each as a job (8)")
     parser.add_argument("--experiment", type=Path, default=EXPERIMENT, help="another experiment file (mnist-trials)")
     given = parser.parse_args()
-    set_environment(ROOT / "workflow")
+    set_environment(str(ROOT))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         short, _ = dry_run(given.experiment, folder, 1000, given.times)

@@ -15,10 +15,7 @@ rule archive:
         journals=lambda w: runs_of(w.experiment),
         trials=lambda w: runs_of(w.experiment, "trials.csv"),
         members=lambda w: members_of(w.experiment),
-        comparison=rules.compare.output,
-        budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
-        traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
-        schedule=lambda w: rules.gain.output if experiment_of(w).retrain else [],
+        tables=lambda w: tables_of(w.experiment),
         figures=lambda w: expand(
             rules.figure.output,
             figure=figures_of(w.experiment),

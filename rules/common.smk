@@ -7,26 +7,28 @@ from functools import cache
 from pathlib import Path
 from shlex import quote
 
-PACKAGE = Path(workflow.basedir) / "workflow"
-sys.path.insert(0, str(PACKAGE))
-
-from hypercurve.analysis.plan import applicable
+# Snakemake has put the folder of workflow/Snakefile on Python's path, and so the package that lies in it. Of a workflow that is
+# imported from a Git host there is no such folder: there, it is the installed package.
+from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
-from hypercurve.workflow_support.launching import end_left_behind, set_environment, take_back
-from hypercurve.util.provenance import code_digest
-from hypercurve.config.files import ConfigError, check_workflow, read_experiment
+from hypercurve.workflow_support.launching import set_environment
+from hypercurve.workflow_support.recovery import recover
+from hypercurve.util.provenance import CAPTIONS, code_digest
+from hypercurve.config.files import ConfigError, read_experiment, read_workflow
 from hypercurve.config.code_files import model_digest
 from hypercurve.util.user_code import function_digest
 
-set_environment(PACKAGE)
+set_environment(workflow.basedir)
 
+# Who imports this workflow has a config file of another name, or none.
+CONFIG = ", ".join(map(str, workflow.configfiles)) or "config"
 try:
-    check_workflow(config)
+    WORKFLOW = read_workflow(config, CONFIG)
 except ConfigError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
-RESULTS = config["results"]
+RESULTS = WORKFLOW.results
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
 CODE = {part: code_digest(part) for part in ("data", "records", "runs", "analysis")}
@@ -42,16 +44,16 @@ def read_experiments(folder):
             found[path.stem] = read_experiment(path)
         except ConfigError as error:
             problems.append(str(error))
-    for name in config["experiments"]:
+    for name in WORKFLOW.experiments:
         if name not in found and not problems:
-            problems.append(f"config/config.yaml: experiments: {folder} has no {name}.yaml")
+            problems.append(f"{CONFIG}: experiments: {folder} has no {name}.yaml")
     if problems:
         print("\n".join(problems), file=sys.stderr)
         sys.exit(2)
     return found
 
 
-EXPERIMENTS = read_experiments(config["folder"])
+EXPERIMENTS = read_experiments(WORKFLOW.folder)
 
 
 wildcard_constraints:
@@ -110,7 +112,7 @@ def code_in(experiment):
     try:
         own = model_digest(EXPERIMENTS[experiment].model)
     except UserError as error:
-        print(f"{config['folder']}/{experiment}.yaml: {error}", file=sys.stderr)
+        print(f"{WORKFLOW.folder}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
     return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
 
@@ -123,7 +125,7 @@ def data_code(spec):
         return f"{CODE['data']} {function_digest(spec.function, 'data.function')}"
     except UserError as error:
         names = [name for name, experiment in EXPERIMENTS.items() if experiment.data == spec]
-        print(f"{config['folder']}/{names[0]}.yaml: {error}", file=sys.stderr)
+        print(f"{WORKFLOW.folder}/{names[0]}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -146,11 +148,10 @@ def retrained_of(name):
 
 def recorded_in(path):
     """What must be there before curves can be read: a file, or the runs of another experiment of this workflow."""
-    if not Path(path).is_relative_to(RESULTS):
-        return path
-    name, *rest = Path(path).relative_to(RESULTS).parts or ("",)
+    inside = Path(path).relative_to(RESULTS).parts if Path(path).is_relative_to(RESULTS) else ()
+    name = inside[0] if inside else ""
     if name not in EXPERIMENTS:
-        return path
+        return local(path)
     within = str(Path(path)) + "/"
     runs = runs_of(name)
     if EXPERIMENTS[name].model != "recorded":
@@ -168,6 +169,18 @@ def members_of(name):
         method=populations,
         repeat=range(experiment.repeats),
     )
+
+
+def tables_of(name):
+    """The tables that compare an experiment's methods."""
+    experiment = EXPERIMENTS[name]
+    wanted = {
+        "comparison": True,
+        "budgets": experiment.budget.at,
+        "traits": "traits" in figures_of(name),
+        "schedule": experiment.retrain,
+    }
+    return [f"{RESULTS}/{name}/{table}.csv" for table in wanted if wanted[table]]
 
 
 def figures_of(name):

@@ -1,5 +1,12 @@
 # Tables.
 
+TABLES = {
+    "comparison": "comparison of methods",
+    "budgets": "best at smaller budgets",
+    "traits": "traits of the methods",
+    "schedule": "schedule and selection",
+}
+
 
 rule trials:
     input:
@@ -45,72 +52,25 @@ rule compare:
     input:
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
+        retrained=lambda w: retrained_of(w.experiment) if w.table == "schedule" else [],
     output:
         report(
-            f"{RESULTS}/{{experiment}}/comparison.csv",
-            caption="captions/comparison.rst",
+            f"{RESULTS}/{{experiment}}/{{table}}.csv",
+            caption="captions/table.rst",
             category="{experiment}",
             subcategory="tables",
-            labels={"result": "comparison of methods"},
+            labels=lambda w: {"result": TABLES[w.table]},
         ),
     log:
-        f"{RESULTS}/{{experiment}}/logs/compare.log",
+        f"{RESULTS}/{{experiment}}/logs/{{table}}.log",
     benchmark:
-        f"{RESULTS}/{{experiment}}/logs/compare.tsv"
+        f"{RESULTS}/{{experiment}}/logs/{{table}}.tsv"
+    wildcard_constraints:
+        table="|".join(TABLES),
     conda:
         "../envs/hypercurve.yaml"
     params:
         code=CODE["analysis"],
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
-        "hypercurve compare {params.results:q} --output {output:q} > {log:q} 2>&1"
-
-
-rule budgets:
-    input:
-        experiment=rules.experiment.output,
-        journals=lambda w: runs_of(w.experiment),
-    output:
-        report(
-            f"{RESULTS}/{{experiment}}/budgets.csv",
-            caption="captions/budgets.rst",
-            category="{experiment}",
-            subcategory="tables",
-            labels={"result": "best at smaller budgets"},
-        ),
-    log:
-        f"{RESULTS}/{{experiment}}/logs/budgets.log",
-    benchmark:
-        f"{RESULTS}/{{experiment}}/logs/budgets.tsv"
-    conda:
-        "../envs/hypercurve.yaml"
-    params:
-        code=CODE["analysis"],
-        results=lambda w, input: Path(str(input.experiment)).parent,
-    shell:
-        "hypercurve compare {params.results:q} --table budgets --output {output:q} > {log:q} 2>&1"
-
-
-rule traits:
-    input:
-        experiment=rules.experiment.output,
-        journals=lambda w: runs_of(w.experiment),
-    output:
-        report(
-            f"{RESULTS}/{{experiment}}/traits.csv",
-            caption="captions/traits.rst",
-            category="{experiment}",
-            subcategory="tables",
-            labels={"result": "traits of the methods"},
-        ),
-    log:
-        f"{RESULTS}/{{experiment}}/logs/traits.log",
-    benchmark:
-        f"{RESULTS}/{{experiment}}/logs/traits.tsv"
-    conda:
-        "../envs/hypercurve.yaml"
-    params:
-        code=CODE["analysis"],
-        results=lambda w, input: Path(str(input.experiment)).parent,
-    shell:
-        "hypercurve compare {params.results:q} --table traits --output {output:q} > {log:q} 2>&1"
+        "hypercurve compare {params.results:q} --table {wildcards.table} --output {output:q} > {log:q} 2>&1"

@@ -6,8 +6,8 @@ DATA = {data.key: data for data in SETS if data.curves is None}
 
 rule data:
     input:
-        # a file by path is an input, so that a changed file is prepared again
-        lambda w: DATA[w.key].path or [],
+        # a file by path is an input, so that a changed file is prepared again; `local`, since no prefix of a module is its
+        lambda w: local(DATA[w.key].path) if DATA[w.key].path else [],
     output:
         directory(f"{RESULTS}/data/{{key}}"),
     log:

@@ -31,17 +31,14 @@ rule figure:
 rule report:
     input:
         captions=expand(
-            f"{workflow.basedir}/rules/captions/{{name}}.rst",
-            name=["figure", "comparison", "budgets", "traits", "replay", "schedule", "report"],
+            f"{CAPTIONS}/{{name}}.rst",
+            name=["table", "replay", "report"],
         ),
         experiment=rules.experiment.output,
         journals=lambda w: runs_of(w.experiment),
         trials=lambda w: runs_of(w.experiment, "trials.csv"),
         members=lambda w: members_of(w.experiment),
-        comparison=rules.compare.output,
-        budgets=lambda w: rules.budgets.output if experiment_of(w).budget.at else [],
-        traits=lambda w: rules.traits.output if "traits" in figures_of(w.experiment) else [],
-        schedule=lambda w: rules.gain.output if experiment_of(w).retrain else [],
+        tables=lambda w: tables_of(w.experiment),
         figures=lambda w: expand(
             rules.figure.output.svg,
             figure=figures_of(w.experiment),
@@ -70,9 +67,9 @@ rule report:
 
 rule overview:
     input:
-        experiments=expand(rules.experiment.output, experiment=config["experiments"]),
-        comparisons=expand(rules.compare.output, experiment=config["experiments"]),
-        reports=expand(rules.report.output, experiment=config["experiments"]),
+        experiments=expand(rules.experiment.output, experiment=WORKFLOW.experiments),
+        comparisons=expand(rules.compare.output, experiment=WORKFLOW.experiments, table="comparison"),
+        reports=expand(rules.report.output, experiment=WORKFLOW.experiments),
     output:
         report(
             f"{RESULTS}/report.html",

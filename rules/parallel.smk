@@ -23,7 +23,7 @@ rule preflight:
         "hypercurve preflight --launcher {resources.mpi:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
 
 
-rule supervised:
+rule parallel_search:
     input:
         setting=rules.setting.output,
         data=data_folder,
@@ -36,7 +36,7 @@ rule supervised:
     benchmark:
         f"{LOG}/search.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: processes(method) > 1 and method.population is None),
+        experiment=only(lambda method: processes(method) > 1),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
@@ -50,30 +50,3 @@ rule supervised:
     shell:
         "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
         " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
-
-
-rule population:
-    input:
-        setting=rules.setting.output,
-        data=data_folder,
-        preflight=ancient(rules.preflight.output),
-    output:
-        f"{RUN}/journal.jsonl",
-    log:
-        f"{LOG}/population.log",
-    benchmark:
-        f"{LOG}/population.tsv"
-    wildcard_constraints:
-        experiment=only(lambda method: processes(method) > 1 and method.population is not None),
-    conda:
-        "../envs/hypercurve.yaml"
-    threads: lambda w: experiment_of(w).training.threads
-    resources:
-        tasks=tasks_of,
-        mpi="mpiexec",
-    params:
-        code=code_of,
-        data=training_data,
-    shell:
-        "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " {params.data} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"

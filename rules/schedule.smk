@@ -50,30 +50,3 @@ rule retrain:
         data=training_data,
     shell:
         "hypercurve search {input.setting:q} {params.data} --output {output:q} > {log:q} 2>&1"
-
-
-rule gain:
-    input:
-        experiment=rules.experiment.output,
-        journals=lambda w: runs_of(w.experiment),
-        retrained=lambda w: retrained_of(w.experiment),
-    output:
-        report(
-            f"{RESULTS}/{{experiment}}/schedule.csv",
-            caption="captions/schedule.rst",
-            category="{experiment}",
-            labels={"result": "schedule and selection"},
-        ),
-    log:
-        f"{RESULTS}/{{experiment}}/logs/gain.log",
-    benchmark:
-        f"{RESULTS}/{{experiment}}/logs/gain.tsv"
-    wildcard_constraints:
-        experiment=RETRAINING,
-    conda:
-        "../envs/hypercurve.yaml"
-    params:
-        code=CODE["analysis"],
-        results=lambda w, input: Path(str(input.experiment)).parent,
-    shell:
-        "hypercurve compare {params.results:q} --table schedule --output {output:q} > {log:q} 2>&1"

@@ -1,13 +1,20 @@
 """Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
+
+# No assertion is about time, Hypothesis's own included: machines that run tests are busy.
+settings.register_profile("hypercurve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hypercurve")
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -28,6 +35,15 @@ methods:
 """
 
 Listing = dict[str, bytes | None]
+
+
+@pytest.fixture(autouse=True)
+def _light(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What imports TensorFlow, which takes seconds, is marked slow."""
+    before = "tensorflow" in sys.modules
+    yield
+    slow = request.node.get_closest_marker("slow") is not None
+    assert slow or before or "tensorflow" not in sys.modules, "this test imports TensorFlow: mark it slow"
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from hypercurve.config.experiment import Setting
+from hypercurve.config.setting import Setting
 from hypercurve.events.journal import Journal
 from hypercurve.execution.mpi import population, snapshots
 from hypercurve.execution.mpi.comm import communicator, guarded

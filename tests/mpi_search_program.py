@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hypercurve.config.experiment import Setting
+from hypercurve.config.setting import Setting
 from hypercurve.events.journal import Journal
 from hypercurve.execution.mpi import search as supervised
 from hypercurve.execution.mpi.comm import communicator, guarded

@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hypercurve.analysis.plan import applicable
 from hypercurve.archive.checking import table_files
 from hypercurve.cli import main
+from hypercurve.config.figures import applicable
 from hypercurve.config.files import read_resolved
 
 SMALL = """\

@@ -27,10 +27,12 @@ from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import read_lines
 from results_data import SMALL, call, in_a_process, make_results
 
+ARCHIVED = SMALL + "figures: [best]\n"
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_results(tmp_path_factory.mktemp("made"), figures=True)
+    return make_results(tmp_path_factory.mktemp("made"), ARCHIVED, figures=True)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,7 @@ def test_copies_of_results_in_other_places_give_equal_archives(results: Path, ar
     assert sha256(tmp_path / "other.tar.gz") == sha256(archive)
 
 
+@pytest.mark.slow
 def test_bytes_do_not_hang_on_time_zone_locale_or_hashes(results: Path, archive: Path, tmp_path: Path) -> None:
     environment = os.environ | {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-m", "hypercurve", "archive", str(results), "-o", str(tmp_path / "a.tar.gz")]
@@ -109,15 +112,17 @@ def test_an_archive_compressed_for_sending_opens_all_the_same(archive: Path, tmp
     assert problems(sent, tmp_path / "opened") == []
 
 
+@pytest.mark.slow
 def test_two_independent_runs_have_equal_payload_digests(results: Path, archive: Path, tmp_path: Path) -> None:
-    again = make_results(tmp_path)
+    again = make_results(tmp_path, ARCHIVED)
     journal = Path("runs/lcm/1/journal.jsonl")
     assert (again / journal).read_bytes() != (results / journal).read_bytes(), "the clock went on"
     assert make(again, tmp_path / "again.tar.gz") == make(results, tmp_path / "small.tar.gz")
 
 
+@pytest.mark.slow
 def test_another_seed_has_another_payload_digest(results: Path, tmp_path: Path) -> None:
-    other = make_results(tmp_path, SMALL + "seed: 1\n")
+    other = make_results(tmp_path, ARCHIVED + "seed: 1\n")
     assert make(other, tmp_path / "other.tar.gz") != make(results, tmp_path / "small.tar.gz")
 
 
@@ -517,6 +522,7 @@ def test_verify_says_what_is_wrong_without_a_traceback(tmp_path: Path, capsys: p
     assert main(["verify", str(tmp_path / "none.tar.gz")]) == 2
 
 
+@pytest.mark.slow
 def test_verifying_imports_nothing_that_trains(archive: Path) -> None:
     program = (
         "import sys; from hypercurve.cli import main; code = main(['verify', sys.argv[1]])\n"
@@ -545,6 +551,7 @@ def test_a_run_from_an_archive_comes_out_equal_when_run_again(
     assert f"{run}: all " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_population_from_an_archive_comes_out_equal_when_run_again(archive: Path) -> None:
     in_a_process("verify", archive, "--rerun", "pbt/0")
 

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import ROOT
 from hypercurve.config.cost import CostModel
-from hypercurve.config.data import TRAINING_PARTS, DataSpec
+from hypercurve.config.data import DataSpec
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
 from hypercurve.config.jobs import COMPILATION, MOST_JOBS, SHARE, START, batches, programs, trials_per_job
@@ -104,7 +104,6 @@ def test_sizes_of_the_data_known_by_name_are_right(tmp_path: Path) -> None:
         assert prepare(spec, tmp_path / str(validation)).samples == spec.samples
     assert DataSpec(name="mnist", validation=10000).samples == 50_000
     assert DataSpec(path="x.npz").samples is None
-    assert set(TRAINING_PARTS) == {"digits", "mnist", "fashion_mnist", "cifar10"}
 
 
 def test_the_slides_search_of_100_trials_is_one_job() -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from hypercurve.archive.checking import check_journal
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Record, Task, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
@@ -277,7 +278,7 @@ def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:
     return reached
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     trials=st.integers(1, 60),
@@ -387,6 +388,7 @@ def replayed(known: Record | None, repeat: int = 0, few: dict[str, Any] | None =
     return replay(experiment.setting("e", "method"), curves(100, 200), repeat, record=known)
 
 
+@pytest.mark.slow
 def test_a_right_record_keeps_trials_from_starting_and_a_wrong_one_is_dropped() -> None:
     right = record_of(curves(1), curves(2))
     rng = np.random.default_rng(0)
@@ -510,6 +512,7 @@ def carried_out(setting: Setting, path: Path, record: Record | None) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_with_it_resume(tmp_path: Path) -> None:
     first = live(stop="budget_halving")
     folder = tmp_path / "results" / "earlier" / "runs" / "method"

@@ -10,8 +10,9 @@ import pytest
 
 from hypercurve.api.replaying import Task, carry_out
 from hypercurve.archive.checking import check_journal
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
@@ -75,6 +76,7 @@ def test_what_is_played_for_a_calibration_is_what_a_replay_does(slots: int, dist
     assert len(regrets) > 1 or slots == 100, "with all at once, nobody is checked"
 
 
+@pytest.mark.slow
 def test_the_rate_is_the_largest_that_keeps_the_budget_on_every_task() -> None:
     quiet, noisy = table(1, noise=0.05, name="quiet"), table(2, noise=0.6, name="noisy")
     alone = [calibrated(setting_for({"regret": 0.1}), [task]).stopping_rate for task in (quiet, noisy)]
@@ -88,6 +90,7 @@ def test_the_rate_is_the_largest_that_keeps_the_budget_on_every_task() -> None:
     assert "noisy" in str(both)
 
 
+@pytest.mark.slow
 def test_a_larger_budget_never_stops_fewer_and_the_same_budget_gives_the_same() -> None:
     task = table(3, noise=0.4)
     found = [calibrated(setting_for({"regret": budget}), [task]) for budget in (0.05, 0.2, 0.5, 0.9)]
@@ -120,6 +123,7 @@ def test_a_record_that_cannot_calibrate_is_refused_with_the_reason() -> None:
         calibrated(setting_for({"regret": 0.0001}), [table(5, noise=3.0)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
@@ -210,7 +214,7 @@ def test_a_budget_is_kept_for_random_draws_only(tmp_path: Path) -> None:
 def test_a_budget_is_not_varied() -> None:
     asked = {"search": "random", "stop": {"lcm": {"stopping_rate": {"regret": 0.1}}}, "record": ["x"]}
     content = {"model": "recorded", "data": {"curves": "x"}, "budget": {"trials": 40}, "methods": {"lcm": asked}}
-    with pytest.raises(ValueError, match="problems"):
+    with pytest.raises(ValueError, match="a regret budget cannot be varied"):
         Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"stopping_rate": [0.5]}}}})
     Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"split": [0.1, 0.2]}}}})
 
@@ -235,6 +239,7 @@ def carried_out(setting: Setting, path: Path, record: Any = None) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(tmp_path: Path) -> None:
     folder = tmp_path / "earlier"
     (folder / "0").mkdir(parents=True)
@@ -283,6 +288,7 @@ def test_a_finished_experiment_sets_the_rate_of_the_next_and_journals_say_which(
         Run(setting, 0, samples=1000, data="none", record=replace(record, calibration=None))
 
 
+@pytest.mark.slow
 def test_a_task_is_what_chance_has_drawn_in_the_space(tmp_path: Path) -> None:
     def finished(name: str, setting: Setting) -> str:
         folder = tmp_path / name / "runs" / "method"
@@ -317,6 +323,7 @@ def test_a_task_is_what_chance_has_drawn_in_the_space(tmp_path: Path) -> None:
         calibration(plain, space={"learning_rate": {"uniform": [0.0, 0.6]}, "momentum": {"uniform": [0.4, 1.0]}})
 
 
+@pytest.mark.slow
 def test_a_replay_leaves_what_it_plays_out_of_the_calibration(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

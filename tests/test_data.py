@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from hypercurve.config.data import DataSpec
+from hypercurve.config.data_sets import IN_KERAS
 from hypercurve.training.data import DataError, load, prepare, verify
 
 
@@ -220,7 +221,8 @@ def test_a_file_in_the_cache_of_keras_is_used(tmp_path, monkeypatch):
     assert prepare(DataSpec(name="mnist", validation=10), tmp_path / "out").samples == 90
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_KERAS)
 def test_without_network_and_cache_the_message_says_what_to_put_where(tmp_path, monkeypatch, capfd, name):
     from hypercurve.training.runtime import configure, keras
 

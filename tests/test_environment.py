@@ -108,3 +108,34 @@ def test_versions_of_python_agree() -> None:
 def test_no_address_of_an_index_stands_in_an_environment_file(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?://|file://|--(extra-)?index-url|--find-links|--trusted-host|@\s*git", text)
+
+
+def workflow_steps() -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The steps of all jobs in .github/workflows, each with its job."""
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    loaded = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+    return [(step, job) for workflow in loaded for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_workflows_run_targets_of_the_makefile_and_actions_of_a_major_version() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    run = [step["run"] for step, _ in workflow_steps() if "run" in step]
+    assert {"make test-fast", "make lint", "make test"} <= set(run)
+    assert {line.removeprefix("make ") for line in run} <= targets
+    for step, _ in workflow_steps():
+        assert "run" in step or re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
+        assert "secrets" not in str(step)
+
+
+def test_the_fast_tests_run_on_every_version_of_python() -> None:
+    (fast,) = [job for step, job in workflow_steps() if step.get("run") == "make test-fast"]
+    assert fast["strategy"]["matrix"]["python"] == list(PYTHONS)
+
+
+def test_hooks_before_a_commit_run_what_lint_runs_from_the_environment() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}, "others want the network"
+    assert {hook["language"] for hook in hooks} == {"system"}
+    programs = {hook["entry"].split()[0] for hook in hooks}
+    assert programs <= {f".venv/bin/{requirement.name}" for requirement in OPTIONAL}

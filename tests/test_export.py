@@ -11,6 +11,8 @@ from hypercurve.cli import main
 from hypercurve.results.runs import RunResult, read_run
 from results_data import make_results
 
+pytestmark = pytest.mark.slow
+
 MIXED = """\
 description: every kind of domain, conditions, and methods with spaces of their own
 data: {name: digits, validation: 0.25}

@@ -16,9 +16,9 @@ from hypercurve.analysis import figures
 from hypercurve.analysis.figures.parallel import ABSENT
 from hypercurve.analysis.figures.timeline import Bar, without_pauses
 from hypercurve.analysis.importance import fit, importances, main_effects, shares_of, table
-from hypercurve.analysis.plan import FEWEST
 from hypercurve.analysis.spaces import alike, searched
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.figures import FEWEST
 from hypercurve.events.trials import Status, TrialState
 from hypercurve.results.runs import RunEvent, RunResult
 from hypercurve.space.search_space import Space, Value
@@ -86,6 +86,7 @@ class TestImportance:
         found = main_effects(fit(points, 3 * points[:, 0] + points[:, 1], 0))
         np.testing.assert_allclose(found, [0.9, 0.1, 0.0], atol=0.02)
 
+    @pytest.mark.slow
     def test_agrees_with_optuna(self) -> None:
         chosen = alone(400)
         # Variances are as 8 to 2 on the axes of the space: that of the learning rate is logarithmic.
@@ -108,6 +109,7 @@ class TestImportance:
         assert mine == pytest.approx({"learning_rate": 0.8, "momentum": 0.2, "batch_size": 0.0}, abs=0.05)
         assert mine == pytest.approx(theirs, abs=0.05)
 
+    @pytest.mark.slow
     def test_is_small_for_what_does_nothing(self) -> None:
         chosen = alone(60, repeats=4)
         one = importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(4)]})[0]
@@ -118,6 +120,7 @@ class TestImportance:
         assert (low <= one.shares.mean(axis=0)).all()
         assert (one.shares.mean(axis=0) <= high).all()
 
+    @pytest.mark.slow
     def test_of_noise_is_not_told(self) -> None:
         chosen = alone(40, repeats=3)
         rng = np.random.default_rng(3)
@@ -154,6 +157,7 @@ class TestImportance:
         runs = {name: [made(chosen, name, 0, known_function)] for name in chosen.methods}
         assert [methods for _, methods in alike(searched(chosen, runs))] == [["a", "c"], ["b"]]
 
+    @pytest.mark.slow
     def test_table_ranks_hyperparameters(self) -> None:
         chosen = alone(60, repeats=3)
         found = table(importances(chosen, {"random": [made(chosen, "random", i, known_function) for i in range(3)]}))
@@ -203,7 +207,7 @@ class TestParallelCoordinates:
     def test_cross_axes_at_places_of_the_search_space(self) -> None:
         chosen = alone(8)
         run = made(chosen, "random", 0, known_function)
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         space = chosen.space_of("random")
         drawn = {tuple(np.round(line[:-1, 1], 9)) for line in lines}
         assert drawn == {tuple(np.round(space.encode(t.configuration), 9)) for t in run.trials.values()}
@@ -217,7 +221,7 @@ class TestParallelCoordinates:
         run = made(chosen, "random", 0, known_function)
         for trial in run.trials.values():
             trial.curve = [(1.0, {f"val_{metric}": trial.metrics["val_accuracy"]})]
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         best = (max if mode == "max" else min)(t.metrics[f"val_{metric}"] for t in run.trials.values())
         top = next(t for t in run.trials.values() if t.metrics[f"val_{metric}"] == best)
         assert lines[-1][-1, 1] == 1
@@ -227,7 +231,7 @@ class TestParallelCoordinates:
         chosen = alone(6)
         for status in ("stopped", "failed"):
             run = made(chosen, "random", 0, known_function, status=status)  # type: ignore[arg-type]
-            lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+            lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
             assert {len(line) for line in lines} == {3}
 
     def test_show_what_a_trial_lacks(self) -> None:
@@ -238,7 +242,7 @@ class TestParallelCoordinates:
         }
         chosen = alone(12, space=space)
         run = made(chosen, "random", 0, lambda c: c["learning_rate"])
-        lines = self.segments(figures.FIGURES["parallel"](chosen, {"random": [run]}))
+        lines = self.segments(figures.draw("parallel", chosen, {"random": [run]}))
         lacking = sum("momentum" not in trial.configuration for trial in run.trials.values())
         assert sum(line[1, 1] == ABSENT for line in lines) == lacking > 0
 
@@ -253,7 +257,7 @@ class TestParallelCoordinates:
         }
         chosen = alone(80, space=space, model="cnn")
         run = made(chosen, "random", 0, lambda c: c["units"] / 1000 + c["dense_layers"] / 20)
-        figure = figures.FIGURES["parallel"](chosen, {"random": [run]})
+        figure = figures.draw("parallel", chosen, {"random": [run]})
         texts = [text.get_text().replace("\n", " ") for text in figure.axes[0].texts]
         assert {"units", "dense layers", "2 more hyperparameters not drawn"} <= set(texts)
 
@@ -282,7 +286,7 @@ class TestTimeline:
         for number, (job, at) in enumerate([(0, 10.0), (0, 20.0), (1, 7210.0), (1, 7220.0)]):
             run.trials[number] = TrialState(number, {"learning_rate": 0.1}, 0.0, "completed", progress=1.0, seconds=9.0)
             run.events.append(RunEvent("completed", number, 1.0, at, 9.0, 1.0, job, at))
-        figure = figures.FIGURES["timeline"](chosen, {"random": [run]})
+        figure = figures.draw("timeline", chosen, {"random": [run]})
         axes = figure.axes[0]
         assert axes.get_xlim()[1] < 45, "two hours of waiting are cut out"
         texts = " ".join(text.get_text() for text in axes.texts)
@@ -290,6 +294,7 @@ class TestTimeline:
         assert "nobody trained for 7\u202f180\u202fs more" in texts
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["parallel", "importance"])
 @pytest.mark.parametrize(
@@ -311,6 +316,6 @@ def test_render_and_stay_small(name: str, chosen: Experiment, tmp_path: Path) ->
         quality = lambda c: 0.9 - 0.3 * abs(c["learning_rate"] - 0.4) + 0.01 * float(rng.random())  # noqa: E731
         runs = {"random": [made(chosen, "random", i, quality) for i in range(chosen.repeats)]}
     svg, png = tmp_path / "figure.svg", tmp_path / "figure.png"
-    figures.save(figures.FIGURES[name](chosen, runs), svg, png)
+    figures.save(figures.draw(name, chosen, runs), svg, png)
     assert svg.stat().st_size < 2_000_000
     assert png.read_bytes().startswith(b"\x89PNG")

@@ -79,7 +79,7 @@ EXPERIMENTS: list[tuple[str, str, str, str]] = [
     ("option of a stopper", "split: 0.2", "spilt: 0.2", ":12: methods.lcm.stop.lcm.spilt = 0.2: unknown key; allowed: stopping_rate, split, check_points, distance, configurations; did you mean 'split'?"),
     ("distance", LCM, "{check_points: [0.2], distance: euclid}", ':12: methods.lcm.stop.lcm.distance = "euclid": must be one of euclidean, manhattan, cosine, dtw; did you mean \'euclidean\'?'),
     ("metric", "training:", "objective: {metric: acuracy}\ntraining:", ":9: objective: needs `mode`: whether more (max) or less (min) of acuracy is better; or did you mean 'accuracy'?"),
-    ("figure", "training:", "figures: [curve]\ntraining:", ':9: figures.0 = "curve": must be one of best, curves,'),
+    ("figure", "training:", "figures: [curve]\ntraining:", ':9: figures.0 = "curve": must be one of pareto, heatmaps,'),
     ("baseline", "training:", "baseline: lmc\ntraining:", ":9: baseline = \"lmc\": must name a method: random, lcm; did you mean 'lcm'?"),
     # missing, or of the wrong kind
     ("no methods", SYNTHETIC[SYNTHETIC.index("methods:") :], "", ":1: methods: is required"),
@@ -277,6 +277,31 @@ def test_problems_of_one_key_hide_none_that_take_two(
     assert said.count(str(path)) == 4
 
 
+def test_a_wrong_value_hides_no_problem_of_others_beside_it(
+    write_experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    population = "random: {population: {evry: 10, explore: {momentun: {factors: [2]}}}, space: {batch_size: 32}}"
+    for changes, places in [
+        (  # what points at a wrong domain is not followed further, but what points at none is told
+            [("0.99]", "0.99], when: {batchsize: 32}"), ("[0.001, 1.0]", "[1.0, 0.001]")],
+            [":5: space.learning_rate.log_uniform", ":6: space.momentum.when.batchsize"],
+        ),
+        (
+            [("search: random, stop", "search: randm, stop"), ("[0.2, 0.4]", "[0.15]")],
+            [":12: methods.lcm.search", "0.15 is"],
+        ),
+        ([("random: {search: random}", population)], [".evry", ".every: is required", ".explore.momentun"]),
+        ([("trials: 20", "trials: 20, seconds: 5"), ("[0.2, 0.4]", "[0.15]")], [":8: budget: needs", "0.15 is"]),
+        (
+            [("model: synthetic", "model: syntetic"), ("random: {", "random: {space: {momentum: []}, ")],
+            [":3: model", ":11:"],
+        ),
+    ]:
+        said = refused(["check", str(write_experiment(changed(SYNTHETIC, *changes)))], tmp_path, capsys)
+        assert [place for place in places if place not in said] == []
+        assert said.count("experiment.yaml:") == len(places)
+
+
 def test_no_problem_is_said_that_only_follows_from_another(
     write_experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +311,8 @@ def test_no_problem_is_said_that_only_follows_from_another(
         ("trials: 20", "trials: few"),  # so nobody knows whether n is known
         ("batch_size: {choice: [32, 64], ordered: true}", "batch_size: {choice: []}"),  # a parent of momentum
         ("search: random, stop", "search: randm, stop"),
+        ("accumulation_points: 5", "acumulation_points: 20"),  # the default is not what was meant
+        ("budget: {trials: 20}", "budget: {trial: 20}"),  # nor is there none
     ]:
         text = changed(SYNTHETIC, ("0.99]", "0.99], when: {batch_size: 32}"), ("training:", "baseline: lcm\ntraining:"))
         path = write_experiment(changed(text, (old, new)))

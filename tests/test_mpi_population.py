@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
@@ -25,7 +26,7 @@ MPIEXEC = Path(sys.executable).with_name("mpiexec")
 QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
 MEMBERS, STEPS = 7, 20
 
-pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec in this environment")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec in this environment")]
 
 
 def setting(lag: int = 0, exploit: object = "quartile", model: str = "synthetic", **more: Any) -> dict[str, Any]:
@@ -330,7 +331,6 @@ def test_a_complete_run_is_left_alone(tmp_path: Path, single: Path) -> None:
 # --- real networks ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(tmp_path: Path) -> None:
     from hypercurve.config.data import DataSpec
     from hypercurve.training.data import prepare
@@ -352,7 +352,6 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     assert outcome(tmp_path / "3", "adam")["trained"] < outcome(tmp_path / "1", "adam")["trained"]
 
 
-@pytest.mark.slow
 def test_networks_under_optimizers_of_their_own_are_equal_too(tmp_path: Path) -> None:
     """Running statistics, generators of noise and all that Keras's optimizers hold, killed on two ranks."""
     from hypercurve.config.data import DataSpec

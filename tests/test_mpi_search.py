@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hypercurve.config.experiment import Setting
+from hypercurve.config.setting import Setting
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
 from test_runs import LCM, REAL, events, run, setting
@@ -30,7 +30,7 @@ Case = tuple[Setting, Path, str]
 ANY = -1  # rank
 PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, "asha"]
 
-pytestmark = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")]
 
 
 def start(ranks: int, folder: Path, cases: Iterable[Case], tasks: int | None = None, **environment: str) -> Any:
@@ -246,7 +246,6 @@ def test_a_signal_to_the_launcher_ends_all_ranks(tmp_path: Path, which: int, cod
     Run(given, 0, samples=1000, data="none").fold(read_lines(tmp_path / "journal.jsonl")[0], "journal")
 
 
-@pytest.mark.slow
 def test_two_ranks_train_what_one_process_trains(tmp_path: Path) -> None:
     from hypercurve.config.data import DataSpec
     from hypercurve.training import make_trainer

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypercurve.config.cost import CostModel, report_points
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.methods import Exploit
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from hypercurve.events.journal import Journal
@@ -96,6 +97,7 @@ class TestExploit:
                 assert pairs[member] in healthy
                 assert math.isnan(value) or fitness[pairs[member]] > value
 
+    @pytest.mark.slow
     def test_every_rival_and_every_donor_is_met_about_equally_often(self) -> None:
         met: dict[tuple[str, int], int] = {}
         for generation in range(2000):
@@ -154,7 +156,7 @@ def moves(fitness: dict[int, float], exploit: object, generation: int = 1) -> li
 
 class TestExplore:
     @given(fitness=fitnesses, exploit=st.sampled_from(EXPLOITS), generation=st.integers(1, 50))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_copies_lie_in_the_space_and_follow_from_the_seed(
         self, fitness: dict[int, float], exploit: object, generation: int
     ) -> None:
@@ -247,7 +249,7 @@ def tables(members: int, steps: int, sick: float = 0.1) -> st.SearchStrategy[dic
 @pytest.mark.parametrize("exploit", EXPLOITS[::3], ids=str)
 @pytest.mark.parametrize("lag", [0, 1])
 class TestScheduler:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data(), metrics=tables(6, 11))
     def test_actions_do_not_depend_on_the_order_of_reports(
         self, lag: int, exploit: object, data: st.DataObject, metrics: dict[tuple[int, int], float]
@@ -264,7 +266,7 @@ class TestScheduler:
         repeated.open()
         assert [repeated.on(event) for event in other.events] == again_actions
 
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(data=st.data(), metrics=tables(5, 11))
     def test_it_evolves_as_a_plain_loop_over_a_table_does(
         self, lag: int, exploit: object, data: st.DataObject, metrics: dict[tuple[int, int], float]
@@ -286,7 +288,7 @@ class TestScheduler:
         told = [sched.on(Reported(member, points[lag], {"val_accuracy": 0.1 * member})) for member in range(5)]
         assert all(bool(actions) == bool(lag) for actions in told), "without a straggler's report"
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     @given(metrics=tables(6, 11))
     def test_upcoming_copies_are_those_that_healthy_members_make(
         self, lag: int, exploit: object, metrics: dict[tuple[int, int], float]
@@ -350,7 +352,7 @@ def plain(given: Setting, metrics: dict[tuple[int, int], float], lag: int) -> di
     return told
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(metrics=tables(5, 11, sick=0.2), lag=st.sampled_from([0, 1]), exploit=st.sampled_from(EXPLOITS))
 def test_folding_a_journal_reproduces_the_run(metrics: dict[tuple[int, int], float], lag: int, exploit: object) -> None:
     given = setting(lag, exploit, members=5)

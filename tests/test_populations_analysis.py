@@ -11,8 +11,8 @@ import analysis_data
 from analysis_data import drive, experiment, population_experiment, pretended_fitness
 from hypercurve.analysis import figures, lineage, report, tables, traits
 from hypercurve.analysis.figures.timeline import bars
-from hypercurve.analysis.plan import applicable
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.figures import applicable
 from hypercurve.events.trials import TrialState
 from hypercurve.results.runs import RunEvent, RunResult, write_trials
 from hypercurve.runs.run import Run
@@ -231,6 +231,7 @@ class TestFigures:
             for method in chosen.methods
         }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("members", "failing"), [(2, 0.0), (10, 0.02), (100, 0.0), (3, 1.0)])
     @pytest.mark.filterwarnings("error")
     def test_render(self, members: int, failing: float, tmp_path: Path) -> None:
@@ -238,10 +239,11 @@ class TestFigures:
         runs = self.runs(chosen, tmp_path, failing)
         for name in ["population", "fitness", "timeline"] if members == 100 else [*applicable(chosen), "traits"]:
             svg, png = tmp_path / f"{name}.svg", tmp_path / f"{name}.png"
-            figures.save(figures.FIGURES[name](chosen, runs), svg, png)
+            figures.save(figures.draw(name, chosen, runs), svg, png)
             assert png.read_bytes().startswith(b"\x89PNG")
             assert svg.stat().st_size < 2_000_000, name
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("error")
     def test_several_populations_render(self, tmp_path: Path) -> None:
         kinds: list[dict[str, Any]] = [{}, {"lag": 1}, {"exploit": "tournament"}]
@@ -249,13 +251,13 @@ class TestFigures:
         chosen = population_experiment(5, methods=methods, repeats=1)
         runs = self.runs(chosen, tmp_path)
         for name in applicable(chosen):
-            figures.save(figures.FIGURES[name](chosen, runs), tmp_path / "f.svg", tmp_path / "f.png")
+            figures.save(figures.draw(name, chosen, runs), tmp_path / "f.svg", tmp_path / "f.png")
 
     @pytest.mark.filterwarnings("error")
     def test_no_population(self) -> None:
         chosen = experiment(repeats=1)
         for name in ("population", "fitness", "timeline"):
-            figures.FIGURES[name](chosen, {"random": [], "lcm": []})
+            figures.draw(name, chosen, {"random": [], "lcm": []})
 
     def test_the_way_to_the_winner_leaves_a_donor_where_it_was_copied(
         self, by_hand: tuple[Experiment, RunResult]

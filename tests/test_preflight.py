@@ -19,6 +19,7 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "1")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_says_what_was_found_where_all_is_well() -> None:
     found = preflight(f"{MPIEXEC} --oversubscribe", 3)
@@ -32,12 +33,14 @@ def test_a_launcher_that_is_not_there_is_named() -> None:
         preflight("nosuchlauncher --mpi=pmix", 2)
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_what_a_launcher_says_is_passed_on() -> None:
     with pytest.raises(UserError, match=r"(?s)did not start one MPI job of 2 processes.*nosuchoption.*resource `mpi`"):
         preflight(f"{MPIEXEC} --nosuchoption", 2)
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_find_each_other_are_noticed(tmp_path: Path) -> None:
     launcher = tmp_path / "launcher"  # of another MPI: each process is one by itself
     launcher.write_text('#!/bin/sh\nshift 2\n"$@" & "$@"; code=$?; wait; exit $code\n')

@@ -63,6 +63,7 @@ class TestImporting:
         with pytest.raises(AttributeError, match="no attribute 'lod'"):
             hypercurve.lod  # noqa: B018
 
+    @pytest.mark.slow
     def test_of_results_needs_no_tensorflow(self, results: Path) -> None:
         code = f"import sys, hypercurve; hypercurve.load({str(results)!r}).trials; print('tensorflow' in sys.modules)"
         done = subprocess.run(
@@ -283,6 +284,7 @@ class TestExamples:
         outcome = doctest.testmod(hypercurve.api.tuning)
         assert (outcome.failed, outcome.attempted > 5) == (0, True)
 
+    @pytest.mark.slow
     def test_of_the_documentation_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         outcome = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.methods import Stop
+from hypercurve.config.setting import Setting
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
 from hypercurve.events.encoding import RawLine, without_wall
@@ -247,15 +248,22 @@ STOPPERS: list[Any] = [
 STOPPERS += [{"fixed": {"share": 0.2}}, {"asha": {"form": "promotion", "first_rung": 1}}, {"patience": {"points": 1}}]
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Curves:
+    """What a random search recorded, which trained all to the end."""
+    folder = tmp_path_factory.mktemp("random") / "0"
+    _, lines = live({}, folder)
+    assert {line["event"] for line in lines} >= {"completed", "failed"}
+    curves = read_curves(folder / "journal.jsonl")
+    assert len(curves) == 40
+    return curves
+
+
 @pytest.mark.parametrize("stop", STOPPERS, ids=str)
 @pytest.mark.parametrize("slots", [1, 3, 16])
-def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, stop: Any, slots: int) -> None:
-    _, everything = live({}, tmp_path / "random" / "0")
-    assert {line["event"] for line in everything} >= {"completed", "failed"}
-    curves = read_curves(tmp_path / "random" / "0" / "journal.jsonl")
-    assert len(curves) == 40
+def test_a_replay_decides_as_the_live_run_did(tmp_path: Path, everything: Curves, stop: Any, slots: int) -> None:
     setting, lines = live({"stop": stop, "slots": slots}, tmp_path / "live" / "0")
-    again = replayed(setting, curves, tmp_path / "replayed.jsonl")
+    again = replayed(setting, everything, tmp_path / "replayed.jsonl")
     assert decided(again) == decided(lines)
     assert len(lines) > 40
     assert stop is None or any("stop" in action for line in lines for action in line["then"])
@@ -378,6 +386,7 @@ def test_regret_is_of_the_trials_that_were_drawn(table: Callable[..., Path]) -> 
     assert found.regret_at(0.39) == 2.0
 
 
+@pytest.mark.slow
 def test_replays_over_processes_give_the_same_in_the_same_order(recorded: Curves) -> None:
     given = experiment(
         points=10, budget={"trials": 30}, random={"search": "random"}, lcm={"search": "random", "stop": "lcm"}

@@ -8,9 +8,9 @@ import pytest
 
 from analysis_data import experiment, run_all
 from hypercurve.analysis import cells, figures, origins, overview, prose, report, sources, tables
-from hypercurve.analysis.plan import applicable
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.figures import FIGURES, applicable
 from hypercurve.config.methods import Method, Stop
 from hypercurve.events.lines import NO_WALL, Wall
 from hypercurve.search.options import Search
@@ -33,7 +33,7 @@ def write_results(folder: Path, chosen: Experiment) -> tables.Runs:
     tables.write(tables.comparison(chosen, runs), folder / "comparison.csv")
     for name in applicable(chosen):
         svg = folder / "figures" / f"{name}.svg"
-        figures.save(figures.FIGURES[name](chosen, runs), svg, svg.with_suffix(".png"))
+        figures.save(figures.draw(name, chosen, runs), svg, svg.with_suffix(".png"))
     return runs
 
 
@@ -88,6 +88,7 @@ class TestSources:
 
 
 class TestFigures:
+    @pytest.mark.slow
     def test_a_very_large_drawing_is_shown_as_its_picture(
         self, results: tuple[Path, Experiment, tables.Runs], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -104,9 +105,14 @@ class TestFigures:
         assert report.image(large).startswith("data:image/png")
 
     def test_every_figure_says_what_to_look_for(self) -> None:
-        assert set(report.TITLES) >= set(figures.FIGURES) | set(figures.TABLE_FIGURES)
-        for figure in report.TITLES:
-            assert "<strong>What to look for:</strong>" in report.caption("figure", "example", figure), figure
+        for figure in FIGURES:
+            text = report.html(figures.module_of(figure).CAPTION)
+            assert "<strong>What to look for:</strong>" in text, figure
+            assert "system-message" not in text, figure
+
+    def test_captions_are_those_of_snakemakes_report(self, root: Path) -> None:
+        written = (root / "rules" / "captions" / "figure.rst").read_text(encoding="utf-8")
+        assert written == figures.captions(), "`make schema` writes it anew"
 
 
 def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None:
@@ -143,6 +149,7 @@ def test_cost_and_regret_of_a_replay_stand_in_its_report(tmp_path: Path) -> None
 
 
 class TestOverview:
+    @pytest.mark.slow
     def test_holds_every_experiment_and_leads_to_its_report(
         self, results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
     ) -> None:

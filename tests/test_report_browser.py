@@ -10,7 +10,7 @@ from matplotlib import image
 import analysis_data
 import browser
 from hypercurve.analysis import figures, report, tables
-from hypercurve.analysis.plan import applicable
+from hypercurve.config.figures import applicable
 from results_data import SMALL, call, make_results
 
 pytestmark = [
@@ -48,7 +48,7 @@ def failing(folder: Path) -> Path:
     tables.write(tables.comparison(chosen, runs), results / "comparison.csv")
     for name in applicable(chosen):
         svg = results / "figures" / f"{name}.svg"
-        figures.save(figures.FIGURES[name](chosen, runs), svg, svg.with_suffix(".png"))
+        figures.save(figures.draw(name, chosen, runs), svg, svg.with_suffix(".png"))
     report.write(chosen, "failing", runs, results, results / "report.html")
     return results / "report.html"
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, JournalError, read_lines
 from hypercurve.events.lines import BatchHeader, RunHeader
@@ -62,13 +63,13 @@ def events(path: Path) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(path)[0]]
 
 
-@pytest.mark.parametrize(("stop", "slots"), [(None, 1), (LCM, 1), (LCM, 4)], ids=str)
+@pytest.mark.parametrize(("stop", "slots"), [(None, 1), (LCM, 4)], ids=str)
 def test_a_run_killed_at_any_byte_ends_with_the_same_journal(tmp_path: Path, stop: object, slots: int) -> None:
     given = setting(stop=stop, slots=slots, budget={"trials": 12})
     whole = tmp_path / "whole.jsonl"
     run(given, whole)
     content = whole.read_bytes()
-    cuts = sorted({*range(0, 400), *range(0, len(content), 97), *range(len(content) - 200, len(content) + 1)})
+    cuts = sorted({*range(0, 400, 7), *range(0, len(content), 97), *range(len(content) - 100, len(content) + 1)})
     for cut in cuts:
         torn = tmp_path / "torn.jsonl"
         torn.write_bytes(content[:cut])

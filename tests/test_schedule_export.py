@@ -17,8 +17,10 @@ from hypercurve.analysis import schedules_export as exporting
 from hypercurve.analysis import schedules_gain
 from hypercurve.analysis.lineage import ancestry, total_steps
 from hypercurve.cli import main
-from hypercurve.config.experiment import Experiment, Objective, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_resolved, read_setting
+from hypercurve.config.objective import Objective
+from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import step_at
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import read_lines
@@ -92,7 +94,8 @@ def carried_out(folder: Path, text: str, name: str, runs: dict[str, list[int]]) 
         call("resolve", source, "--method", method, "-o", setting)
         for repeat in repeats:
             output = results / "runs" / method / str(repeat) / "journal.jsonl"
-            in_a_process("search", setting, "--repeat", repeat, "--data", data, "-o", output)
+            alone = experiment.methods[method].population is not None or experiment.model != "synthetic"
+            (in_a_process if alone else call)("search", setting, "--repeat", repeat, "--data", data, "-o", output)
     return results
 
 
@@ -155,6 +158,7 @@ def used_rates(monkeypatch: pytest.MonkeyPatch, run: RunResult, setting: Setting
     return np.concatenate(given)
 
 
+@pytest.mark.slow
 class TestPath:
     def test_followed_through_its_members_gives_the_winners_network(
         self, networks: Path, found: dict[str, Found]
@@ -211,6 +215,7 @@ class TestPath:
         assert segment.configuration == run.chosen.configuration
 
 
+@pytest.mark.slow
 class TestExport:
     def test_table_holds_what_every_step_was_trained_with(
         self, networks: Path, found: dict[str, Found], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -275,6 +280,7 @@ class TestExport:
         assert float(weight[0]) == pytest.approx(-rates[:60].sum(dtype=np.float64), rel=1e-6)
 
 
+@pytest.mark.slow
 class TestRetraining:
     def test_is_a_setting_that_says_all_and_reads_back(
         self, networks: Path, found: dict[str, Found], tmp_path: Path
@@ -433,6 +439,7 @@ class TestGain:
         assert again["difference_mean"] == pytest.approx((0.03 + 0.03 + 0.02) / 3)
 
 
+@pytest.mark.slow
 class TestCommands:
     def test_table_figure_report_and_archive_have_the_retrainings(self, formulas: Path, tmp_path: Path) -> None:
         results = tmp_path / "results" / "formulas"
@@ -500,7 +507,6 @@ class TestCommands:
         assert main(["schedule", *(part.format(runs=formulas / "runs") for part in arguments)]) == 2
         assert message in capsys.readouterr().err
 
-    @pytest.mark.slow
     def test_schedules_are_not_trained_with_other_code_of_the_users_than_the_run_was(
         self, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

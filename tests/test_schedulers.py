@@ -1,13 +1,14 @@
 """One contract suite over every method: any searcher with any stopper, on random events."""
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercurve.config.experiment import Budget, Experiment, Setting
+from hypercurve.config.budget import Budget
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import (
     Action,
@@ -28,6 +29,7 @@ from hypercurve.runs.searchers import make_searcher
 from hypercurve.runs.trial_scheduler import TrialScheduler
 from hypercurve.search.independent import RandomSearch
 from hypercurve.stopping.stopper import Decision
+from pairs import pairs
 
 SEARCHES = ["random", "sobol", {"grid": {"points": 3}}]
 LEARNING = [
@@ -56,8 +58,8 @@ STOPS = [
     {"budget_halving": {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}}},
 ]
 METHODS = [
-    *itertools.product(SEARCHES, STOPS, [1, 4, 16]),
-    *itertools.product(LEARNING, [None, {"lcm": {}}, "halving", {"asha": {"form": "promotion"}}], [1, 4]),
+    *pairs(SEARCHES, STOPS, [1, 4, 16]),
+    *pairs(LEARNING, [None, {"lcm": {}}, "halving", {"asha": {"form": "promotion"}}], [1, 4]),
 ]
 
 
@@ -164,9 +166,15 @@ class Driver:
         self.over[trial] = end
 
 
-@pytest.mark.parametrize(("search", "stop", "slots"), METHODS, ids=str)
+@pytest.mark.parametrize(
+    ("search", "stop", "slots"),
+    [
+        pytest.param(*row, marks=pytest.mark.slow) if "gp" in row[0] else row for row in METHODS
+    ],  # it takes seconds to fit
+    ids=str,
+)
 class TestContract:
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=3)
     @given(data=st.data())
     def test_every_trial_is_started_once_and_ends(
         self, search: object, stop: object, slots: int, data: st.DataObject
@@ -178,7 +186,7 @@ class TestContract:
         ends = set(driver.over.values())
         assert ends & {"completed", "failed"} or stop == {"patience": {"points": 2}}, "somebody comes to the end"
 
-    @settings(max_examples=3, deadline=None)
+    @settings(max_examples=2)
     @given(data=st.data())
     def test_equal_events_give_equal_actions(
         self, search: object, stop: object, slots: int, data: st.DataObject
@@ -288,7 +296,7 @@ def test_a_paused_trial_gives_its_slot_to_a_new_one_and_goes_on_before_the_next(
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_the_virtual_clock_of_a_paused_trial_stands_still(monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
     given = setting("random", {"lcm": {}}, slots)
-    monkeypatch.setattr("hypercurve.runs.run.make_stopper", lambda *_, **__: PausesAll(4))
+    monkeypatch.setattr("hypercurve.runs.schedulers.make_stopper", lambda *_, **__: PausesAll(4))
     state = Run(given, 0, samples=1000, data="none")
     lines = [state.start()]
     while (due := state.due()) is not None:

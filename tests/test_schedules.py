@@ -7,6 +7,7 @@ from hypercurve.config.hyperparameters import HYPERPARAMETERS, known, resolve
 from hypercurve.config.learning_rates import learning_rates
 
 
+@pytest.mark.slow
 def test_staircase_and_inverse_time_agree_with_keras():
     from hypercurve.training.runtime import configure, keras
 

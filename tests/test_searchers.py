@@ -17,8 +17,9 @@ import pytest
 from scipy.stats import norm
 
 from conftest import ROOT
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.jobs import batches
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
@@ -59,6 +60,9 @@ SPACES: dict[str, dict[str, Any]] = {
     "one choice, one number": {"batch_size": {"choice": [32]}, "momentum": {"uniform": [0.0, 0.9]}},
     "nothing": {"units": 8},
 }
+
+QUICK_LEARNING = [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in LEARNING]
+"""Gaussian processes take seconds to fit: theirs are slow tests."""
 
 
 def setting(search: object, space: object, **changes: object) -> Setting:
@@ -105,7 +109,7 @@ def any_outcome(trial: int, configuration: Configuration) -> tuple[float, float 
 
 @pytest.mark.parametrize("slots", [1, 4])
 @pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("search", LEARNING)
+@pytest.mark.parametrize("search", QUICK_LEARNING)
 class TestContract:
     def test_suggestions_are_in_the_space_and_equal_calls_give_equal_ones(
         self, search: str, space: str, slots: int
@@ -159,6 +163,7 @@ for search in LEARNING:
 """
 
 
+@pytest.mark.slow
 def test_another_process_suggests_the_same_whatever_its_threads_and_hashes() -> None:
     def printed(seed: str, threads: str) -> str:
         environment = {"PYTHONHASHSEED": seed, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
@@ -173,7 +178,7 @@ def test_another_process_suggests_the_same_whatever_its_threads_and_hashes() -> 
     assert printed("1", "1") == printed("2", "2")
 
 
-@pytest.mark.parametrize("search", LEARNING)
+@pytest.mark.parametrize("search", QUICK_LEARNING)
 @pytest.mark.parametrize("stop", [None, {"lcm": {"check_points": [0.2, 0.4], "split": 0.2}}], ids=["all", "lcm"])
 def test_a_run_cut_after_any_line_ends_with_the_same_journal(tmp_path: Path, search: str, stop: object) -> None:
     given = setting(
@@ -356,6 +361,7 @@ def quadratic(configuration: Configuration) -> float:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", LEARNING)
 def test_learning_beats_random_search_on_a_quadratic(search: str) -> None:
     learned, random = (values(kind, SPACES["numbers"], quadratic, 50).min(axis=1) for kind in (search, "random"))
@@ -384,6 +390,7 @@ def surface() -> tuple[dict[str, Any], dict[tuple[Any, ...], float]]:
     return space, {key: float((losses < loss).mean()) for key, loss in zip(keys, losses, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", LEARNING)
 def test_learning_finds_networks_that_read_digits_better_than_random_ones(search: str) -> None:
     space, places = surface()

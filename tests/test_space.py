@@ -19,7 +19,7 @@ from scipy import stats
 from hypercurve.space.search_space import Choice, Constant, Integer, LogUniform, Rule, Space, Uniform, Value, merged
 
 RULES: TypeAdapter[dict[str, Rule]] = TypeAdapter(dict[str, Rule])
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 seeds = st.integers(0, 2**32 - 1)
 unit = st.floats(0, 1)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypercurve.analysis.figures.progress import best_so_far
+from hypercurve.analysis.figures.best import best_so_far
 from hypercurve.results.runs import read_run
 from hypercurve.stopping import brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
@@ -21,6 +21,7 @@ from hypercurve.stopping.median import MedianStopping
 from hypercurve.stopping.order import Lowest
 from hypercurve.stopping.patience import Patience
 from hypercurve.stopping.stopper import Decision, Stopper
+from pairs import pairs
 from test_runs import events, run, setting
 
 R = 12
@@ -344,9 +345,9 @@ STOPS = [
 ]
 
 
-@pytest.mark.parametrize("slots", [1, 4, 16])
-@pytest.mark.parametrize("stop", STOPS, ids=str)
-@pytest.mark.parametrize("search", ["random", {"grid": {"points": 2}}], ids=str)
+@pytest.mark.parametrize(
+    ("search", "stop", "slots"), pairs(["random", {"grid": {"points": 2}}], STOPS, [1, 4, 16]), ids=str
+)
 def test_a_run_cut_at_any_line_ends_with_the_same_journal(
     tmp_path: Path, search: object, stop: object, slots: int
 ) -> None:

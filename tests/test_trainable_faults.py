@@ -14,9 +14,10 @@ import pytest
 
 from conftest import ROOT
 from hypercurve.config.code_files import model_digest
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.model import CommandSpec, KerasSpec, LoopSpec, filled
+from hypercurve.config.setting import Setting
 from hypercurve.events.events import Completed, Event, Failed
 from hypercurve.execution.advance import Judge, advance
 from hypercurve.runs.trial import Trial
@@ -27,6 +28,8 @@ from hypercurve.training.program import LARGEST_LOG
 from hypercurve.training.trainer import Session
 from hypercurve.training.user_states import state_in, vector_of
 from hypercurve.util.errors import UserError
+
+pytestmark = pytest.mark.slow
 
 FAULT = [sys.executable, "user_models.py", "{fault}", "{epochs}"]
 

@@ -17,7 +17,8 @@ import pytest
 from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
-from hypercurve.config.experiment import Experiment, Setting
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
@@ -26,6 +27,8 @@ from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load
 from hypercurve.training.trainer import Trainer
+
+pytestmark = pytest.mark.slow
 
 CC = shutil.which("cc")
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -407,7 +410,6 @@ def test_an_archive_holds_the_function_that_gave_the_data(
 # The workflow
 
 
-@pytest.mark.slow
 def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     (tmp_path / "experiments").mkdir()

@@ -245,7 +245,7 @@ def test_trials_differ_in_weights_and_repeats_as_well(trainer):
     ],
 )
 def test_optimizers_agree_with_keras_step_for_step(optimizer, hyperparameters, options):
-    from hypercurve.training.optimizers import OPTIMIZERS
+    from hypercurve.optimizers import OPTIMIZERS
     from hypercurve.training.runtime import keras, tf
 
     ours = OPTIMIZERS[optimizer]

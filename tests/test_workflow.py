@@ -223,7 +223,7 @@ def test_only_runs_of_several_processes_are_mpi_jobs_and_those_are_checked_befor
     workflow = Workflow(tmp_path)
     workflow.write(TINY + f"  pbt: {{population: {{every: 100}}, tasks: {tasks}}}\n")
     planned = {rule for rule, _ in workflow.planned("tiny/runs/pbt/0/journal.jsonl")}
-    assert planned == {"data", "setting"} | ({"search"} if tasks == 1 else {"preflight", "population"})
+    assert planned == {"data", "setting"} | ({"search"} if tasks == 1 else {"preflight", "parallel_search"})
 
 
 @pytest.mark.slow
@@ -236,7 +236,7 @@ def test_another_number_of_processes_outdates_nothing_and_a_run_that_is_missing_
     workflow.write(TINY + method.format(3))
     assert workflow.planned(target) == set()
     (workflow.results / target).unlink()
-    assert workflow.planned(target) == {("population", target)}
+    assert workflow.planned(target) == {("parallel_search", target)}
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ class Site:
         self._earlier: set[str] = set()
         self._earlier = {job.id for job in self.jobs("")}
         shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_COPIED)
-        self.change("slurm/config.yaml", ("  supervised:\n", "  supervised:\n    nodes: 2\n"))
+        self.change("slurm/config.yaml", ("  parallel_search:\n", "  parallel_search:\n    nodes: 2\n"))
 
     def change(self, name: str, *changes: tuple[str, str]) -> None:
         """Edit a file as a user would; each text must stand there once."""

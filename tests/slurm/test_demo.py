@@ -9,12 +9,10 @@ def test_the_demo_on_slurm_writes_the_journals_of_a_local_run(site: Site) -> Non
     demo = "config/experiments/demo.yaml"
     evolving = "momentum: {factors: [1.2, 0.8]}\n    tasks: "
     site.change(demo, ("repeats: 2", "repeats: 1"), (f"{evolving}2", f"{evolving}4"))
-    site.change("slurm/config.yaml", ("  population:\n", "  population:\n    nodes: 4\n"))
     site.wait(site.start("--profile", "slurm"))
     assert (site.folder / "results/demo/report.html").exists()
     assert len(site.jobs("batch")) == 2, "trials in batches, each a job"
-    assert [job.nodes for job in site.jobs("supervised")] == [2]
-    assert [job.nodes for job in site.jobs("population")] == [4]
+    assert [job.nodes for job in site.jobs("parallel_search")] == [2, 2], "a search and a population"
     assert {job.state for job in site.jobs("")} == {"COMPLETED"}
 
     # Here: two processes for the population, not four.

@@ -61,8 +61,7 @@ class Run:
     def __init__(self, site: Site, target: str):
         self.site, self.target, self.path = site, target, site.folder / target
         self.partial = self.path.with_suffix(".partial.jsonl")
-        self.rule = "population" if "pbt" in target else "supervised"
-        self.known = {job.id for job in site.jobs(self.rule)}
+        self.known = {job.id for job in site.jobs("parallel_search")}
         self.before = b""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
@@ -86,7 +85,7 @@ class Run:
         self.before = content[: content.rfind(b"\n") + 1]
 
     def jobs(self) -> list:  # type: ignore[type-arg]
-        return [job for job in self.site.jobs(self.rule) if job.id not in self.known]
+        return [job for job in self.site.jobs("parallel_search") if job.id not in self.known]
 
     def hold(self, reference: Path) -> None:
         """The journal is complete, equal to the undisturbed one, and begins with what was written before."""

@@ -30,7 +30,7 @@ def test_a_launcher_that_does_not_fit_is_found_out_before_any_run(site: Site) ->
     site.wait(site.on_slurm("--retries", "0", "--", target), code=1)
     assert "started as 1 MPI process where 2 were asked for" in site.said
     assert "`mpi` must be `srun --mpi=pmix --kill-on-bad-exit=1` in profiles/slurm" in site.said
-    assert not site.jobs("population"), "nothing else was submitted"
+    assert not site.jobs("parallel_search"), "nothing else was submitted"
     (site.folder / "slurm/config.yaml").write_text(text)
     alone = "results/one/runs/pbt/0/journal.jsonl"
     site.wait(site.on_slurm("--", target, alone))

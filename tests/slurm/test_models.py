@@ -49,7 +49,7 @@ def test_a_program_in_c_is_tuned_by_batches_by_lcm_and_by_pbt(site: Site) -> Non
     methods = ("random", "lcm", "pbt")
     site.wait(site.on_slurm("--", *(f"results/c/runs/{method}/0/journal.jsonl" for method in methods)))
     assert len(site.jobs("batch")) == 2
-    assert [job.nodes for job in site.jobs("supervised")] == [2]
+    assert [job.nodes for job in site.jobs("parallel_search")] == [2, 2]
     assert {job.state for job in site.jobs("")} == {"COMPLETED"}
     for method in methods:
         setting, alone = site.folder / f"results/c/runs/{method}/setting.json", site.folder / f"{method}.jsonl"
@@ -67,14 +67,14 @@ def test_programs_of_a_cancelled_job_are_gone_with_all_that_they_started(
     script.write_text(SCRIPT)
     script.chmod(0o755)
     (site.folder / "config/experiments/slow.yaml").write_text(SLOW)
-    known = {job.id for job in site.jobs("supervised")}
+    known = {job.id for job in site.jobs("parallel_search")}
     partial = (site.folder / target).with_suffix(".partial.jsonl")
     process = started("--", target)
     until(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 8, "some lines")
     left = programs()
     assert {name for _, name in left} >= {"slow.sh", "sleep"}, "programs and their daemons"
     before = partial.read_bytes()
-    cluster.output("scancel", next(job.id for job in site.jobs("supervised") if job.id not in known))
+    cluster.output("scancel", next(job.id for job in site.jobs("parallel_search") if job.id not in known))
     until(lambda: not {each for each, _ in left} & {each for each, _ in programs()}, "the end of all programs", 30)
     site.wait(process)
     content = (site.folder / target).read_bytes()

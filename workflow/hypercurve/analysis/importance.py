@@ -19,11 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from ..config.experiment import Experiment, Objective
+from ..config.experiment import Experiment
+from ..config.figures import FEWEST
+from ..config.objective import Objective
 from ..results.runs import RunResult
 from ..space.search_space import Space
 from ..util.seeding import generator, integer_seed
-from .plan import FEWEST
 from .spaces import alike, completed, searched
 from .tables import CONFIDENCE, Runs
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.learning_rates import decayed
 from ..config.model import Trained
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.journal import JournalError
 from ..events.trials import Stretch, TrialState

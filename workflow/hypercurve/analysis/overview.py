@@ -32,7 +32,7 @@ def write(folders: Sequence[Path], output: Path) -> None:
 def _entry(folder: Path, output: Path) -> dict[str, Any]:
     experiment = read_resolved(folder / "experiment.json")
     name = folder.resolve().name
-    figure = next(report.drawn(name, folder / "figures"), None)
+    figure = next(report.drawn(folder / "figures"), None)
     page = folder / "report.html"
     return {
         "name": name,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..config.experiment import Budget, Experiment
+from ..config.budget import Budget
+from ..config.experiment import Experiment
 from ..config.methods import PRESELECT, LCMOptions, Method, Population, RegretBudget
 from ..config.model import counts_epochs
 from ..config.objective import COST as VIRTUAL_COST

@@ -16,12 +16,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..config.experiment import Experiment
+from ..config.figures import FIGURES
 from ..config.hyperparameters import HYPERPARAMETERS, RECORDED
 from ..config.model import counts_epochs, label
 from ..util.errors import UserError
 from ..util.files import write_text
-from ..util.provenance import PACKAGE
+from ..util.provenance import CAPTIONS
 from . import cells, prose
+from .figures import module_of
 from .figures.style import looks, short
 from .origins import digests, ran
 from .schedules_section import schedule_section
@@ -29,28 +31,8 @@ from .sections import population_sections, traits_section
 from .sources import source
 from .tables import Runs
 
-# In an installed package the captions lie beside this module, in a checkout with Snakemake's rules.
-_CAPTIONS = (Path(__file__).parent / "captions", PACKAGE.parents[1] / "rules" / "captions")
-
 LARGEST_SVG = 1_500_000
 """Bytes above which a report shows a figure's PNG file, for browsers take seconds for larger ones."""
-
-TITLES = {
-    "pareto": "Cost against regret",
-    "heatmaps": "What settings cost and lose",
-    "best": "Best so far",
-    "curves": "Learning curves",
-    "parallel": "All trials over all hyperparameters",
-    "importance": "Importance of hyperparameters",
-    "budgets": "At smaller budgets",
-    "grid": "The grid",
-    "schedules": "Learning rate schedules",
-    "retrained": "What was found, from fresh seeds",
-    "population": "The population's schedules",
-    "fitness": "The population's fitness",
-    "timeline": "Workers over time",
-    "traits": "Traits of the methods",
-}
 
 
 def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: Path) -> None:
@@ -61,7 +43,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         name: its name.
         runs: all its runs by method.
         results: its results. Of these are read `comparison.csv`, of replays also `replay.csv` and `costs.csv`, the first
-            lines of journals, and the figures that are there, which are shown in the order of :data:`TITLES`.
+            lines of journals, and the figures that are there, which are shown in the order of the list of all.
         output: the file.
 
     Raises:
@@ -85,11 +67,11 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         budgets=cells.budgets(experiment, runs),
         replayed=played,
         replayed_caption=caption("replay", name),
-        figures=list(drawn(name, results / "figures")),
+        figures=list(drawn(results / "figures")),
         traits=[] if played else traits_section(experiment, runs),
-        traits_caption=caption("traits", name),
+        traits_caption=caption("table", name, table="traits"),
         schedule=schedule_section(experiment, results / "schedule.csv"),
-        schedule_caption=caption("schedule", name),
+        schedule_caption=caption("table", name, table="schedule"),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
         variables=cells.variables(experiment),
@@ -141,17 +123,21 @@ def colours(experiment: Experiment) -> dict[str, str]:
     return {method: look.colour for method, look in looks(experiment).items()}
 
 
-def caption(which: str, experiment: str, figure: str = "") -> Markup:
+def caption(which: str, experiment: str, **wildcards: str) -> Markup:
     """A caption of ``rules/captions`` as HTML; empty where the captions are not at hand.
 
-    The text is what Snakemake renders in its report, with the same two names to fill in.
+    The text is what Snakemake renders in its report, with the same wildcards to fill in.
     """
-    path = next((path for folder in _CAPTIONS if (path := folder / f"{which}.rst").exists()), None)
-    if path is None:
+    path = CAPTIONS / f"{which}.rst"
+    if not path.exists():
         return Markup()
-    job = SimpleNamespace(wildcards=SimpleNamespace(experiment=experiment, figure=figure))
+    job = SimpleNamespace(wildcards=SimpleNamespace(experiment=experiment, **wildcards))
     template = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    text = template.from_string(path.read_text(encoding="utf-8")).render(snakemake=job)
+    return html(template.from_string(path.read_text(encoding="utf-8")).render(snakemake=job))
+
+
+def html(text: str) -> Markup:
+    """What a caption in reStructuredText looks like."""
     settings = {"raw_enabled": False, "file_insertion_enabled": False, "report_level": 5}
     return Markup(publish_parts(text, writer="html5", settings_overrides=settings)["body"])
 
@@ -212,18 +198,15 @@ def _space(experiment: Experiment) -> Iterator[dict[str, str]]:
         }
 
 
-def drawn(name: str, folder: Path) -> Iterator[dict[str, Any]]:
-    """The figures that are in a folder, in the order of :data:`TITLES`: name, title, source, alternative text, caption.
-
-    Args:
-        name: the experiment's.
-        folder: its figures.
-    """
-    for figure, title in TITLES.items():
+def drawn(folder: Path) -> Iterator[dict[str, Any]]:
+    """The figures that are in a folder, in the order of reports: name, title, source, alternative text, caption."""
+    for figure in FIGURES:
         path = folder / f"{figure}.svg"
         if path.exists():
-            said = caption("figure", name, figure)
-            yield {"name": figure, "title": title, "source": image(path), "alt": _alt(title, said), "caption": said}
+            module = module_of(figure)
+            said = html(module.CAPTION)
+            alt = _alt(module.TITLE, said)
+            yield {"name": figure, "title": module.TITLE, "source": image(path), "alt": alt, "caption": said}
 
 
 def image(svg: Path) -> str:

@@ -15,13 +15,14 @@ import numpy.typing as npt
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..config.budget import Budget
 from ..config.cost import report_points
-from ..config.experiment import Budget, Setting
 from ..config.files import read_setting
 from ..config.hyperparameters import resolve
 from ..config.learning_rates import learning_rates
 from ..config.model import RECORDED, KerasSpec, Trained, counts_epochs
 from ..config.segments import Segment
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..results.runs import RunResult, read_run
 from ..search.options import Search

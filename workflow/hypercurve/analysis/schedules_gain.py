@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..config.experiment import Experiment, Objective
+from ..config.experiment import Experiment
+from ..config.objective import Objective
 from ..results.runs import RunResult, read_run
 from ..util.errors import UserError
 from ..util.seeding import generator

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from ..config.experiment import Experiment
+from ..config.figures import populations
 from ..util.errors import UserError
 from .figures.style import format_performance
-from .plan import populations
 from .schedules_gain import verdict
 
 DASH = "–"

@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 
 from ..config.experiment import Experiment
+from ..config.figures import populations
 from ..results.runs import RunResult
 from .figures.style import format_performance, short
 from .figures.traits import written
 from .lineage import ancestry, differing, lineage, members
-from .plan import populations
 from .tables import Runs
 from .traits import TRAITS, slides, traits
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ..config.cost import CostModel
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.methods import Method
 from ..config.model import RECORDED, counts_epochs
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..results.runs import RunResult
 from .lineage import in_force, parent, total_steps

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import parse_yaml, read_mapping
 from ..config.hyperparameters import RECORDED
-from ..config.messages import problems_in
 from ..config.methods import LCMOptions, Stop
+from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..execution.replay import Job, Outcome, replays
@@ -28,6 +28,7 @@ from ..search.options import Search
 from ..stopping.options import FixedOptions, nearest
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import in_lines
 
 CHUNK = 10
 """Repeats that a process takes at a time."""
@@ -113,8 +114,7 @@ def experiment_for(curves: Curves, points: Sequence[float], **given: Any) -> Exp
     try:
         return Experiment.model_validate(content)
     except ValidationError as error:
-        found = dict.fromkeys(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(content, error))
-        raise UserError(f"{curves.name}: " + "\n".join(found)) from None
+        raise UserError(f"{curves.name}: {in_lines(error)}") from None
 
 
 def carry_out(

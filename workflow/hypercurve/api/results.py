@@ -13,10 +13,11 @@ import pandas as pd
 from ..analysis import importance, tables
 from ..analysis.tables import Runs
 from ..config.experiment import Experiment
+from ..config.figures import FIGURES
 from ..config.files import read_resolved
 from ..results.runs import RunResult, beside, read_run
-from ..util.checks import hint
 from ..util.errors import UserError
+from ..util.schema import hint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,13 +131,8 @@ class Results:
         """
         from ..analysis import figures
 
-        if name in figures.FIGURES:
-            return figures.FIGURES[name](self.experiment, self.runs)
-        if name in figures.FOLDER_FIGURES:
-            if self.folder is None:
-                raise UserError(f"the figure {name} is drawn from the folder of a whole experiment")
-            return figures.FOLDER_FIGURES[name](self.experiment, self.runs, self.folder)
-        return _of_table(self.folder, name)
+        _known(name)
+        return figures.draw(name, self.experiment, self.runs, self.folder)
 
     def _all(self) -> list[RunResult]:
         return [run for own in self.runs.values() for run in own]
@@ -193,12 +189,13 @@ def load(path: str | Path, *, whole: bool = False) -> Results:
     return Results(home.name, experiment, runs, top if top == home else None, tuple(missing))
 
 
-def figure(results: Results | str | Path, name: str) -> "Figure":
+def figure(results: Results | str | Path, name: str, *, whole: bool = False) -> "Figure":
     """A figure of results; notebooks show it, and its method ``savefig`` writes it to a file.
 
     Args:
         results: results, or their folder as for :func:`load`.
         name: as for :meth:`Results.figure`.
+        whole: as for :func:`load`.
 
     Raises:
         UserError: the results cannot be read, or have no such figure.
@@ -207,18 +204,12 @@ def figure(results: Results | str | Path, name: str) -> "Figure":
         return results.figure(name)
     from ..analysis import figures
 
-    # Tables of replays need no journals, which may be thousands.
-    return _of_table(Path(results), name) if name in figures.TABLE_FIGURES else load(results).figure(name)
+    _known(name)
+    if figures.table_of(name) is not None:  # these need no journals, which may be thousands
+        return figures.draw_table(name, Path(results))
+    return load(results, whole=whole).figure(name)
 
 
-def _of_table(folder: Path | None, name: str) -> "Figure":
-    from ..analysis import figures, replays
-
-    if name not in figures.TABLE_FIGURES:
-        known = (*figures.FIGURES, *figures.FOLDER_FIGURES, *figures.TABLE_FIGURES)
-        raise UserError(f"there is no figure {name!r}{hint(name, known)}")
-    if folder is None or not (folder / figures.TABLES[name]).is_file():
-        raise UserError(
-            f"the figure {name} is drawn from {figures.TABLES[name]}, which a whole experiment of replays has"
-        )
-    return figures.TABLE_FIGURES[name](replays.read(folder / figures.TABLES[name]))
+def _known(name: str) -> None:
+    if name not in FIGURES:
+        raise UserError(f"there is no figure {name!r}{hint(name, tuple(FIGURES))}")

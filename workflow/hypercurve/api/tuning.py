@@ -18,16 +18,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.data import NO_DATA
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
-from ..config.messages import all_problems
 from ..config.model import LoopSpec
+from ..config.setting import Setting
 from ..execution.serial import execute
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
 from ..util.errors import UserError
 from ..util.files import write_text
+from ..util.schema import in_lines
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -167,8 +168,7 @@ def _experiment(given: dict[str, Any]) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, problem.path))}: {problem.message}" for problem in all_problems(given, error)]
-        raise UserError("\n".join(dict.fromkeys(found))) from None
+        raise UserError(in_lines(error)) from None
 
 
 def _methods(

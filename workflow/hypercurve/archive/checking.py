@@ -11,9 +11,10 @@ from tempfile import TemporaryDirectory
 
 from ..analysis import lineage, schedules_export, schedules_gain, tables
 from ..analysis.traits import traits
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import read_resolved, read_setting
 from ..config.hyperparameters import RECORDED
+from ..config.setting import Setting
 from ..curves.record import PREPARED, Record, load_record
 from ..events.encoding import RawLine
 from ..events.journal import JournalError, decode_header, each_line

@@ -1,11 +1,42 @@
-"""What modules of subcommands share: types, and kinds of arguments; what is wrong with one is told in words."""
+"""What commands share: arguments that several have, and kinds of arguments; what is wrong with one is told in words."""
 
 import argparse
-from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
-Arguments = argparse.Namespace
-Add = Callable[[str, Callable[[Arguments], None], str, str], argparse.ArgumentParser]
-"""Adds a subcommand: name, function, one line of help, example."""
+Arguments: TypeAlias = argparse.Namespace
+Parser: TypeAlias = argparse.ArgumentParser
+
+
+def add_output(parser: Parser, text: str, required: bool = True) -> None:
+    """What is written, and where."""
+    parser.add_argument("-o", "--output", type=Path, required=required, help=text)
+
+
+def add_results(parser: Parser) -> None:
+    """An experiment's results."""
+    parser.add_argument("results", type=Path, help="the experiment's results folder")
+
+
+def add_setting(parser: Parser) -> None:
+    """A method's setting."""
+    parser.add_argument("setting", type=Path, help="the method's setting")
+
+
+def add_journal(parser: Parser) -> None:
+    """A run's journal."""
+    parser.add_argument("journal", type=Path, help="the run's journal")
+
+
+def add_run(parser: Parser) -> None:
+    """Which run: a method's setting and a repeat."""
+    parser.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
+    parser.add_argument("--repeat", type=count, default=0, help="which repeat, from 0 (default: 0)")
+
+
+def add_data(parser: Parser) -> None:
+    """The data that a run trains on."""
+    parser.add_argument("--data", type=Path, help="folder of the prepared data set, for experiments that have one")
 
 
 def positive(text: str) -> int:

@@ -1,53 +1,41 @@
-"""The subcommands on recorded curves: curves, replay."""
+"""`hypercurve replay`: methods compared on recorded learning curves."""
 
 import sys
 from pathlib import Path
 
 from ..util.errors import UserError
-from .arguments import Add, Arguments, count, number, positive, share
+from .arguments import Arguments, Parser, add_output, count, number, positive, share
+
+HELP = "compare methods on recorded learning curves; nothing is trained"
+EXAMPLE = "curves --method random --method lcm --repeats 20 -o replays"
 
 
-def add_commands(add: Add) -> None:
-    """Add the subcommands to the command line.
-
-    Args:
-        add: adds a subcommand: name, function, one line of help, example.
-    """
-    sub = add(
-        "curves",
-        _curves,
-        "check recorded learning curves and store them as one table",
-        "results/demo/runs/random -o curves",
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("curves", type=Path, nargs="+", metavar="CURVES", help="as for `curves`, or what it wrote")
+    parser.add_argument(
+        "--experiment", type=Path, help="an experiment file with `model: recorded`, which says all else"
     )
-    sub.add_argument("curves", type=Path, help="a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
-    sub.add_argument("--metric", help="of a CSV file, the learning curve (default: the first that begins with val)")
-    sub.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
-
-    sub = add(
-        "replay",
-        _replay,
-        "compare methods on recorded learning curves; nothing is trained",
-        "curves --method random --method lcm --repeats 20 -o replays",
-    )
-    sub.add_argument("curves", type=Path, nargs="+", metavar="CURVES", help="as for `curves`, or what it wrote")
-    sub.add_argument("--experiment", type=Path, help="an experiment file with `model: recorded`, which says all else")
-    sub.add_argument(
+    parser.add_argument(
         "--method",
         action="append",
         metavar="METHOD",
         help="a stopper or searcher by name; NAME={search: random, stop: ...}; or a YAML file with `methods`; may be "
         "repeated (default: random and lcm)",
     )
-    sub.add_argument("--repeats", type=positive, default=20, help="each draws its trials and their order (default: 20)")
-    sub.add_argument("--slots", type=positive, default=1, help="trials going at once (default: 1)")
-    sub.add_argument("--trials", type=positive, help="trials of a repeat, at most (default: 100)")
-    sub.add_argument("--cost", type=number, help="end a run at this share of what training all its trials would cost")
-    sub.add_argument("--samples", type=number, help="in place of trials, end a run after so many samples")
-    sub.add_argument("--points", type=positive, help="number of accumulation points (default: those recorded)")
-    sub.add_argument("--seed", type=count, default=0, help="seed of the draws (default: 0)")
-    sub.add_argument("--metric", help="of CSV files, the learning curve (default: the first that begins with val)")
-    sub.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
-    sub.add_argument(
+    parser.add_argument(
+        "--repeats", type=positive, default=20, help="each draws its trials and their order (default: 20)"
+    )
+    parser.add_argument("--slots", type=positive, default=1, help="trials going at once (default: 1)")
+    parser.add_argument("--trials", type=positive, help="trials of a repeat, at most (default: 100)")
+    parser.add_argument(
+        "--cost", type=number, help="end a run at this share of what training all its trials would cost"
+    )
+    parser.add_argument("--samples", type=number, help="in place of trials, end a run after so many samples")
+    parser.add_argument("--points", type=positive, help="number of accumulation points (default: those recorded)")
+    parser.add_argument("--seed", type=count, default=0, help="seed of the draws (default: 0)")
+    parser.add_argument("--metric", help="of CSV files, the learning curve (default: the first that begins with val)")
+    parser.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
+    parser.add_argument(
         "--costs",
         type=share,
         nargs="+",
@@ -55,29 +43,12 @@ def add_commands(add: Add) -> None:
         metavar="SHARE",
         help="shares of full training at which regrets are read off, for costs.csv (default: 0.1 0.15 0.3)",
     )
-    sub.add_argument("--journals", action="store_true", help="keep the journals of all runs")
-    sub.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
-    sub.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        help="folder for the tables (replay.csv and others) and pareto.svg, .png",
-    )
+    parser.add_argument("--journals", action="store_true", help="keep the journals of all runs")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
+    add_output(parser, "folder for the tables (replay.csv and others) and pareto.svg, .png")
 
 
-def _curves(given: Arguments) -> None:
-    from ..curves.prepared import write_curves
-    from ..records.curve_files import read_curves
-
-    curves = read_curves(given.curves, given.metric)
-    write_curves(curves, given.output)
-    print(
-        f"{curves.name}: {len(curves.playable())} of {len(curves)} trainings can be played, {len(curves.points)} points"
-    )
-
-
-def _replay(given: Arguments) -> None:
+def run(given: Arguments) -> None:
     from ..api.replaying import Task, carry_out, experiment_for, methods_from
     from ..config.files import read_experiment, read_resolved
     from ..records.curve_files import read_curves
@@ -123,7 +94,6 @@ def _replay(given: Arguments) -> None:
             tasks.append(Task(curves.name, curves, experiment, folder))
     carry_out(tasks, output, processes=given.jobs, journals=given.journals, costs=given.costs)
     if given.experiment is None:
-        from ..analysis import figures, replays
+        from ..analysis.figures import draw_table, save
 
-        figure = figures.TABLE_FIGURES["pareto"](replays.read(output / "replay.csv"))
-        figures.save(figure, output / "pareto.svg", output / "pareto.png")
+        save(draw_table("pareto", output), output / "pareto.svg", output / "pareto.png")

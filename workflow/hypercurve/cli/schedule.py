@@ -1,4 +1,4 @@
-"""The subcommand on schedules: schedule."""
+"""`hypercurve schedule`: what a run's winner was trained under, and what that is worth."""
 
 import subprocess
 import sys
@@ -6,31 +6,27 @@ from pathlib import Path
 from typing import Any
 
 from ..util.errors import UserError
-from .arguments import Add, Arguments, positive
+from .arguments import Arguments, Parser, positive
+
+HELP = (
+    "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
+    "the schedule is worth"
+)
+EXAMPLE = (
+    "results/demo/runs/pbt/0 -o found\n"
+    "  hypercurve schedule results/demo/runs/pbt/0 --seeds 5 --against results/demo/runs/random/0"
+)
 
 
-def add_commands(add: Add) -> None:
-    """Add the subcommand to the command line.
-
-    Args:
-        add: adds a subcommand: name, function, one line of help, example.
-    """
-    sub = add(
-        "schedule",
-        _schedule,
-        "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
-        "the schedule is worth",
-        "results/demo/runs/pbt/0 -o found\n"
-        "  hypercurve schedule results/demo/runs/pbt/0 --seeds 5 --against results/demo/runs/random/0",
-    )
-    sub.add_argument("run", type=Path, help="a run's folder: results/EXPERIMENT/runs/METHOD/REPEAT")
-    sub.add_argument(
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("run", type=Path, help="a run's folder: results/EXPERIMENT/runs/METHOD/REPEAT")
+    parser.add_argument(
         "--seeds",
         type=positive,
         metavar="N",
         help="train from scratch under the schedule, from N fresh seeds, and test",
     )
-    sub.add_argument(
+    parser.add_argument(
         "--against",
         type=Path,
         action="append",
@@ -38,9 +34,11 @@ def add_commands(add: Add) -> None:
         metavar="RUN",
         help="a run to compare with, trained again in the same way: the first is the baseline; may be repeated",
     )
-    sub.add_argument("--only-export", action="store_true", help="with --seeds, write what to train, and train nothing")
-    sub.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
-    sub.add_argument(
+    parser.add_argument(
+        "--only-export", action="store_true", help="with --seeds, write what to train, and train nothing"
+    )
+    parser.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
+    parser.add_argument(
         *("-o", "--output"),
         type=Path,
         help="folder for schedule.csv, schedule.py and, with --seeds, retraining.json and retrained.jsonl "
@@ -48,7 +46,7 @@ def add_commands(add: Add) -> None:
     )
 
 
-def _schedule(given: Arguments) -> None:
+def run(given: Arguments) -> None:
     from ..analysis import schedules_export as exporting
 
     if given.seeds is None and (given.against or given.only_export):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from ..curves.cost import TrialCost, total_steps
 from ..space.search_space import Value
-from .experiment import Cost, Setting
 from .hyperparameters import resolve
 from .model import Trained, counts_epochs
+from .setting import Setting
+from .training import Cost
 
 
 @dataclass(frozen=True)

@@ -7,33 +7,29 @@ left to :mod:`hypercurve.training.data`.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
+from typing_extensions import override
 
+from ..util.schema import Model, Problem, in_words
+from .data_sets import DATA_SETS, DataName
 from .model import Reference
-
-Name = Literal["digits", "mnist", "fashion_mnist", "cifar10"]
-
-TRAINING_PARTS: dict[str, int] = {"digits": 1438, "mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
-"""Examples in the training part of the data known by name, validation included."""
-
 
 NO_DATA = "none"
 """In place of the digest of data, where an experiment has none."""
 
 
-class DataSpec(BaseModel):
+class DataSpec(Model):
     """Data by name or from a file, and how much of its training part is kept for validation.
 
     >>> DataSpec(name="mnist", validation=10000).key.split("-")[0]
     'mnist'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Name | None = Field(
+    name: DataName | None = Field(
         None,
         description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
         "cache of Keras.",
@@ -67,25 +63,28 @@ class DataSpec(BaseModel):
         description="Whether every repeat draws its configurations from the recorded ones, in an order of its own; if not, "
         "they come as they were recorded.",
     )
-    validation: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+    validation: Annotated[
+        Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)],
+        in_words("must be a number of examples, at least 1, or a share of them above 0 and below 1"),
+    ] = Field(
         0.2,
         description="How much of the training part is kept for validation: a count (a whole number of at least 1) or a "
         "share between 0 and 1.",
     )
     seed: int = Field(0, ge=0, description="Decides which examples are kept for validation.")
 
-    @model_validator(mode="after")
-    def _exactly_one_source(self) -> Self:
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """No source or several."""
         if sum(source is not None for source in (self.name, self.path, self.function, self.curves)) != 1:
-            raise ValueError("give one of `name`, `path`, `function` and `curves`")
-        return self
+            yield Problem((), "give one of `name`, `path`, `function` and `curves`")
 
     @property
     def samples(self) -> int | None:
         """Size of the training part, without what is kept for validation; None where only the file knows."""
         if self.name is None:
             return None
-        given = TRAINING_PARTS[self.name]
+        given = DATA_SETS[self.name].samples
         kept = self.validation if isinstance(self.validation, int) else max(1, round(self.validation * given))
         return given - kept
 

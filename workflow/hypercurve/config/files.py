@@ -17,9 +17,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..util.errors import UserError
-from ..util.schema import Problem
-from .experiment import Experiment, Setting, Workflow
-from .messages import all_problems, problems_in
+from ..util.partial import CLOSE
+from ..util.schema import Model, Problem, in_lines, problems_in
+from .experiment import Experiment
+from .setting import Setting
 
 EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # A config is written by hand; anything larger is some other file, given by mistake.
@@ -30,6 +31,17 @@ MOST_VALUES = 1_000_000
 
 class ConfigError(UserError):
     """A config that cannot be used; the message is for the user and may have several lines."""
+
+
+class Workflow(Model):
+    """What `config/config.yaml` may say."""
+
+    experiments: tuple[str, ...] = ()
+    """Experiments that `snakemake` makes when it is given no target."""
+    folder: str = "config/experiments"
+    """Where the experiment files lie."""
+    results: str = "results"
+    """Where results go."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -74,20 +86,20 @@ _Loader.add_implicit_resolver(
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
 
 
-def check_workflow(given: Mapping[str, Any]) -> None:
-    """Check what `config/config.yaml` and `--config` say together.
+def read_workflow(given: Mapping[str, Any], where: str) -> Workflow:
+    """What the workflow's config file, `--config`, or a `module` statement say together.
+
+    Args:
+        given: what they say.
+        where: the name of the file, for messages.
 
     Raises:
-        ConfigError: a key is missing, unknown, or of the wrong kind.
+        ConfigError: a key is unknown, or its value of the wrong kind.
     """
     try:
-        Workflow.model_validate(dict(given))
+        return Workflow.model_validate(dict(given))
     except ValidationError as error:
-        where = "config/config.yaml"
-        problems = [f"{where}: {'.'.join(map(str, p.path))}: {p.message}" for p in problems_in(given, error)]
-        raise ConfigError("\n".join(problems)) from None
-    if missing := [key for key in Workflow.model_fields if key not in given]:
-        raise ConfigError(f"config/config.yaml: {', '.join(missing)}: is required")
+        raise ConfigError(in_lines(error, f"{where}: ")) from None
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -108,8 +120,7 @@ def read_experiment(path: Path) -> Experiment:
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        problems = all_problems(given, error)
-        found = sorted((_describe(path, node, given, problem) for problem in problems), key=lambda pair: pair[0])
+        found = sorted((_describe(path, node, given, p) for p in problems_in(error)), key=lambda pair: pair[0])
         raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
 
 
@@ -140,7 +151,7 @@ def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        first = next(problems_in({}, error))
+        first = next(problems_in(error))
         where = ".".join(map(str, first.path)) or "the file"
         raise ConfigError(
             f"{path}: {where}: {first.message}; `hypercurve resolve` writes this file: delete it, and it is made again"
@@ -244,7 +255,7 @@ def _describe(path: Path, node: yaml.Node | None, given: Any, problem: Problem) 
     wrong = str(problem.path[-1]) if problem.message.startswith("unknown key") and problem.path else value
     # A kind is misspelt either as the value (`search: randm`) or as the key (`search: {randm: {}}`).
     if problem.allowed and isinstance(wrong, str):
-        nearest = difflib.get_close_matches(wrong, problem.allowed, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(wrong, problem.allowed, n=1, cutoff=CLOSE)
         if nearest and nearest[0] != wrong:
             text += f"; did you mean '{nearest[0]}'?"
     return line or 0, text

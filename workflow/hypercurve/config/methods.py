@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag, field_validator
+from typing_extensions import override
 
 from ..search.options import Search
 from ..space.search_space import Rule
@@ -20,7 +20,8 @@ from ..stopping.options import (
     StopOptions,
     foreign,
 )
-from ..util.schema import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole
+from ..util.partial import told
+from ..util.schema import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole, in_words, refuse
 
 PRESELECT = 0.1
 """Share of the trials that a record chooses where neither the method nor its stopper says."""
@@ -58,7 +59,7 @@ class LCMOptions(StopOptions):
     @classmethod
     def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
         if not points or any(a >= b for a, b in pairwise(points)):
-            raise PydanticCustomError("points", "must hold at least one point and increase")
+            refuse("must hold at least one point and increase")
         return points
 
     @property
@@ -163,38 +164,40 @@ class Method(Model):
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     """How many trials are going at once in the method's own logic; not the number of processes."""
-    trials_per_job: Annotated[Whole, Field(ge=1)] | Literal["auto"] = "auto"
+    trials_per_job: Annotated[
+        Annotated[Whole, Field(ge=1)] | Literal["auto"], in_words("must be a whole number of at least 1, or auto")
+    ] = "auto"
     """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
     as pay for a job's start, by the cost model."""
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """Parts of different ways to search, and what needs a record or does not go with one."""
         if (self.search is None) == (self.population is None):
-            raise PydanticCustomError("method", "needs either `search`, with or without `stop`, or `population`")
+            yield Problem((), "needs either `search`, with or without `stop`, or `population`")
+            return
         if self.population is not None and self.stop is not None:
-            raise PydanticCustomError("method", "a population takes no `stop`: it replaces its members by itself")
+            yield Problem((), "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
-            raise PydanticCustomError("method", "a population has no `order: arrival`; `lag: 1` spares it waiting")
-        if self.stop is not None and self.stop.calibrates:
-            if self.search is not None and self.search.kind not in ("random", "sobol"):
-                raise PydanticCustomError(
-                    "method",
-                    "search = {kind}: a regret budget is calibrated on random draws: `search` must be `random` or `sobol`",
-                    {"kind": self.search.kind},
-                )
-            if not self.record:
-                raise PydanticCustomError(
-                    "method", "a regret budget as `stopping_rate` is kept by what a `record` shows: it needs one"
-                )
-            if self.preselect is not None:
-                raise PydanticCustomError(
-                    "method",
-                    "`preselect` does not go with a regret budget: trials that a record has chosen are not like those in it",
-                )
+            yield Problem((), "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        yield from told(self._calibration_faults(), self._record_faults())
+
+    def _calibration_faults(self) -> Iterator[Problem]:
+        if self.stop is None or not self.stop.calibrates:
+            return
+        if not self.record:
+            yield Problem((), "a regret budget as `stopping_rate` is kept by what a `record` shows: it needs one")
+        if self.preselect is not None:
+            said = "trials that a record has chosen are not like those in it"
+            yield Problem((), f"`preselect` does not go with a regret budget: {said}")
+        if self.search is not None and self.search.kind not in ("random", "sobol"):
+            said = "a regret budget is calibrated on random draws: `search` must be `random` or `sobol`"
+            yield Problem((), f"search = {self.search.kind}: {said}")
+
+    def _record_faults(self) -> Iterator[Problem]:
         if self.preselect is not None and not self.record:
-            raise PydanticCustomError("method", "`preselect` has an effect only with a `record`")
+            yield Problem((), "`preselect` has an effect only with a `record`")
         if self.record and (self.search is None or self.search.learns):
-            raise PydanticCustomError(
-                "method", "a `record` chooses among drawn configurations: `search` must be `random`, `grid` or `sobol`"
+            yield Problem(
+                (), "a `record` chooses among drawn configurations: `search` must be `random`, `grid` or `sobol`"
             )
-        return self

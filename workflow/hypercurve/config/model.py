@@ -13,8 +13,7 @@ from pydantic import Field, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from ..util.checks import by_key, hint
-from ..util.schema import Model, Number, Positive, Problem, Whole
+from ..util.schema import Model, Number, Positive, Problem, Whole, by_key, hint
 
 MODELS = ("softmax", "dense", "mlp", "cnn", "synthetic")
 RECORDED = "recorded"

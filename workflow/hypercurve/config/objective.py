@@ -1,18 +1,18 @@
 """What is optimised, and what bounds a trial must keep: the parts `objective` and `constraints` of an experiment file."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
+from typing_extensions import override
 
 from ..util.schema import Model, Number, Problem
 
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 COST = "cost"
 """The bound that is on virtual seconds, known before a trial trains."""
-_MODES = {"accuracy": "max", "loss": "min"}
+_MODES: dict[str, Literal["max", "min"]] = {"accuracy": "max", "loss": "min"}
 
 
 class Objective(Model):
@@ -20,39 +20,23 @@ class Objective(Model):
 
     metric: Metric = "accuracy"
     """A metric of the validation part: `accuracy`, `loss`, or another that the model reports as `val_...`."""
-    mode: Literal["max", "min"] = "max"
+    mode: Literal["max", "min"] = Field(
+        default_factory=lambda given: _MODES.get(given.get("metric", ""), "max"), json_schema_extra={"default": "max"}
+    )
     """Whether more (`max`) or less (`min`) is better; by default `max` for accuracy, `min` for loss."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_mode(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or "mode" in given:
-            return given
-        metric = given.get("metric", "accuracy")
-        if isinstance(metric, str) and metric not in _MODES:
-            near = get_close_matches(metric, _MODES, n=1)
-            raise PydanticCustomError(
-                "objective",
-                "needs `mode`: whether more (max) or less (min) of {metric} is better{near}",
-                {"metric": metric, "near": f"; or did you mean {near[0]!r}?" if near else ""},
-            )
-        return {**given, "mode": _MODES.get(metric, "max")}
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        if _MODES.get(self.metric, self.mode) != self.mode:
-            raise PydanticCustomError(
-                "objective",
-                "{metric} with mode {mode} would look for the worst",
-                {"metric": self.metric, "mode": self.mode},
-            )
-        if self.metric.startswith(("val_", "test_")):
-            raise PydanticCustomError(
-                "objective",
-                "{metric}: write the name without {prefix}_; the objective is measured on the validation part",
-                {"metric": self.metric, "prefix": self.metric.partition("_")[0]},
-            )
-        return self
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """A metric whose better direction is open or wrong, or that is of another part of the data."""
+        if "mode" not in self.model_fields_set and self.metric not in _MODES:
+            near = get_close_matches(self.metric, _MODES, n=1)
+            meant = f"; or did you mean {near[0]!r}?" if near else ""
+            yield Problem((), f"needs `mode`: whether more (max) or less (min) of {self.metric} is better{meant}")
+        elif _MODES.get(self.metric, self.mode) != self.mode:
+            yield Problem((), f"{self.metric} with mode {self.mode} would look for the worst")
+        elif self.metric.startswith(("val_", "test_")):
+            name = f"{self.metric}: write the name without {self.metric.partition('_')[0]}_"
+            yield Problem((), f"{name}; the objective is measured on the validation part")
 
     @property
     def key(self) -> str:
@@ -72,13 +56,13 @@ class Bound(Model):
     max: Number | None = None
     """The greatest value allowed."""
 
-    @model_validator(mode="after")
-    def _some(self) -> Self:
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """No bound, or bounds that exclude each other."""
         if self.min is None and self.max is None:
-            raise PydanticCustomError("bound", "needs `min` or `max`")
+            yield Problem((), "needs `min` or `max`")
         if self.min is not None and self.max is not None and self.min > self.max:
-            raise PydanticCustomError("bound", "`min` is above `max`: no trial could keep both")
-        return self
+            yield Problem((), "`min` is above `max`: no trial could keep both")
 
     def broken(self, name: str, value: float) -> str | None:
         """Why a value is not allowed; None if it is.
@@ -94,10 +78,3 @@ class Bound(Model):
 
 
 Constraints = dict[Metric, Bound]
-
-
-def constraint_problems(constraints: Constraints) -> Iterator[Problem]:
-    """Bounds that cannot be meant."""
-    for name in constraints:
-        if name.startswith("test_"):
-            yield Problem(("constraints", name), "the test part takes no part in a search")

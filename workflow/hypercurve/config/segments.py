@@ -8,10 +8,9 @@ from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
-from ..util.checks import Scalar
-from ..util.schema import Model, Whole
+from ..space.values import Scalar
+from ..util.schema import Model, Whole, refuse
 
 
 class Segment(Model):
@@ -27,9 +26,9 @@ class Segment(Model):
 
 def _in_order(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
     if segments and segments[0].step != 0:
-        raise PydanticCustomError("schedule", "must begin at step 0")
+        refuse("must begin at step 0")
     if any(one.step >= other.step for one, other in pairwise(segments)):
-        raise PydanticCustomError("schedule", "must have increasing steps")
+        refuse("must have increasing steps")
     return segments
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from ..config.experiment import Setting
 from ..config.objective import COST, Bound
+from ..config.setting import Setting
 from ..events.events import Completed, Event, Failed, Reported
 from ..events.lines import EventLine, Wall
 from ..training.trainer import Report, Session, TrialFailed

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..events.encoding import RawLine, encode_line, without_wall
 from ..events.events import Completed, Failed, Started
 from ..events.journal import Journal, JournalError, decode, read_lines

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..events.journal import Journal

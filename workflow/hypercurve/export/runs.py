@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.files import read_setting
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.journal import JournalError
 from ..events.trials import TrialState

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..events.trials import TrialState
 from ..space.domains import Choice, Constant, Integer, LogUniform, Uniform
 from ..util.errors import UserError

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass, field
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.learning_rates import decayed
+from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from ..search.independent import RandomSearch

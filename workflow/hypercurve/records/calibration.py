@@ -23,7 +23,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.record import Calibration, HeldOut, RecordError
 from ..curves.table import Curves
 from ..stopping.lcm import DISTANCES, SUMS, Floats

@@ -30,10 +30,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
 from ..config.files import read_setting
 from ..config.hyperparameters import RECORDED
 from ..config.model import Trained
+from ..config.setting import Setting
 from ..curves.cost import TrialCost
 from ..curves.prepared import PREPARED, RecordingError, load_curves
 from ..curves.table import Curve, Curves, key_of

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.experiment import Setting
 from ..config.files import read_setting
+from ..config.setting import Setting
 from ..curves.prepared import PREPARED
 from ..curves.record import Record, RecordError, Task
 from ..curves.table import Curve, Curves

@@ -21,7 +21,7 @@ from ..events.trials import Status, TrialState
 from ..util.files import appearing
 
 if TYPE_CHECKING:  # would import pydantic and NumPy
-    from ..config.experiment import Setting
+    from ..config.setting import Setting
 
 Kind = Literal["reported", "completed", "failed"]
 KINDS: dict[type[Event], Kind] = {Reported: "reported", Completed: "completed", Failed: "failed"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..config.cost import CostModel, report_points
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.cost import Costs, TrialCost, step_at
 from ..curves.record import Record
 from ..curves.table import Curves

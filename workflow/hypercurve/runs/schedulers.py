@@ -1,7 +1,7 @@
 """From a method's setting to its scheduler. Pure."""
 
 from ..config.cost import CostModel
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.cost import Costs
 from ..curves.record import Record
 from ..curves.table import Curves

@@ -1,6 +1,6 @@
 """Searchers: which configurations are tried. Pure; see :mod:`hypercurve.events.events`."""
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.table import Curves
 from ..search.gaussian_process import GaussianProcessSearch
 from ..search.independent import GridSearch, RandomSearch, RecordedSearch, SobolSearch

@@ -1,6 +1,6 @@
 """Stoppers: which trials go on. Pure; see :mod:`hypercurve.events.events`."""
 
-from ..config.experiment import Setting
+from ..config.setting import Setting
 from ..curves.cost import Costs
 from ..curves.record import Record, RecordError
 from ..stopping import brackets

@@ -11,26 +11,24 @@ axis of a grid. This module knows one hyperparameter at a time; :mod:`hypercurve
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WrapValidator, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WrapValidator, field_validator
 from typing_extensions import override
 
-from ..util.checks import (
+from ..util.schema import Consistent, Problem, by_key, refuse
+from .values import (
     Bounds,
     IntegerBounds,
     PositiveBounds,
     Scalar,
     Value,
-    by_key,
     check_list,
     check_scalar,
     is_number,
-    problem,
-    problems_at,
     same,
 )
 
@@ -61,7 +59,7 @@ def _nearest_integer(x: float) -> int:
 
 def _check_when(when: object) -> object:
     if not isinstance(when, Mapping):
-        raise problem(f"expected {{parent: value}} or {{parent: [values]}}, got {when!r}")
+        refuse(f"expected {{parent: value}} or {{parent: [values]}}, got {when!r}")
     return {parent: check_list(v if isinstance(v, list | tuple) else [v]) for parent, v in when.items()}
 
 
@@ -71,12 +69,12 @@ _When = Annotated[
 ]
 
 
-class _Domain(BaseModel):
+class _Domain(Consistent):
     """What all domains share. Values come out as plain Python objects, never as NumPy scalars."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    when: _When = {}
+    when: _When = Field({})
 
     @property
     @abstractmethod
@@ -225,14 +223,13 @@ class Integer(_Numeric):
     integer: IntegerBounds
     log: bool = False
 
-    @model_validator(mode="after")
-    def _check(self) -> "Integer":
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """Numbers too large to code, and a log scale that begins below 1."""
         if max(map(abs, self.integer)) > LARGEST_INTEGER:
-            raise problems_at((("integer",), f"integers may be {LARGEST_INTEGER} in size at most", self.integer))
+            yield Problem(("integer",), f"integers may be {LARGEST_INTEGER} in size at most")
         if self.log and self.integer[0] <= 0:
-            message = f"low must be above 0 on a log scale, got {self.integer[0]}"
-            raise problems_at((("integer",), message, self.integer))
-        return self
+            yield Problem(("integer",), f"low must be above 0 on a log scale, got {self.integer[0]}")
 
     @property
     @override
@@ -341,7 +338,7 @@ class Choice(_Discrete):
     def _distinct(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
         for i, value in enumerate(values):
             if any(same(value, other) for other in values[:i]):
-                raise problem(f"{value!r} is listed twice")
+                refuse(f"{value!r} is listed twice")
         return values
 
     @property
@@ -387,7 +384,7 @@ def _domain(data: object, _: object) -> object:
     if isinstance(data, bool | int | float | str | np.generic):
         return Constant.model_validate({"constant": check_scalar(data)})
     if isinstance(data, list | tuple):
-        raise problem("a list of values is written {choice: [...]}, a range {uniform: [low, high]}")
+        refuse("a list of values is written {choice: [...]}, a range {uniform: [low, high]}")
     return by_key(data, _KINDS, "domain")
 
 

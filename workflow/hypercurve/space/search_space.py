@@ -23,11 +23,13 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WrapValidator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, WrapValidator
 from typing_extensions import override
 
-from ..util.checks import Finite, PositiveBounds, Value, by_key, check_list, hint, problems_at, same
+from ..util.partial import told
+from ..util.schema import Consistent, Problem, by_key, hint
 from .domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, between, pick
+from .values import Finite, PositiveBounds, Value, check_list, same
 
 Configuration = dict[str, Value]
 
@@ -84,51 +86,50 @@ _RULES: dict[str, type[_Rule]] = {"factors": Factors, "uniform_factor": UniformF
 Rule = Annotated[Factors | UniformFactor | Resample, WrapValidator(lambda data, _: by_key(data, _RULES, "rule"))]
 
 
-def _parents_first(domains: Mapping[str, Domain]) -> list[str]:
-    """The names with parents before children, otherwise as declared."""
+def _parents_first(domains: Mapping[str, Domain]) -> tuple[list[str], list[str]]:
+    """The names with parents before children, otherwise as declared; and a circle of names that depend on themselves."""
     order: dict[str, None] = {}
+    circle: list[str] = []
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            circle = " -> ".join([*path[path.index(name) :], name])
-            raise problems_at(((name, "when"), f"depends on itself: {circle}", domains[name].when))
-        if name not in order:
+            circle[:] = circle or [*path[path.index(name) :], name]
+        elif name not in order:
             for parent in domains[name].when:
                 visit(parent, (*path, name))
             order[name] = None
 
     for name in domains:
         visit(name, ())
-    return list(order)
+    return list(order), circle
 
 
-class Space(RootModel[dict[str, Domain]]):
+class Space(RootModel[dict[str, Domain]], Consistent):
     """A mapping from name to domain, in the order of the file."""
 
     model_config = ConfigDict(frozen=True)
 
-    @model_validator(mode="after")
-    def _check(self) -> "Space":
-        found = list(self._problems())
-        if found:
-            raise problems_at(*found)
-        _parents_first(self.root)
-        return self
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """Conditions on what is no parent, or on values that a parent never has."""
+        found = list(told(*(self._condition_faults(name) for name in self.root)))
+        yield from found
+        if not found and (circle := _parents_first(self.root)[1]):
+            yield Problem((circle[0], "when"), f"depends on itself: {' -> '.join(circle)}")
 
-    def _problems(self) -> Iterator[tuple[tuple[str, ...], str, object]]:
-        for name, domain in self.root.items():
-            for parent, values in domain.when.items():
-                place = (name, "when", parent)
-                given = self.root.get(parent)
-                if given is None:
-                    others = [other for other in self.root if other != name]
-                    yield place, f"unknown parent {parent!r}{hint(parent, others)}", values
-                elif isinstance(given, Uniform | LogUniform):
-                    yield place, f"{parent} is continuous, so it has no single values to depend on", values
-                else:
-                    for value in values:
-                        if not given.contains(value):
-                            yield place, f"{parent} can never be {value!r}; it has {given}", value
+    def _condition_faults(self, name: str) -> Iterator[Problem]:
+        for parent, values in self.root[name].when.items():
+            place = (name, "when", parent)
+            given = self.root.get(parent)
+            if given is None:
+                others = [other for other in self.root if other != name]
+                yield Problem(place, f"unknown parent {parent!r}{hint(parent, others)}")
+            elif isinstance(given, Uniform | LogUniform):
+                yield Problem(place, f"{parent} is continuous, so it has no single values to depend on")
+            else:
+                for value in values:
+                    if not given.contains(value):
+                        yield Problem(place, f"{parent} can never be {value!r}; it has {given}")
 
     @override
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]
@@ -160,7 +161,7 @@ class Space(RootModel[dict[str, Domain]]):
 
     @cached_property
     def _order(self) -> list[str]:
-        return _parents_first(self.root)
+        return _parents_first(self.root)[0]
 
     def _holds(self, name: str, values: Mapping[str, object]) -> bool:
         """Whether a name is active, given the values of the active names before it."""

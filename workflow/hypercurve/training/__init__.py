@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from ..config.cost import CostModel, report_points
-from ..config.experiment import Setting
 from ..config.model import RECORDED, CommandSpec, LoopSpec
 from ..config.objective import COST
+from ..config.setting import Setting
 from ..curves.prepared import load_curves
 from .command import CommandTrainer
 from .cost_bound import Bounded

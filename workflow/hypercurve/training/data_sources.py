@@ -1,7 +1,8 @@
 """Where data comes from, and what is refused: the four arrays of a source, checked.
 
-Sources are scikit-learn's digits, Keras's loaders and cache, and NumPy files of the user's. Every problem is a
-:class:`DataError` in words for users. Splitting and storing is left to :mod:`hypercurve.training.data`.
+Sources are data known by name, from modules of `data_sets/` and from Keras's loaders and cache, and files and functions of
+users. Every problem is a :class:`DataError` in words for users. Splitting and storing is left to
+:mod:`hypercurve.training.data`.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import traceback
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -20,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config.data import DataSpec
+from ..config.data_sets import DATA_SETS, IN_KERAS
 from ..util.errors import UserError
 from ..util.files import appearing
-from ..util.seeding import generator
 from ..util.user_code import load_object
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -34,18 +36,8 @@ SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION_ARRAYS = ("x_validation", "y_validation")
 """What a function may give besides; else examples of the training part are kept."""
 
-DIGITS_TEST_SHARE = 0.2
-"""scikit-learn's digits come without a test part: this share is held out, always the same examples (seed 0)."""
-
 NETWORK_TIMEOUT = 10.0
 """Seconds to wait for a server before a download counts as failed."""
-
-# Where Keras keeps what it downloads, below its cache folder.
-_CACHED = {
-    "mnist": "mnist.npz",
-    "fashion_mnist": "fashion-mnist",
-    "cifar10": "cifar-10-batches-py-target",
-}
 
 
 class DataError(UserError):
@@ -70,8 +62,8 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
     """
     if spec.function is not None:
         source, origin = from_function(spec.function), f"function {spec.function}"
-        return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, _digest_arrays(source)
-    if spec.path is not None:
+        digest = _digest_arrays(source)
+    elif spec.path is not None:
         path = Path(spec.path).expanduser()
         if not path.is_file():
             raise DataError(
@@ -80,15 +72,24 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
             )
         source, digest = read_npz(path), sha256(path)
         origin = str(path)
-    elif spec.name == "digits":
-        source, origin = _digits(), "scikit-learn's digits"
-        digest = _digest_arrays(source)
     else:
-        source, origin = _from_keras(str(spec.name))
-        digest = _digest_arrays(source)
-    if spec.name == "digits":
-        return source, 1 / 16, origin, digest
-    return source, 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0, origin, digest
+        source, scale, origin = _known_by_name(str(spec.name))
+        return source, scale, origin, _digest_arrays(source)
+    return source, _scale(source), origin, digest
+
+
+def _known_by_name(name: str) -> tuple[Arrays, float, str]:
+    if name in IN_KERAS:
+        source, origin = _from_keras(name)
+        return source, _scale(source), origin
+    module = import_module(f"{__package__}.data_sets.{name}")
+    source = module.load()
+    return source, getattr(module, "SCALE", _scale(source)), module.ORIGIN
+
+
+def _scale(source: Arrays) -> float:
+    """What inputs are multiplied by."""
+    return 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0
 
 
 def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -144,8 +145,8 @@ def cut(source: str, output: Path, train: int, test: int) -> None:
     Raises:
         DataError: the data cannot be had or used, or have fewer examples.
     """
-    if source not in _CACHED and not source.endswith(".npz"):
-        raise DataError(f"no data {source!r} to cut: give one of {', '.join(_CACHED)}, or an .npz file")
+    if source not in IN_KERAS and not source.endswith(".npz"):
+        raise DataError(f"no data {source!r} to cut: give one of {', '.join(IN_KERAS)}, or an .npz file")
     if output.suffix != ".npz":
         raise DataError(f"{output}: the file to write must end with .npz")
     spec = DataSpec(path=source) if source.endswith(".npz") else DataSpec.model_validate({"name": source})
@@ -203,21 +204,10 @@ def from_function(reference: str) -> Arrays:
     return arrays
 
 
-def _digits() -> Arrays:
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int32)
-    order = generator(0, 0, "digits test part").permutation(len(images))
-    test, train = np.split(order, [round(DIGITS_TEST_SHARE * len(images))])
-    test, train = np.sort(test), np.sort(train)
-    return {"x_train": images[train], "y_train": labels[train], "x_test": images[test], "y_test": labels[test]}
-
-
 def _from_keras(name: str) -> tuple[Arrays, str]:
-    """Data by Keras's own loader and cache; a cached MNIST file of any source is read as it is."""
-    place = keras_cache() / _CACHED[name]
-    if name == "mnist" and place.is_file():
+    """Data by Keras's own loader and cache; a cached .npz file of any source is read as it is."""
+    place = keras_cache() / str(DATA_SETS[name].cached)
+    if place.suffix == ".npz" and place.is_file():
         return read_npz(place), str(place)
     from .runtime import keras
 
@@ -238,8 +228,8 @@ def _from_keras(name: str) -> tuple[Arrays, str]:
 
 
 def _advice(name: str, place: Path) -> str:
-    if name == "mnist":
-        return f"Put mnist.npz (arrays {', '.join(SOURCE_ARRAYS)}) at {place}, or name a file of yours with `path`."
+    if place.suffix == ".npz":
+        return f"Put {place.name} (arrays {', '.join(SOURCE_ARRAYS)}) at {place}, or name a file of yours with `path`."
     return (
         f"Where there is a network, run `python -c 'import keras; keras.datasets.{name}.load_data()'` and copy {place} to "
         "this machine, or name an .npz file of yours with `path`."

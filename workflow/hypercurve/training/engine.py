@@ -20,10 +20,12 @@ import numpy.typing as npt
 
 from ..config.hyperparameters import role_of
 from ..config.model import Trained, label
+from ..optimizers import OPTIMIZERS
+from ..optimizers.optimizer import Tensors
 from . import user_models as own_models
 from .buffers import Array
 from .functional import Compiler, Mode, Network
-from .optimizers import OPTIMIZERS, Tensors, scaled
+from .optimizers import scaled
 from .runtime import has_gpu, tf
 from .trainer import ALIGNMENT
 
@@ -76,7 +78,7 @@ class Program:
 
     Args:
         network: what is trained.
-        optimizer: name in :data:`hypercurve.training.optimizers.OPTIMIZERS`; unused where the network brings its own.
+        optimizer: name in :data:`hypercurve.optimizers.OPTIMIZERS`; unused where the network brings its own.
         batch_size: examples per step.
     """
 

@@ -11,13 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from ..config.model import KerasSpec, Trained
+from ..optimizers import OPTIMIZERS
+from ..optimizers.optimizer import Optimizer, Tensors
 from ..runs.trial import Trial
 from ..util.errors import in_a_line
 from ..util.seeding import integer_seed
 from . import user_models as own_models
 from .buffers import Array
 from .networks import KNOB, builder
-from .optimizers import OPTIMIZERS, Optimizer, Tensors, of_keras
+from .optimizers import of_keras
 from .runtime import global_seed_generator, has_gpu, keras, tf
 from .user_steps import OwnSteps, replaced
 

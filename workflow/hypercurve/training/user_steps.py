@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..optimizers.optimizer import Optimizer, Tensors
 from ..util.errors import UserError
-from .optimizers import Optimizer, Tensors
 from .runtime import global_seed_generator, keras, tf
 
 METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")

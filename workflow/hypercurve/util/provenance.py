@@ -13,24 +13,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 PACKAGE = Path(__file__).parents[1]
+CAPTIONS = PACKAGE.parents[1] / "rules" / "captions"
+if not CAPTIONS.is_dir():  # an installed package has its own
+    CAPTIONS = PACKAGE / "analysis" / "captions"
 
 # What can change a table or figure but not a run. All other modules can change a run.
-ANALYSIS = ("analysis/", "results/")
+ANALYSIS = ("analysis/", "config/figures.py", "results/")
 # What can change neither: how a command is called, what is printed meanwhile, and what is made of finished results.
 OUTER = (
-    *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py", "config/messages.py"),
-    *("execution/mpi/preflight.py", "runs/resuming.py"),
+    *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py"),
+    *("config/consistency.py", "util/partial.py", "execution/mpi/preflight.py", "runs/resuming.py"),
     *("api/", "archive/", "cli/", "export/", "testing/", "watching/", "workflow_support/"),
 )
 # What can change prepared data.
 DATA = (
-    "config/data.py",
+    "config/data",
     "curves/",
     "records/curve_files.py",
     "records/prepare.py",
     "results/runs.py",
-    "training/data.py",
-    "training/data_sources.py",
+    "training/data",
     "util/seeding.py",
     "util/user_code.py",
 )

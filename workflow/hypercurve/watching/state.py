@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..config.cost import CostModel
-from ..config.experiment import Experiment, Setting
+from ..config.experiment import Experiment
 from ..config.files import read_resolved
 from ..config.jobs import batches as batches_of
+from ..config.setting import Setting
 from ..curves.cost import TrialCost
 from ..events.encoding import RawLine, decode_line
 from ..events.events import Completed

@@ -1,45 +1,71 @@
-"""Figures by name: of an experiment and its runs in :data:`FIGURES`, of tables of replays in :data:`TABLE_FIGURES`."""
+"""Figures, each a module of this package with a line in :data:`hypercurve.config.figures.FIGURES`.
 
-from collections.abc import Callable
+A module holds `TITLE`, its heading in a report; `CAPTION`, what one sees and what to look for, in reStructuredText; and
+`draw`, which makes the figure of an experiment and its runs. With `FOLDER = True`, `draw` is also given the folder of the
+experiment's results; with `TABLE`, the name of a table there, it is given that table and nothing else.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from ...config.experiment import Experiment
+from ...config.figures import FIGURES
+from ...util.errors import UserError
+from ..replays import read
 from ..tables import Runs
-from .curves import curves
-from .grid import grid
-from .importance import importance
-from .parallel import parallel
-from .population import fitness, population
-from .progress import best, budgets
-from .replays import heatmaps, pareto
-from .retrained import retrained
-from .schedules import schedules
-from .style import save
-from .timeline import timeline
-from .traits import traits
+from .style import save, styled
 
-FIGURES: dict[str, Callable[[Experiment, Runs], Figure]] = {
-    "best": best,
-    "curves": curves,
-    "parallel": parallel,
-    "importance": importance,
-    "budgets": budgets,
-    "grid": grid,
-    "schedules": schedules,
-    "population": population,
-    "fitness": fitness,
-    "timeline": timeline,
-    "traits": traits,
-}
+__all__ = ["captions", "draw", "draw_table", "module_of", "save", "table_of"]
 
-FOLDER_FIGURES: dict[str, Callable[[Experiment, Runs, Path], Figure]] = {"retrained": retrained}
-"""Figures that are drawn from more of an experiment's results folder than its runs."""
 
-TABLE_FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {"pareto": pareto, "heatmaps": heatmaps}
-TABLES = {"pareto": "replay.csv", "heatmaps": "vary.csv"}
-"""The table in an experiment's results that each of these is drawn from."""
+def module_of(name: str) -> Any:
+    """The module of a figure."""
+    return import_module(f".{name}", __name__)
 
-__all__ = ["FIGURES", "FOLDER_FIGURES", "TABLES", "TABLE_FIGURES", "save"]
+
+def table_of(name: str) -> str | None:
+    """The table in an experiment's results that a figure is drawn from; None where it is drawn from runs."""
+    return getattr(module_of(name), "TABLE", None)
+
+
+def draw(name: str, experiment: Experiment, runs: Runs, folder: Path | None = None) -> Figure:
+    """A figure of an experiment.
+
+    Args:
+        name: which one.
+        experiment: the experiment.
+        runs: its runs, by method.
+        folder: its results, which some figures need.
+
+    Raises:
+        UserError: the figure needs a folder, or a table that is not there.
+    """
+    module = module_of(name)
+    if table_of(name):
+        return draw_table(name, folder)
+    if not getattr(module, "FOLDER", False):
+        return styled(module.draw)(experiment, runs)
+    if folder is None:
+        raise UserError(f"the figure {name} is drawn from the folder of a whole experiment")
+    return styled(module.draw)(experiment, runs, folder)
+
+
+def draw_table(name: str, folder: Path | None) -> Figure:
+    """A figure that is drawn from a table in this folder.
+
+    Raises:
+        UserError: the table is not there, or cannot be read.
+    """
+    module = module_of(name)
+    if folder is None or not (folder / module.TABLE).is_file():
+        raise UserError(f"the figure {name} is drawn from {module.TABLE}, which a whole experiment of replays has")
+    return styled(module.draw)(read(folder / module.TABLE))
+
+
+def captions() -> str:
+    """All captions as Snakemake's report takes them: `rules/captions/figure.rst`, which `make schema` writes."""
+    cases = [f'if snakemake.wildcards.figure == "{name}" %}}\n{module_of(name).CAPTION}{{% el' for name in FIGURES]
+    return "{% " + "".join(cases).removesuffix("{% el") + "{% endif %}\n"

@@ -28,8 +28,18 @@ from .style import (
     pick,
     share_axis,
     short,
-    styled,
 )
+
+TITLE = "Learning curves"
+CAPTION = """\
+Learning curves of the first repeat: training loss over the share of training. Completed trials are thin lines in the
+method's colour, stopped ones are grey and end in a cross, failed ones are red and marked at the upper edge where they
+failed. The thick black line is the trial that was chosen on validation. Losses far above all others, of trials that
+diverge, leave the panel at the top. Of many trials an even sample is drawn, and the panel says so. In a population a
+line is a member, which jumps where it goes on with another's weights.
+
+**What to look for:** whether the curves of the stopped trials would have led to the upper end of the completed ones.
+"""
 
 METRIC = "loss"
 ENDS: tuple[Status, ...] = ("completed", "stopped", "failed")
@@ -37,8 +47,7 @@ SPREAD = 15.0
 """Ratio of the greatest to the least loss above which the axis is logarithmic."""
 
 
-@styled
-def curves(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Training loss over the share of training, one panel per method, first repeat.
 
     Completed trials are solid lines, stopped ones grey and ended by a cross, failed ones marked on the upper edge where they

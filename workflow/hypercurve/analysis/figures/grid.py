@@ -11,11 +11,22 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from ...config.experiment import Experiment
+from ...config.figures import AXES, grid_method
 from ...results.runs import RunResult
 from ...space.domains import Domain, Integer, LogUniform
-from ..plan import AXES, grid_method
 from ..tables import Runs
-from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, styled, words
+from .style import MUTED, good_and_bad, new_figure, nothing, objective_label, performance_axis, short, words
+
+TITLE = "The grid"
+CAPTION = """\
+Final validation performance over the first three axes of the grid: in space, coloured and sized by performance, and
+as three maps, each the best over all other axes, since points in space hide each other. Values are means over
+repeats, in percent for accuracies. The colours of the worst tenth are not told apart. Grey cells with a cross hold
+failed trials only.
+
+**What to look for:** whether the best cells are one region, and whether it touches an edge: then the best lies
+outside the grid.
+"""
 
 LABELS = {"x": 5, "y": 7}
 """Most labels on an axis of a map."""
@@ -37,8 +48,7 @@ class _Axis:
         return words(self.name) + (" (log)" if self.scale == "log" else "")
 
 
-@styled
-def grid(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Final performance over the first three axes of a grid search.
 
     In space, coloured and sized by performance; and as three maps, each the best over all other axes, because points in

@@ -9,10 +9,25 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...config.experiment import Experiment
+from ...config.figures import FEWEST
 from ..importance import Importance, importances
-from ..plan import FEWEST
 from ..tables import Runs
-from .style import FAINT, INK, MUTED, NEUTRAL, new_figure, note, nothing, share_axis, short, styled, words
+from .style import FAINT, INK, MUTED, NEUTRAL, new_figure, note, nothing, share_axis, short, words
+
+TITLE = "Importance of hyperparameters"
+CAPTION = """\
+How much of the variance of final performance over the search space each hyperparameter makes by itself: functional
+analysis of variance on random forests (Hutter, Hoos and Leyton-Brown 2014), fitted to the completed trials of all
+methods that search the same space. Bars are means over repeats, dots single repeats, whiskers the 95 % confidence
+intervals of the means (Student's t). *Interactions, noise* is what no hyperparameter makes alone. The dashed line is
+the most that copies of the hyperparameters get whose values are shuffled among the trials: a bar that does not reach
+beyond it says nothing. The panel says how well the forests foretell trials that they were not fitted to; where they
+cannot, or trials are too few, nothing is drawn. The worst twentieth of the performances count as the best of them.
+Stopped and failed trials are left out, so causes of failure are not seen here.
+
+**What to look for:** the few bars that reach well beyond the dashed line: what is worth searching next time, and more
+finely.
+"""
 
 MOST = 15
 """Most hyperparameters that have bars, the most important ones."""
@@ -20,8 +35,7 @@ ROW = 0.24
 """Height of a bar with its gap, in inches."""
 
 
-@styled
-def importance(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Main effects of hyperparameters as shares of the variance of performance, a panel per space.
 
     Bars are means over repeats, dots single repeats, whiskers 95 % intervals of the means. The dashed line is the most that

@@ -7,16 +7,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from ...config.experiment import Experiment
+from ...config.figures import populations
 from ...config.hyperparameters import resolve
 from ...config.learning_rates import learning_rates
 from ...config.model import counts_epochs
 from ...curves.cost import step_at
 from ...results.runs import RunResult
 from ..lineage import Line, ancestry, differing, lines, parent, total_steps
-from .style import FAILED, GOOD, short
+from ..tables import Runs
+from .style import FAILED, FAINT, GOOD, INK, MUTED, new_figure, nothing, short
 
+COLUMNS = 2
+"""Populations beside each other."""
+DASHED = (0, (4, 1.5))
 POINTS = 400
 """Most points drawn of a member's schedule, evolution steps not counted."""
 FEW = 20
@@ -134,3 +142,52 @@ class Population:
         steps = max(trial.reports - (trial.progress == 1) for trial in trials)
         made = f"{short(copies)} {'copy' if copies == 1 else 'copies'}"
         return f"{short(len(trials))} members, {short(steps)} evolution steps, {made}"
+
+
+def counted_in(experiment: Experiment) -> str:
+    """What a training is counted in."""
+    return "epoch" if counts_epochs(experiment.model) else "iteration"
+
+
+def bold(axes: Axes, way: Floats | None) -> None:
+    """The winner's path."""
+    if way is None or not len(way) or not np.isfinite(way).all():
+        return
+    axes.plot(*way.T, color="white", linewidth=3.0, zorder=6)
+    axes.plot(*way.T, color=INK, linewidth=1.5, zorder=6)
+    axes.plot(
+        *way[-1], "o", color=INK, markersize=5, markeredgecolor="white", markeredgewidth=0.6, zorder=7, clip_on=False
+    )
+
+
+def populations_of(experiment: Experiment, runs: Runs) -> list[Population]:
+    """The first repeat of each method that is a population and has begun."""
+    return [
+        Population(experiment, runs[name][0]) for name in populations(experiment) if runs[name] and runs[name][0].trials
+    ]
+
+
+def empty() -> Figure:
+    """The figure of an experiment without populations."""
+    figure = new_figure(2.0)
+    nothing(figure.subplots(), "no population")
+    return figure
+
+
+def legend(figure: Figure, found: Sequence[Population], *, copies: bool, repeats: bool = False) -> None:
+    """What lines and dots mean, in a figure of these populations."""
+    handles: list[Any] = []
+    if any(one.path for one in found):
+        handles.append(Line2D([], [], color=INK, linewidth=1.5, marker="o", markersize=4.5, label="way to the winner"))
+    if copies:
+        handles += [
+            Line2D([], [], color=GOOD(0.1 + 0.45 * k), linewidth=1.4, label=label)
+            for k, label in enumerate(("least", "medium", "most fit by the next step"))
+        ]
+        handles.append(Line2D([], [], color=FAINT, linewidth=0.7, marker="o", mfc=MUTED, mew=0, ms=2.5, label="copy"))
+    else:
+        handles.append(Line2D([], [], color=MUTED, linewidth=0.8, label="members"))
+        handles.append(Line2D([], [], color=MUTED, linestyle=DASHED, label="their mean"))
+    if repeats:
+        handles.append(Line2D([], [], color=INK, alpha=0.15, linewidth=6, label="mean in all repeats"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=5, handlelength=1.8, columnspacing=1.2)

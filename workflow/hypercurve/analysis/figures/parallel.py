@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from ...config.experiment import Experiment, Objective
+from ...config.experiment import Experiment
+from ...config.objective import Objective
 from ...events.trials import TrialState
 from ...results.runs import RunResult
 from ...space.domains import Choice, Domain, Integer, LogUniform
@@ -34,9 +35,20 @@ from .style import (
     performance_ticks,
     pick,
     short,
-    styled,
     words,
 )
+
+TITLE = "All trials over all hyperparameters"
+CAPTION = """\
+All trials of the first repeat in parallel coordinates: a line is a trial, which crosses each axis at its value of
+that hyperparameter, on the scale of the search space, and ends at its final performance. Darker is better; the worst
+tenth share the lightest colour and the lower end of the last axis. The thick black line is the trial that was chosen
+on validation. Stopped trials are grey and end in a cross, failed ones are red and end in a triangle: they have no
+final performance. *none* marks trials that lack a conditional hyperparameter. Lines through one of few values lie
+side by side. Of many trials the best are drawn last and the others pale.
+
+**What to look for:** axes that dark lines cross in one place only.
+"""
 
 MOST = 9
 """Most axes of hyperparameters; of more, those whose trials' ends differ most along them."""
@@ -80,8 +92,7 @@ class _Axis:
         return [(domain.encode(place), short(round(place, 12))) for place in inside]
 
 
-@styled
-def parallel(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Trials of the first repeat as lines over all hyperparameters, one panel per search, coloured by final performance.
 
     Axes have the scale that the space has. The strip at the right is performance; the worst tenth share its end. The

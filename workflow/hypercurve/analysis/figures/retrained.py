@@ -24,17 +24,27 @@ from .style import (
     nothing,
     objective_label,
     performance_axis,
-    styled,
     words,
     zoom,
 )
+
+TITLE = "What was found, from fresh seeds"
+CAPTION = """\
+Above: the learning rate over iterations that each method's runs chose, one line per repeat; of a population, what the
+weights of its winner went through, from copy to copy. Below: test performance of the networks that the runs found
+(open circles, one per repeat) and of those trained again under the same rates from fresh seeds (filled, repeats side
+by side); diamonds are means with their 95 % interval over repeats.
+
+**What to look for:** a schedule that is worth reusing lifts the filled circles of its method above those of the
+baseline; what of the open circles lies above the filled ones of the same method came from selecting weights.
+"""
+FOLDER = True
 
 CUT = 0.02
 """Share of the networks, the worst, that may lie outside of the lower panel."""
 
 
-@styled
-def retrained(experiment: Experiment, runs: Runs, folder: Path) -> Figure:
+def draw(experiment: Experiment, runs: Runs, folder: Path) -> Figure:
     """The learning rates that each method's runs chose, and the test performance of found and of retrained networks.
 
     Args:

@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 
 from ...config.cost import CostModel
 from ...config.experiment import Experiment
+from ...config.figures import decays
 from ...config.hyperparameters import resolve
 from ...config.learning_rates import learning_rates
 from ...curves.cost import step_at
 from ...events.journal import JournalError
 from ...events.trials import TrialState
 from ...results.runs import RunResult
-from ..plan import decays
 from ..tables import Runs
 from .style import (
     FAILED,
@@ -32,8 +32,16 @@ from .style import (
     objective_label,
     performance_axis,
     pick,
-    styled,
 )
+
+TITLE = "Learning rate schedules"
+CAPTION = """\
+Static learning rates (grey) and decaying ones (coloured by their initial rate). *A*: learning rate over iterations.
+*B*: validation performance over iterations. *C*: final performance over the initial learning rate; a red cross on the
+axis is a rate whose training failed. A and B show the first repeat, C shows all.
+
+**What to look for:** in *C*, over which range of initial rates the decaying ones end above the static one.
+"""
 
 POINTS = 300
 """Most points drawn of a schedule."""
@@ -41,8 +49,7 @@ POINTS = 300
 Floats = npt.NDArray[np.float64]
 
 
-@styled
-def schedules(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """(A) Learning rate over iterations; (B) validation performance over iterations; (C) final over initial learning rate.
 
     Static rates are grey, decaying ones coloured by their initial rate. A and B show the first repeat, C all of them, with a

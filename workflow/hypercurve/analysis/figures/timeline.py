@@ -14,7 +14,18 @@ from ...config.methods import Method
 from ...results.runs import RunResult
 from ..tables import Runs
 from ..traits import utilisation, workers
-from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short, styled
+from .style import FAILED, FAINT, MUTED, Look, looks, new_figure, note, nothing, short
+
+TITLE = "Workers over time"
+CAPTION = """\
+Which worker trained what, over seconds by the clock, in the first repeat; a row is a worker (a job, where trials were
+scattered over jobs). Trials are coloured by how they ended, members of a population by their number. Bars include
+compilation and initialisation; light grey is idle time, from waiting for other members, for jobs to start, or for a
+resumed run. The panel says how much of the workers' time is bars, and how much is training and evaluation alone.
+
+**What to look for:** light grey, which is paid for and trains nothing, and wide bars at the beginning, which are
+compilation.
+"""
 
 GAP = 0.001
 """Gaps within a trial below this share of the whole span would not be seen, and are closed."""
@@ -86,8 +97,7 @@ def without_pauses(found: Sequence[Bar]) -> tuple[list[Bar], list[tuple[float, f
     return moved, places
 
 
-@styled
-def timeline(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Workers over wall-clock time, one panel per method, first repeat.
 
     Trials are coloured by how they ended, members of a population by their number; idle time shows as a grey strip. Long

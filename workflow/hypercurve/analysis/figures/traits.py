@@ -11,15 +11,25 @@ from ...config.experiment import Experiment
 from ..tables import Runs
 from ..traits import TRAITS, Trait, slides
 from ..traits import traits as table_of
-from .style import INK, MUTED, WIDTH, new_figure, styled
+from .style import INK, MUTED, WIDTH, new_figure
+
+TITLE = "Traits of the methods"
+CAPTION = """\
+The slides' table of methods, measured: darker cells hold more, relative to 100 % or, for numbers, to the row's
+greatest. Ticks and crosses are what the slides say of grid search, random search and Population Based Training. *Time
+spent training* leaves out waiting and compilation. *Trainings ended early* are stopped trials and members replaced by
+a copy; only the former save training. *Changes* are copies that go on with other hyperparameters than their donor
+had; decay by a schedule does not count.
+
+**What to look for:** rows in which the columns differ: what a method gives that the others do not.
+"""
 
 TINT = LinearSegmentedColormap.from_list("tint", ["#ffffff", "#cfe3f1", "#7fb5da", "#2f7fb8"])
 LABELS = 2.55
 """Width of the rows' labels, in inches."""
 
 
-@styled
-def traits(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """A row per trait, a column per method, darker where there is more; the slides' ticks and crosses above each group."""
     table = table_of(experiment, runs).set_index("method")
     groups = list(dict.fromkeys(trait.group for trait in TRAITS))

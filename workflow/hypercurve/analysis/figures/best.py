@@ -1,6 +1,5 @@
-"""How good the best trial is, as computing goes on: the figures `best` and `budgets`."""
+"""How good the best trial is, as computing goes on: the figure `best`."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -8,13 +7,26 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter
 
 from ...config.experiment import Experiment
 from ...config.objective import Objective
 from ...results.runs import RunResult
-from ..tables import Runs, at_budgets
-from .style import Look, log_axis, looks, new_figure, nothing, objective_label, performance_axis, short, styled, zoom
+from ..tables import Runs
+from .style import Look, log_axis, looks, new_figure, nothing, objective_label, performance_axis, short, zoom
+
+TITLE = "Best so far"
+CAPTION = """\
+The best validation performance found so far, over the computing seconds spent by then: training and evaluation,
+summed over workers, in the order of the journal. Lines are means over repeats, each from where all its repeats have
+found something; pale bands, and the bar at the end, reach from the lower to the upper quartile of the repeats. A
+marker stands where a method's last repeat ended, a dotted line carries its result on. The steep beginning may lie
+below the axis, which shows where the methods differ. A population completes nothing before its end; until then a thin
+line shows, at each evolution step, the fitness of the member that was fittest one step before. That is measured on a
+part of the validation samples, so it need not meet the marker.
+
+**What to look for:** a method whose marker stands further left at the same height found as much for less.
+"""
 
 WIDE = 30.0
 """Ratio of the last to the first time above which the time axis is logarithmic."""
@@ -47,8 +59,7 @@ def best_so_far(run: RunResult, objective: Objective, *, virtual: bool = False) 
     return np.array(times), np.array(values), spent
 
 
-@styled
-def best(experiment: Experiment, runs: Runs) -> Figure:
+def draw(experiment: Experiment, runs: Runs) -> Figure:
     """Best validation performance so far over computing seconds.
 
     Mean over repeats as a step curve from where every repeat has something, with a band between the quartiles; a marker
@@ -206,58 +217,3 @@ def _approximate(axes: Axes, look: Look, tracks: Sequence[tuple[Floats, Floats]]
     y = np.mean([values[:least] for _, values in tracks], axis=0)
     axes.plot(x, y, color=look.colour, linewidth=0.7, zorder=2)
     return [float(value) for value in y]
-
-
-@styled
-def budgets(experiment: Experiment, runs: Runs) -> Figure:
-    """The best performance at the smaller budgets and the whole one: mean and standard deviation over repeats."""
-    objective = experiment.objective
-    table = at_budgets(experiment, runs)
-    figure = new_figure(3.0)
-    axes = figure.subplots()
-    axes.set_xlabel(
-        {"seconds": "budget (computing seconds)"}.get(experiment.budget.kind, f"budget ({experiment.budget.kind})")
-    )
-    axes.set_ylabel("best " + objective_label(objective))
-    known = table.dropna(subset=["best_performance_mean"])
-    if known.empty:
-        nothing(axes)
-        return figure
-    axes.set_xscale("log")
-    places = sorted({float(value) for value in table["budget"]})
-    # Methods stand side by side, so that their bars do not hide each other; never wider than half a step.
-    gap = min((math.log(b / a) for a, b in pairwise(places)), default=0.7)
-    shift = min(0.05, 0.5 * gap / max(len(runs), 1))
-    for i, (method, look) in enumerate(looks(experiment).items()):
-        own = known[known["method"] == method]
-        if own.empty:
-            continue
-        x = own["budget"].to_numpy(float) * math.exp(shift * (i - (len(runs) - 1) / 2))
-        mean, sd = own["best_performance_mean"].to_numpy(float), own["best_performance_sd"].fillna(0).to_numpy(float)
-        axes.errorbar(
-            x,
-            mean,
-            yerr=sd if (sd > 0).any() else None,
-            color=look.colour,
-            linestyle=look.line,
-            marker=look.marker,
-            markersize=5,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            linewidth=1.3,
-            elinewidth=0.9,
-            capsize=2.5,
-            label=method,
-        )
-    axes.xaxis.set_major_locator(FixedLocator(places))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.6g}"))))
-    axes.set_xlim(places[0] / 1.25, places[-1] * 1.25)
-    axes.margins(y=0.08)
-    performance_axis(axes.yaxis, objective)
-    # Lines and markers without their bars say enough, and "best" finds the place that hides least.
-    handles, names = axes.get_legend_handles_labels()
-    axes.legend(
-        [handle[0] if isinstance(handle, tuple) else handle for handle in handles], names, loc="best", handlelength=2.8
-    )
-    return figure

@@ -1,0 +1,37 @@
+"""`hypercurve check`: what is wrong with experiment files, before anything runs."""
+
+from pathlib import Path
+
+from ..util.errors import UserError
+from .arguments import Arguments, Parser
+
+HELP = "check experiment files; says all that is wrong, exits with 2"
+EXAMPLE = "config/experiments/*.yaml"
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+
+
+def run(given: Arguments) -> None:
+    from ..config.code_files import code_files
+    from ..config.files import ConfigError, read_experiment
+    from ..util.user_code import module_file
+
+    problems: list[str] = []
+    for path in given.files:
+        try:
+            experiment = read_experiment(path)
+            code_files(experiment.model)
+            if experiment.data is not None and experiment.data.function is not None:
+                module_file(experiment.data.function.partition(":")[0], "data.function")
+        except ConfigError as error:
+            problems.append(str(error))
+        except UserError as error:
+            problems.append(f"{path}: {error}")
+        else:
+            runs = len(experiment.methods) * experiment.repeats
+            on = f" on {experiment.data.label}" if experiment.data else ""
+            print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs{on}")
+    if problems:
+        raise UserError("these files have problems\n" + "\n".join(problems))

@@ -1,0 +1,83 @@
+"""What one method's runs depend on, and nothing else: what a run reads, and what its journal names by a digest."""
+
+import hashlib
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..search.options import Search
+from ..space.search_space import Space
+from ..util.schema import Model
+from .budget import Budget
+from .data import DataSpec
+from .methods import PRESELECT, Population, Stop
+from .model import ModelSpec
+from .objective import Constraints, Objective
+from .segments import Segments
+from .training import Cost, Training
+
+
+def trials_of(search: Search | None, space: Space, budget: Budget) -> int | None:
+    """Number of trials that a searcher starts, where it is known beforehand."""
+    if search is None or search.kind != "grid":
+        return budget.trials
+    size = space.grid_size(search.options.points)
+    return size if budget.trials is None else min(budget.trials, size)
+
+
+class Setting(Model):
+    """Everything that one method's runs depend on, and nothing else: what a run reads and its journal names."""
+
+    experiment: str
+    method: str
+    seed: int
+    data: DataSpec | None
+    model: ModelSpec
+    objective: Objective
+    constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
+    space: Space
+    budget: Budget
+    cost: Cost
+    training: Training
+    search: Search | None
+    stop: Stop | None
+    record: tuple[str, ...] = ()
+    preselect: float | None = None
+    population: Population | None
+    order: Literal["virtual", "arrival"]
+    slots: int
+    schedule: Annotated[Segments, Field(exclude_if=lambda given: not given)] = ()
+    """What every trial is trained under, from its start; it is then tested at its end. Without it, its configuration."""
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change when anything here does."""
+        # Not with sorted keys: the order of the space decides which draw goes to which hyperparameter.
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    @property
+    def trials(self) -> int | None:
+        """Number of trials, where it is known beforehand."""
+        return self.members if self.population is not None else trials_of(self.search, self.space, self.budget)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the record gives LCM's stopping rate, in place of choosing trials."""
+        return self.stop is not None and self.stop.calibrates
+
+    @property
+    def starters(self) -> int | None:
+        """Number of trials that may start: those that a record has chosen, where nothing reconsiders its choice."""
+        if not self.record or self.trials is None or self.calibrates:
+            return self.trials
+        if self.stop is not None and self.stop.kind == "budget_halving":
+            return self.trials
+        return max(1, round((self.preselect or PRESELECT) * self.trials))
+
+    @property
+    def members(self) -> int:
+        """Size of the population."""
+        assert self.population is not None
+        size = self.population.members or self.budget.trials
+        assert size is not None, "checked with the experiment"
+        return size

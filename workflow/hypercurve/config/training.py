@@ -1,0 +1,62 @@
+"""How trials are trained and watched, and what that may cost: the parts `training` and `cost` of an experiment file."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from typing_extensions import override
+
+from ..util.schema import Model, Number, Problem, Whole, refuse
+
+
+def _expand(given: Any) -> Any:
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 1 <= given <= 10_000:
+            refuse("as a number of points, must be between 1 and 10000")
+        return tuple(k / given for k in range(1, given + 1))
+    if not isinstance(given, list | tuple):
+        refuse("must be a list of shares of training that ends with 1, or their number")
+    return given
+
+
+def _increasing(points: tuple[float, ...]) -> tuple[float, ...]:
+    if not points or points[-1] != 1 or any(a >= b for a, b in pairwise(points)):
+        refuse("must increase and end with 1")
+    return points
+
+
+AccumulationPoints = Annotated[
+    tuple[Annotated[Number, Field(gt=0, le=1)], ...],
+    BeforeValidator(_expand, json_schema_input_type=int | tuple[float, ...]),
+    AfterValidator(_increasing),
+]
+
+
+class Training(Model):
+    """How every trial is trained and watched."""
+
+    accumulation_points: AccumulationPoints = tuple(k / 10 for k in range(1, 11))
+    """Shares of training in (0, 1] where the learning curve is recorded: a list that ends with 1, or a number of evenly
+    spaced points."""
+    evaluate: Literal["end", "points"] = "end"
+    """Measure the validation part at the end of a trial only, or at every accumulation point."""
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
+    """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
+    compiler: Literal["auto", "xla", "graph"] = "auto"
+    """`auto`: XLA, but TensorFlow's graph mode for convolutions on a CPU."""
+
+
+class Cost(Model):
+    """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
+
+    step: Annotated[Number, Field(ge=0, le=1e6)] = 1e-4
+    """Virtual seconds per optimizer step (a); of a loop or program, per epoch."""
+    sample: Annotated[Number, Field(ge=0)] = 4e-6
+    """Virtual seconds per training sample (b); a step costs a + b × batch size."""
+
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """Training that costs nothing."""
+        if self.step + self.sample <= 0:
+            yield Problem((), "step and sample cannot both be 0: training would take no virtual time")
