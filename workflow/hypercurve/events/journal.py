@@ -84,7 +84,7 @@ def _refuse(constant: str) -> None:
 _decode = json.JSONDecoder(parse_constant=_refuse).decode  # made once: `json.loads` would make one for every line
 
 
-UNREADABLE = KeyError, TypeError, ValueError, AttributeError
+UNREADABLE = KeyError, TypeError, ValueError, AttributeError, OverflowError
 """What a JSON object raises that is no line of a journal, or does not follow from the lines before it."""
 
 
