@@ -78,6 +78,7 @@ format: env ## lay out the code
 
 schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
 	hypercurve schema --output config/experiment.schema.json
+	python tests/rule_tables.py
 	python -c 'from hypercurve.analysis.figures import captions; print(captions(), end="")' > rules/captions/figure.rst
 
 changelog: env ## show what changelog.d/ brings; with VERSION=0.2.0, put it into CHANGELOG.md

@@ -24,7 +24,7 @@ from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
-from hypercurve.search.options import Search
+from hypercurve.search.registry import SEARCHERS
 from hypercurve.training import make_trainer
 from hypercurve.training.data import load, prepare
 
@@ -85,7 +85,7 @@ def main() -> None:
         data = Path(folder) / "digits"
         prepare(DATA, data)
         samples, trainer = load(data).samples, None
-        for repeat, search, stop in product(range(given.repeats), Search.model_fields, STOPPERS):
+        for repeat, search, stop in product(range(given.repeats), SEARCHERS, STOPPERS):
             if (search, stop, repeat) in known:
                 continue
             setting = setting_of(search, stop, given.trainings, samples)

@@ -41,6 +41,7 @@ from hypercurve.runs.trial import Trial
 from hypercurve.stopping.lcm import LearningCurveMatching
 from hypercurve.stopping.stopper import Decision
 from hypercurve.training.trainer import Report, Snapshot
+from hypercurve.training.trainer import Trainer as Base
 
 RANKS = 4
 
@@ -57,7 +58,7 @@ def setting(trials: int, points: int, **method: Any) -> Setting:
     return Experiment.model_validate(experiment).setting("benchmark", "method")
 
 
-class Trainer:
+class Trainer(Base):
     """Opens sessions that take the time they are told, and report the loss of a moment."""
 
     def __init__(self, seconds: float = 0.0):
@@ -81,6 +82,9 @@ class Nothing:
 
     def snapshot(self) -> Snapshot:
         return Snapshot.empty()
+
+    def close(self) -> None:
+        pass
 
 
 class Trained(Nothing):
@@ -198,7 +202,7 @@ def matching(recorded: int) -> float:
         for point, loss in zip(points[:-1], curve[:-1], strict=True):
             began = time.perf_counter()
             decision = lcm.on_report(trial, point, loss)
-            if lcm.recorded >= recorded:
+            if lcm.completed >= recorded:
                 taken.append(time.perf_counter() - began)
             if decision is Decision.STOP:
                 break

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +32,9 @@ from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.recorded_curves import RecordedSession
+from hypercurve.space.search_space import Value
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Snapshot
+from hypercurve.training.trainer import Report, Session, Snapshot, Trainer
 from hypercurve.util.seeding import generator
 
 POINTS = 50
@@ -59,29 +60,37 @@ def setting(trials: int, slots: int, stop: str | None, **changes: Any) -> Settin
     return Experiment.model_validate(content | changes).setting("replay", "method")
 
 
-class Formula:
+class Formula(Trainer):
     """Trains by formula, a generator per trial: power laws towards floors, with noise; all trials have the same cost."""
 
     def __init__(self, points: int):
         self._steps: npt.NDArray[np.float64] = np.arange(1, points + 1, dtype=np.float64)
 
-    def open(self, trial: Trial) -> RecordedSession:
+    def open(self, trial: Trial) -> "Played":
         draw = generator(trial.seed, trial.repeat, "formula", trial.number)
         floor, speed = draw.uniform(0.1, 1.0), draw.uniform(0.1, 1.0)
         noise = 0.02 * draw.standard_normal(len(self._steps))
         losses: npt.NDArray[np.float64] = (floor + 2 * self._steps**-speed) * np.exp(noise)
-        return RecordedSession(Played(losses))
+        return Played(losses)
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         return {}
 
 
-class Played(NamedTuple):
-    losses: npt.NDArray[np.float64]
+class Played(Session):
+    def __init__(self, losses: npt.NDArray[np.float64]):
+        self._losses = losses
 
-    def report(self, progress: float, before: float) -> Report:
-        loss = float(self.losses[round(progress * len(self.losses)) - 1])
+    def advance(self, progress: float) -> Report:
+        loss = float(self._losses[round(progress * len(self._losses)) - 1])
         return Report(progress, {"loss": loss, "val_loss": loss})
+
+    def snapshot(self, out: object = None) -> Snapshot:
+        return Snapshot.empty()
+
+    def restore(self, snapshot: Snapshot) -> None: ...
+
+    def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None: ...
 
 
 def simulate(stop: str, trials: int) -> None:

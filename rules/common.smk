@@ -14,9 +14,9 @@ from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import set_environment
 from hypercurve.workflow_support.recovery import recover
-from hypercurve.util.provenance import CAPTIONS, code_digest
+from hypercurve.util.provenance import CAPTIONS, analysis_digest
 from hypercurve.config.files import ConfigError, read_experiment, read_workflow
-from hypercurve.config.code_files import model_digest
+from hypercurve.config.code_files import model_digest, rules_digest
 from hypercurve.util.user_code import function_digest
 
 set_environment(workflow.basedir)
@@ -31,7 +31,7 @@ except ConfigError as error:
 RESULTS = WORKFLOW.results
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
-CODE = {part: code_digest(part) for part in ("data", "records", "runs", "analysis")}
+ANALYSIS = analysis_digest()
 
 
 def read_experiments(folder):
@@ -101,28 +101,30 @@ def training_data(wildcards, input):
     return f"--data {quote(str(input.data))}" if input.data else ""
 
 
-def code_of(wildcards):
-    """What changes with the code that decides a run, the user's own included."""
-    return code_in(wildcards.experiment)
+def own_code(wildcards):
+    """What changes with the user's own code that decides a run; of this project's code, nothing does."""
+    return own_code_in(wildcards.experiment, wildcards.get("method"))
 
 
 @cache
-def code_in(experiment):
-    """The same by the experiment's name; ends the program where the user's code is missing."""
+def own_code_in(experiment, method=None):
+    """The same by names, of all methods without one; ends the program where the code is missing."""
+    methods = EXPERIMENTS[experiment].methods
+    chosen = methods.values() if method is None else [methods[method]]
     try:
-        own = model_digest(EXPERIMENTS[experiment].model)
+        own = [model_digest(EXPERIMENTS[experiment].model), *map(rules_digest, chosen)]
     except UserError as error:
         print(f"{WORKFLOW.folder}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)
-    return CODE["runs"] if own is None else f"{CODE['runs']} {own}"
+    return " ".join(digest for digest in own if digest is not None)
 
 
 def data_code(spec):
-    """What changes with the code that makes data, a user's function included; ends the program where that is missing."""
+    """What changes with a user's function that makes data; ends the program where that is missing."""
     if spec.function is None:
-        return CODE["data"]
+        return ""
     try:
-        return f"{CODE['data']} {function_digest(spec.function, 'data.function')}"
+        return function_digest(spec.function, "data.function")
     except UserError as error:
         names = [name for name, experiment in EXPERIMENTS.items() if experiment.data == spec]
         print(f"{WORKFLOW.folder}/{names[0]}.yaml: {error}", file=sys.stderr)
@@ -206,11 +208,14 @@ def recorded(wildcards):
     )
 
 
-def gathering(wildcards, input):
-    """Options that make a search gather recorded batches; one argument each, however many batches there are."""
-    if not input.get("batches"):
-        return ""
-    return f"--batches {quote(str(Path(input.batches[0]).parent))} --of {len(input.batches)}"
+def keeping(wildcards):
+    """Options that say which recorded trainings are used, and when trials in flight are saved."""
+    experiment = experiment_of(wildcards)
+    places = experiment.reuse if isinstance(experiment.reuse, tuple) else ()
+    options = [f"--reuse {quote(place)}" for place in places] + ["--no-reuse"] * (experiment.reuse is False)
+    return " ".join(
+        [*options, f"--snapshot-minutes {experiment.snapshot.minutes:g} --memory {experiment.snapshot.memory:g}"]
+    )
 
 
 def record_of(wildcards):

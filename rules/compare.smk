@@ -22,7 +22,7 @@ rule trials:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
     shell:
         "hypercurve trials {input.setting:q} {input.journal:q} --output {output:q} > {log:q} 2>&1"
 
@@ -43,7 +43,7 @@ rule members:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
     shell:
         "hypercurve members {input.setting:q} {input.journal:q} --output {output.members:q} > {log:q} 2>&1"
 
@@ -70,7 +70,7 @@ rule compare:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve compare {params.results:q} --table {wildcards.table} --output {output:q} > {log:q} 2>&1"

@@ -22,7 +22,7 @@ rule figure:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve figure {params.results:q} {wildcards.figure} --output {output.svg:q} > {log:q} 2>&1"
@@ -59,7 +59,7 @@ rule report:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve report {params.results:q} --output {output:q} > {log:q} 2>&1"
@@ -85,7 +85,7 @@ rule overview:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         results=lambda w, input: [Path(str(path)).parent for path in input.reports],
     shell:
         "hypercurve overview {params.results:q} --output {output:q} > {log:q} 2>&1"

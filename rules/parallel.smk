@@ -44,9 +44,10 @@ rule parallel_search:
         tasks=tasks_of,
         mpi="mpiexec",
     params:
-        code=code_of,
+        own=own_code,
         data=training_data,
         record=recording,
+        keeping=keeping,
     shell:
         "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} > {log:q} 2>&1"
+        " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"

@@ -20,7 +20,6 @@ rule curves:
     params:
         path=lambda w: CURVES[w.key].curves,
         metric=lambda w: f"--metric {quote(CURVES[w.key].metric)}" if CURVES[w.key].metric else "",
-        code=CODE["data"],
     shell:
         "hypercurve curves {params.path:q} {params.metric} --output {output:q} > {log:q} 2>&1"
 
@@ -50,8 +49,8 @@ rule replay:
         "../envs/hypercurve.yaml"
     threads: 4
     params:
-        code=CODE["runs"],
-        analysis=CODE["analysis"],
+        own=own_code,
+        code=ANALYSIS,
         results=lambda w, input: Path(str(input.experiment)).parent,
     shell:
         "hypercurve replay {input.data:q} --experiment {input.experiment:q} --journals --jobs {threads}"

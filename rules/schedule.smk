@@ -22,7 +22,7 @@ rule schedule:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["analysis"],
+        code=ANALYSIS,
         seeds=lambda w: experiment_of(w).retrain,
         run=lambda w, input: Path(str(input.journal)).parent,
         folder=lambda w, output: Path(str(output.table)).parent,
@@ -46,7 +46,7 @@ rule retrain:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=code_of,
+        own=own_code,
         data=training_data,
     shell:
         "hypercurve search {input.setting:q} {params.data} --output {output:q} > {log:q} 2>&1"

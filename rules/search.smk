@@ -16,8 +16,6 @@ rule record:
     localrule: True
     conda:
         "../envs/hypercurve.yaml"
-    params:
-        code=CODE["records"],
     shell:
         "hypercurve record {input.setting:q} --output {output:q} > {log:q} 2>&1"
 
@@ -40,10 +38,10 @@ rule search:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=code_of,
+        own=own_code,
         data=training_data,
-        gather=gathering,
         record=recording,
+        keeping=keeping,
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} {params.data}"
-        " --output {output:q} {params.gather} {params.record} > {log:q} 2>&1"
+        " --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"

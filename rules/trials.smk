@@ -15,7 +15,7 @@ rule trial_table:
     conda:
         "../envs/hypercurve.yaml"
     params:
-        code=CODE["runs"],
+        own=own_code,
     shell:
         "hypercurve table {input.setting:q} --repeat {wildcards.repeat} --output {output:q} > {log:q} 2>&1"
 
@@ -35,9 +35,10 @@ rule batch:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
     params:
-        code=code_of,
+        own=own_code,
         of=batches_of,
         data=training_data,
+        keeping=keeping,
     shell:
         "hypercurve batch {input.setting:q} --repeat {wildcards.repeat} --table {input.table:q}"
-        " --batch {wildcards.batch} --of {params.of} {params.data} --output {output:q} > {log:q} 2>&1"
+        " --batch {wildcards.batch} --of {params.of} {params.data} {params.keeping} --output {output:q} > {log:q} 2>&1"

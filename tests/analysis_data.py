@@ -16,13 +16,13 @@ from hypercurve.execution.serial import execute
 from hypercurve.results.runs import RunResult, read_run
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.trainer import Report, Snapshot, TrialFailed
+from hypercurve.training.trainer import Report, Snapshot, Trainer, TrialFailed
 from hypercurve.util.seeding import generator
 
 SAMPLES = 5000
 
 
-class PretendTrainer:
+class PretendTrainer(Trainer):
     """Learning curves by formula, seconds by steps, and a share of trials that diverge or raise.
 
     The seconds and the clock are pretended too, so that everything is the same on every machine.
@@ -79,6 +79,9 @@ class PretendSession:
 
     def restore(self, snapshot: Snapshot) -> None:
         raise NotImplementedError
+
+    def close(self) -> None:
+        pass
 
 
 def experiment(**changes: Any) -> Experiment:

@@ -48,7 +48,7 @@ class Countdown:
             os.kill(os.getpid(), getattr(signal, self.kill.get("signal", "SIGKILL")))
 
 
-class Mishaps:
+class Mishaps(Trainer):
     """A trainer whose sessions are remembered and have the case's mishaps."""
 
     def __init__(self, inner: Trainer, case: dict[str, Any], points: tuple[float, ...], countdown: Countdown):

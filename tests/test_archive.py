@@ -312,7 +312,7 @@ FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a row of a table": (lambda f: lines_of(f / "runs/pbt/0/schedule.csv", lambda ls: ls.pop()), "has fewer rows"),
     "a column of a table": (lambda f: edit(f / "budgets.csv", ",budget", ",budget,x"), "budgets.csv: row 1 has"),
     "a run missing": (lambda f: shutil.rmtree(f / "runs/lcm/1"), f"{JOURNAL}: cannot be read"),
-    "a million empty lines": (lambda f: (f / JOURNAL).write_text("{}\n" * 1_000_000), f"{JOURNAL}:1: must be the run's"),
+    "a million empty lines": (lambda f: (f / JOURNAL).write_text("{}\n" * 1_000_000), f"{JOURNAL}:1: must be the run"),
     "all lines of a journal": (lambda f: (f / JOURNAL).write_text(""), f"{JOURNAL}: is empty"),
     "a journal of nonsense": (lambda f: (f / JOURNAL).write_text('{"event":"run","samples":1e999}\n'), f"{JOURNAL}:1"),
     "numbers beyond all bounds": (

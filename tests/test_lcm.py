@@ -86,7 +86,7 @@ def test_nobody_is_stopped_while_at_most_n_times_r_trials_are_complete() -> None
     for trial in range(6):  # 0..5 complete at their starts, none above 5
         assert train(lcm, trial, [5.0, 5.0, 5.0, 5.0, 5.0 - trial / 10], performance=-trial) == 1.0
     assert train(lcm, 6, [5.0, 5.0, 5.0, 5.0, 4.0], performance=0.0) == 1.0, "the nearest (the earliest) is the best"
-    assert lcm.recorded == 7
+    assert lcm.completed == 7
     lcm.on_start(7, {})
     assert lcm.on_report(7, 0.1, 9.0) is Decision.CONTINUE, (
         "all are equally near: the earliest, which is the best, counts"
@@ -129,7 +129,7 @@ def test_failed_trials_leave_no_record_and_do_not_count() -> None:
         lcm.on_start(trial, {})
         lcm.on_report(trial, 0.1, 1.0)
         lcm.on_failure(trial)
-    assert lcm.recorded == 0
+    assert lcm.completed == 0
     assert train(lcm, 9, [9.0] * 5, performance=0.0) == 1.0
 
 

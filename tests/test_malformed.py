@@ -18,7 +18,7 @@ import pytest
 
 from conftest import SYNTHETIC, changed, listing, save
 from hypercurve.cli import main
-from hypercurve.util.provenance import code_digest
+from hypercurve.events.encoding import without_wall
 
 # What no user should have to read, whoever wrote it.
 RAW = (
@@ -560,7 +560,6 @@ def begun(folder: Path, finished: Path, lines: Lines, end: bytes = b"\n") -> Pat
     shutil.copy(finished / "setting.json", folder)
     partial = folder / "journal.partial.jsonl"
     partial.write_bytes(b"\n".join(lines) + end)
-    partial.with_suffix(".code").write_text(code_digest("runs"))
     return partial
 
 
@@ -607,21 +606,19 @@ def test_journal_of_another_setting_is_begun_anew(
     first = json.loads(lines_of(finished)[0])
     begun(tmp_path, finished, [json.dumps({**first, "setting": "0" * 16}).encode(), *lines_of(finished)[1:]])
     assert main(search(tmp_path, prepared)) == 0
-    assert "begun with other setting; beginning anew" in capsys.readouterr().err
+    assert "begun with other setting; kept as" in capsys.readouterr().err
     assert json.loads(lines_of(tmp_path)[0])["setting"] == first["setting"]
 
 
-def test_batch_of_another_setting_is_refused(
-    finished: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_batch_of_another_setting_is_left_alone(finished: Path, prepared: Path, tmp_path: Path) -> None:
     shutil.copy(finished / "setting.json", tmp_path)
-    batch = tmp_path / "0.jsonl"
-    batch.write_text('{"event":"batch","setting":"0000000000000000","repeat":0,"batch":0}\n')
-    # The journal is not yet an output then, but it has begun: what it decided so far is nothing.
-    code = main([*search(tmp_path, prepared), "--batches", str(tmp_path), "--of", "1"])
-    assert code == 2
-    assert f"{batch}:1: is no batch of experiment/lcm/0 as it is now" in capsys.readouterr().err
-    assert not (tmp_path / "journal.jsonl").exists()
+    batch = tmp_path / "batches" / "0.jsonl"
+    batch.parent.mkdir()
+    batch.write_text('{"event":"batch","setting":"0000000000000000","repeat":0,"batch":0}\nno line at all\n')
+    assert main(search(tmp_path, prepared)) == 0
+    assert [without_wall(json.loads(line)) for line in lines_of(tmp_path)] == [
+        without_wall(json.loads(line)) for line in lines_of(finished)
+    ]
 
 
 @pytest.mark.parametrize(

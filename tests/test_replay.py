@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hypercurve.config.experiment import Experiment
-from hypercurve.config.methods import Stop
+from hypercurve.config.rules import Stop
 from hypercurve.config.setting import Setting
 from hypercurve.curves.prepared import RecordingError, load_curves, write_curves
 from hypercurve.curves.table import Curves
@@ -243,7 +243,7 @@ def decided(lines: list[RawLine]) -> list[RawLine]:
 STOPPERS: list[Any] = [
     None,
     LCM,
-    *({name: {}} for name in Stop.model_fields if name not in ("lcm", "fixed", "patience")),
+    *({name: {}} for name in Stop.kinds() if name not in ("lcm", "fixed", "patience")),
 ]
 STOPPERS += [{"fixed": {"share": 0.2}}, {"asha": {"form": "promotion", "first_rung": 1}}, {"patience": {"points": 1}}]
 

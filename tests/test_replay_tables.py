@@ -18,12 +18,13 @@ from hypercurve.analysis import figures, replays
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import ConfigError, read_experiment
-from hypercurve.config.methods import LCMOptions, Stop
+from hypercurve.config.rules import Stop
 from hypercurve.config.vary import varied
 from hypercurve.execution.replay import Outcome
 from hypercurve.records.curve_files import read_curves
 from hypercurve.records.prepare import prepare_record
 from hypercurve.results.runs import read_run
+from hypercurve.stopping.lcm import LCMOptions
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
@@ -424,5 +425,5 @@ def test_variants_differ_in_what_is_varied_alone(write_experiment: Callable[...,
             assert value == values.get(name, getattr(base.stop.options, name))  # type: ignore[union-attr]
         assert setting.model_copy(update={"stop": base.stop}) == base
     assert [len(s.training.accumulation_points) for _, s in experiment.variants("e", "points")] == [3, 5]
-    stop = Stop(lcm=LCMOptions(stopping_rate=0.7))
+    stop = Stop.model_validate({"lcm": {"stopping_rate": 0.7}})
     assert varied(stop, {"split": 0.4}).options == LCMOptions(stopping_rate=0.7, split=0.4)

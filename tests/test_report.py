@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 from analysis_data import experiment, run_all
-from hypercurve.analysis import cells, figures, origins, overview, prose, report, sources, tables
+from hypercurve.analysis import cells, figures, origins, overview, prose, report, tables
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.figures import FIGURES, applicable
-from hypercurve.config.methods import Method, Stop
+from hypercurve.config.methods import Method
 from hypercurve.events.lines import NO_WALL, Wall
-from hypercurve.search.options import Search
+from hypercurve.search.registry import SEARCHERS
+from hypercurve.stopping.registry import STOPPERS
 from hypercurve.util.errors import UserError
 from hypercurve.util.files import write_text
 
@@ -76,15 +77,15 @@ class TestWhatMadeTheRuns:
 
 class TestSources:
     def test_every_rule_has_one_but_those_that_need_none(self) -> None:
-        assert set(Search.model_fields) - set(sources.SEARCHES) == {"grid"}
-        assert set(Stop.model_fields) - set(sources.STOPS) == {"fixed"}
+        rules = SEARCHERS | STOPPERS
+        assert {kind for kind, rule in rules.items() if not rule.source} == {"grid", "fixed"}
 
     def test_a_method_names_those_of_all_its_parts(self) -> None:
-        said = sources.source(Method.model_validate({"search": "tpe", "stop": "asha"}))
+        said = prose.source(Method.model_validate({"search": "tpe", "stop": "asha"}))
         assert "Bergstra" in said
         assert "massively parallel" in said
-        assert "Jaderberg" in sources.source(Method.model_validate({"population": {"every": 10, "members": 4}}))
-        assert sources.source(Method.model_validate({"search": "grid"})) == ""
+        assert "Jaderberg" in prose.source(Method.model_validate({"population": {"every": 10, "members": 4}}))
+        assert prose.source(Method.model_validate({"search": "grid"})) == ""
 
 
 class TestFigures:

@@ -18,15 +18,14 @@ from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import Journal, JournalError, read_lines
-from hypercurve.events.lines import BatchHeader, RunHeader
-from hypercurve.execution.batches import batch_of, read_batches, run_batch, trial_table
+from hypercurve.events.lines import RunHeader
+from hypercurve.execution.batches import Row, batch_of, run_batch, trial_table
 from hypercurve.execution.serial import execute
+from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.training.recorded_curves import RecordedTrainer
 from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.training.trainer import Report, Session, Trainer
-from hypercurve.util.provenance import code_digest
 
 
 def setting(**changes: object) -> Setting:
@@ -49,14 +48,35 @@ def setting(**changes: object) -> Setting:
     return experiment.setting("runs", "method")
 
 
+HEADER = RunHeader("runs", "method", 0, "other", "none", 1000)
 LCM = {"lcm": {"check_points": [0.2, 0.4]}}
 
 
-def run(given: Setting, path: Path, trainer: Trainer | None = None) -> Run:
+def run(given: Setting, path: Path, trainer: Trainer | None = None, known: KnownTrainings | None = None) -> Run:
     state = Run(given, 0, samples=1000, data="none")
     with Journal(path) as journal:
-        execute(state, trainer or SyntheticTrainer(), journal)
+        execute(state, trainer or SyntheticTrainer(), journal, known=known)
     return state
+
+
+def batch(given: Setting, table: list[Row], path: Path, number: int = 0, trainer: Trainer | None = None) -> None:
+    state = Run(given, 0, samples=1000, data="none")
+    with Journal(path) as journal:
+        run_batch(state, table, trainer or SyntheticTrainer(), journal, number, known_in(given, path.parent.parent))
+
+
+def known_in(given: Setting, folder: Path) -> KnownTrainings:
+    return KnownTrainings(folder / "journal.jsonl", Run(given, 0, samples=1000, data="none").header)
+
+
+class Untrainable(Trainer):
+    """Whatever is trained fails the test."""
+
+    def open(self, trial: Trial) -> Session:
+        raise AssertionError(f"trial {trial.number} is trained")
+
+    def test(self, *arguments: object) -> dict[str, float]:
+        raise AssertionError("a network is tested")
 
 
 def events(path: Path) -> list[RawLine]:
@@ -94,7 +114,7 @@ def test_open_budgets_end_runs_and_resumed_ones_as_well(tmp_path: Path, budget: 
             assert events(tmp_path / "torn.jsonl") == lines
 
 
-class Slow:
+class Slow(Trainer):
     """The synthetic trainer, saying that every report took so many seconds."""
 
     def __init__(self, seconds: float):
@@ -146,12 +166,9 @@ def test_batches_give_the_journal_of_a_single_process(tmp_path: Path, count: int
     given = setting(slots=slots)
     run(given, tmp_path / "single.jsonl")
     table = trial_table(given, 0)
-    paths = [tmp_path / f"{index}.jsonl" for index in range(count)]
-    for index, path in enumerate(paths):
-        with Journal(path) as journal:
-            run_batch(given, 0, batch_of(table, index, count), SyntheticTrainer(), journal, index)
-    recorded = RecordedTrainer(read_batches(given, 0, paths), live=SyntheticTrainer())
-    run(given, tmp_path / "gathered.jsonl", recorded)
+    for index in range(count):
+        batch(given, batch_of(table, index, count), tmp_path / "run" / "batches" / f"{index}.jsonl", index)
+    run(given, tmp_path / "gathered.jsonl", Untrainable(), known_in(given, tmp_path / "run"))
     assert events(tmp_path / "gathered.jsonl") == events(tmp_path / "single.jsonl")
     walls = [
         line["wall"]["worker"] for line in read_lines(tmp_path / "gathered.jsonl")[0] if line["event"] == "completed"
@@ -163,34 +180,26 @@ def test_a_batch_killed_at_any_byte_ends_with_the_same_reports(tmp_path: Path) -
     given = setting(budget={"trials": 8})
     table = trial_table(given, 0)
 
-    def batch(path: Path) -> dict[int, RawLine]:
-        with Journal(path) as journal:
-            run_batch(given, 0, table, SyntheticTrainer(), journal, 0)
+    def reports(path: Path) -> dict[int, RawLine]:
+        batch(given, table, path)
         lines = read_lines(path)[0]
         assert sum(line["event"] in ("completed", "failed") for line in lines) == 8
         return {
             (line["trial"], line.get("progress", 1.0)): without_wall(line)
             for line in lines[1:]
-            if line["event"] != "started"
+            if line["event"] not in ("started", "tested")
         }  # type: ignore[misc]
 
-    whole = batch(tmp_path / "whole.jsonl")
-    content = (tmp_path / "whole.jsonl").read_bytes()
+    whole = reports(tmp_path / "whole" / "batches" / "0.jsonl")
+    content = (tmp_path / "whole" / "batches" / "0.jsonl").read_bytes()
     for cut in range(0, len(content), 61):
-        (tmp_path / "torn.jsonl").write_bytes(content[:cut])
-        assert batch(tmp_path / "torn.jsonl") == whole
+        torn = tmp_path / str(cut) / "batches" / "0.jsonl"
+        torn.parent.mkdir(parents=True)
+        torn.write_bytes(content[:cut])
+        assert reports(torn) == whole
 
 
-def test_a_missing_trial_in_the_batches_is_an_error_not_a_failed_trial(tmp_path: Path) -> None:
-    given = setting(budget={"trials": 4})
-    with Journal(tmp_path / "half.jsonl") as journal:
-        run_batch(given, 0, trial_table(given, 0)[:2], SyntheticTrainer(), journal, 0)
-    recorded = RecordedTrainer(read_batches(given, 0, [tmp_path / "half.jsonl"]))
-    with pytest.raises(JournalError, match="trial 2 is missing"):
-        run(given, tmp_path / "journal.jsonl", recorded)
-
-
-class Faulty:
+class Faulty(Trainer):
     """Fails in the ways that users' models do."""
 
     def __init__(self) -> None:
@@ -271,7 +280,7 @@ def test_a_resumed_run_that_trains_differently_says_so(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_write_one_journal(tmp_path: Path) -> None:
     with Journal(tmp_path / "journal.jsonl") as journal:
-        journal.append(BatchHeader("0" * 16, 0, 0))
+        journal.append(HEADER)
         with pytest.raises(JournalError, match="another process is writing"):
             Journal(tmp_path / "journal.jsonl")
     with Journal(tmp_path / "journal.jsonl") as again:
@@ -282,7 +291,7 @@ def test_a_process_waits_for_another_that_is_ending(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     for renamed in (False, True):
         first = Journal(path)
-        first.append(BatchHeader("0" * 16, 0, 0))
+        first.append(HEADER)
 
         def end(journal: Journal = first, renamed: bool = renamed) -> None:
             if renamed:
@@ -301,7 +310,6 @@ def test_what_another_process_completes_meanwhile_is_taken(tmp_path: Path, prepa
     assert main(search) == 0
     whole = output.read_bytes()
     output.rename(partial)
-    (tmp_path / "journal.partial.code").write_text(code_digest("runs"))
     other = Journal(partial)
 
     def complete() -> None:
@@ -323,19 +331,18 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("hypercurve.runs.resuming.PATIENCE", 0.0)
-    partial, note = tmp_path / "journal.partial.jsonl", tmp_path / "journal.partial.code"
-    note.write_text("other")
+    partial = tmp_path / "journal.partial.jsonl"
     with Journal(partial) as other:
-        other.append(RunHeader("other", "m", 0, "other", "other", 0))
+        other.append(HEADER)
         before = partial.read_bytes()
         assert main(search_in(tmp_path, prepared, setting())) == 2
         assert "another process is writing this journal" in capsys.readouterr().err
         assert partial.read_bytes() == before
-        assert note.read_text() == "other"
         other.check_place()
     assert main(search_in(tmp_path, prepared, setting())) == 0
-    assert "begun with other setting, data, code; beginning anew" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["journal.jsonl", "setting.json"]
+    assert "begun with other setting, data; kept as" in capsys.readouterr().err
+    assert (tmp_path / "history" / "journal.1.jsonl").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history", "journal.jsonl", "setting.json"]
 
 
 def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_path: Path) -> None:
@@ -347,20 +354,17 @@ def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_
             journal.check_place()
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_a_complete_journal_without_a_note_is_taken_if_this_source_made_it(
-    tmp_path: Path, prepared: Path, same: bool, capsys: pytest.CaptureFixture[str]
+def test_a_complete_journal_is_taken_as_it_is_whatever_version_of_this_code_made_it(
+    tmp_path: Path, prepared: Path
 ) -> None:
     search, output = search_in(tmp_path, prepared, setting()), tmp_path / "journal.jsonl"
     assert main(search) == 0
-    whole = output.read_bytes()
-    source = json.loads(whole.splitlines()[0])["wall"]["origin"]["source"]
-    output.rename(tmp_path / "journal.partial.jsonl")
-    if not same:
-        (tmp_path / "journal.partial.jsonl").write_bytes(whole.replace(source.encode(), b"0123456789abcdef", 1))
+    source = json.loads(output.read_bytes().splitlines()[0])["wall"]["origin"]["source"]
+    other = output.read_bytes().replace(source.encode(), b"0123456789abcdef", 1)
+    output.unlink()
+    (tmp_path / "journal.partial.jsonl").write_bytes(other)
     assert main(search) == 0
-    assert (output.read_bytes() == whole) is same
-    assert ("begun with other code; beginning anew" in capsys.readouterr().err) is not same
+    assert output.read_bytes() == other
 
 
 def test_a_test_metric_that_is_not_finite_is_left_out_and_the_run_ends(tmp_path: Path) -> None:
@@ -479,7 +483,13 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
     ended = subprocess.run(command(tmp_path, prepared, output), check=True, capture_output=True, text=True)
     assert "going on after line" in ended.stderr
     assert events(output) == events(tmp_path / "whole.jsonl")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.jsonl", "setting.json", "whole.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history",
+        "killed.jsonl",
+        "setting.json",
+        "whole.jsonl",
+    ]
+    assert {path.name for path in (tmp_path / "history").iterdir()} == {"killed.1.jsonl", "whole.1.jsonl"}
 
 
 @pytest.mark.slow
@@ -522,10 +532,9 @@ def test_a_real_journal_cut_at_some_bytes_ends_equal_and_batches_as_well(
     free = setting(**{**REAL, "stop": None, "budget": {"trials": 6}})
     run(free, tmp_path / "single.jsonl", trainer)
     for index in range(2):
-        with Journal(tmp_path / f"{index}.jsonl") as journal:
-            run_batch(free, 0, batch_of(trial_table(free, 0), index, 2), trainer, journal, index)
-    recorded = read_batches(free, 0, [tmp_path / "0.jsonl", tmp_path / "1.jsonl"])
-    run(free, tmp_path / "gathered.jsonl", RecordedTrainer(recorded, live=trainer))
+        table = batch_of(trial_table(free, 0), index, 2)
+        batch(free, table, tmp_path / "run" / "batches" / f"{index}.jsonl", index, trainer)
+    run(free, tmp_path / "gathered.jsonl", Untrainable(), known_in(free, tmp_path / "run"))
     assert events(tmp_path / "gathered.jsonl") == events(tmp_path / "single.jsonl")
 
 
@@ -551,18 +560,16 @@ def test_other_settings_begin_anew_and_damage_ends_with_a_message(tmp_path: Path
     assert search().returncode == 0
     whole = (tmp_path / "journal.jsonl").read_text()
     partial = tmp_path / "journal.partial.jsonl"
-    from hypercurve.util.provenance import code_digest
 
     def leave(text: str) -> None:
         partial.write_text(text)
-        (tmp_path / "journal.partial.code").write_text(code_digest("runs"))
 
     leave("\n".join(whole.splitlines()[:7]) + "\n")
     assert "going on after line 7" in search().stderr
 
     changed = json.loads(whole.splitlines()[0]) | {"setting": "0000000000000000"}
     leave(json.dumps(changed) + "\n")
-    assert "begun with other setting; beginning anew" in search().stderr
+    assert "begun with other setting; kept as" in search().stderr
 
     lines = whole.splitlines()
     leave("\n".join([*lines[:3], lines[3][:-5], *lines[4:8]]) + "\n")

@@ -24,16 +24,17 @@ from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import Journal, read_lines
 from hypercurve.execution.serial import execute
 from hypercurve.runs.run import Run
-from hypercurve.runs.searchers import make_searcher
+from hypercurve.runs.schedulers import make_searcher
 from hypercurve.search.gaussian_process import _best_and_latest, expected_improvement
-from hypercurve.search.independent import RandomSearch
-from hypercurve.search.options import LEARNING, Search
 from hypercurve.search.outcomes import normal_scores, score
+from hypercurve.search.random import RandomSearch
+from hypercurve.search.registry import SEARCHERS
 from hypercurve.search.searcher import Searcher
 from hypercurve.space.search_space import Configuration, Space
 from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.util.seeding import generator, integer_seed
 
+LEARNING = [kind for kind, rule in SEARCHERS.items() if not rule.independent]
 SPACES: dict[str, dict[str, Any]] = {
     "numbers": {
         "learning_rate": {"log_uniform": [1e-4, 1.0]},
@@ -148,9 +149,10 @@ def test_trials_of_searchers_that_learn_are_never_scattered_over_jobs(search: st
 
 
 def test_every_searcher_says_whether_it_learns() -> None:
-    for kind in Search.model_fields:
-        search = Search.model_validate(kind)
-        assert make_searcher(setting(kind, SPACES["few"]), 0).independent is not search.learns
+    for kind in SEARCHERS:
+        given = setting(kind, SPACES["few"])
+        assert given.search is not None
+        assert make_searcher(given, 0).independent is not given.search.learns
 
 
 PROGRAM = """
@@ -258,7 +260,8 @@ def asked(trial: optuna.Trial) -> Configuration:
 @pytest.mark.parametrize("slots", [1, 5])
 @pytest.mark.parametrize(("search", "startup"), [("tpe", 10), ("cmaes", 1)])
 def test_optuna_itself_suggests_the_same(search: str, startup: int, slots: int) -> None:
-    from hypercurve.search.optuna_searchers import CMAESSearch, TPESearch
+    from hypercurve.search.cmaes import CMAESSearch
+    from hypercurve.search.tpe import TPESearch
 
     seed = integer_seed(5, 2, search)
     sampler: optuna.samplers.BaseSampler

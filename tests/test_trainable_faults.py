@@ -19,7 +19,7 @@ from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.model import CommandSpec, KerasSpec, LoopSpec, filled
 from hypercurve.config.setting import Setting
 from hypercurve.events.events import Completed, Event, Failed
-from hypercurve.execution.advance import Judge, advance
+from hypercurve.execution.advance import ReportCheck, advance
 from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.command import CommandTrainer
@@ -50,7 +50,7 @@ def setting(model: dict[str, Any], population: bool = False, **changes: Any) -> 
 def outcome(session: Session, given: Setting) -> Event:
     """What comes of a trial that is trained in thirds."""
     for point in (1 / 3, 2 / 3, 1.0):
-        event, _, _ = advance(lambda: session, 0, point, Judge.of(given), 0)
+        (event, *_), _ = advance(lambda: session, 0, point, ReportCheck.of(given), 0)
         if isinstance(event, Failed):
             break
     return event
@@ -84,7 +84,7 @@ def test_faults_of_a_loop_fail_its_trial_with_a_reason(fault: str, progress: flo
         return opened[0]
 
     for point in (1 / 3, 2 / 3, 1.0):
-        event, _, _ = advance(session, 0, point, Judge.of(given), 0)
+        (event, *_), _ = advance(session, 0, point, ReportCheck.of(given), 0)
         if isinstance(event, Failed):
             break
     if reason is None:

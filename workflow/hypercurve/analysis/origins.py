@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..config.experiment import Experiment
-from ..util.provenance import code_digest, code_version, versions
+from ..util.provenance import analysis_digest, code_version, versions
 from .tables import Runs
 
 
@@ -16,7 +16,7 @@ def digests(experiment: Experiment, runs: Runs) -> Iterator[tuple[str, str]]:
     yield "Data", _all_of([run.data for own in runs.values() for run in own])
     yield "Settings", ", ".join(f"{method} {_all_of([run.setting for run in own])}" for method, own in runs.items())
     commit = code_version()
-    yield "Code of this page", code_digest("analysis") + (f", commit {commit}" if commit else "")
+    yield "Code of this page", analysis_digest() + (f", commit {commit}" if commit else "")
     yield "Packages of this page", packages(versions())
 
 

@@ -25,10 +25,10 @@ from ..util.provenance import CAPTIONS
 from . import cells, prose
 from .figures import module_of
 from .figures.style import looks, short
+from .networks_section import networks_section
 from .origins import digests, ran
 from .schedules_section import schedule_section
 from .sections import population_sections, traits_section
-from .sources import source
 from .tables import Runs
 
 LARGEST_SVG = 1_500_000
@@ -43,7 +43,8 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         name: its name.
         runs: all its runs by method.
         results: its results. Of these are read `comparison.csv`, of replays also `replay.csv` and `costs.csv`, the first
-            lines of journals, and the figures that are there, which are shown in the order of the list of all.
+            lines of journals, the configurations of trained networks, and the figures that are there, which are shown in
+            the order of the list of all.
         output: the file.
 
     Raises:
@@ -58,7 +59,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         facts=_facts(experiment, runs),
         space=list(_space(experiment)),
         methods={
-            method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": source(given)}
+            method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": prose.source(given)}
             for method, given in experiment.methods.items()
         },
         comparison=[cells.row(experiment, row) for row in table.to_dict("records")],
@@ -74,6 +75,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         schedule_caption=caption("table", name, table="schedule"),
         populations=population_sections(experiment, runs),
         chosen=cells.chosen(experiment, runs),
+        networks=networks_section(experiment, runs, results, output),
         variables=cells.variables(experiment),
         most=cells.MOST,
         failures=cells.failures(runs),

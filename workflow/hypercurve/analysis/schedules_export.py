@@ -21,11 +21,11 @@ from ..config.files import read_setting
 from ..config.hyperparameters import resolve
 from ..config.learning_rates import learning_rates
 from ..config.model import RECORDED, KerasSpec, Trained, counts_epochs
+from ..config.rules import Search
 from ..config.segments import Segment
 from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..results.runs import RunResult, read_run
-from ..search.options import Search
 from ..space.search_space import Space
 from ..util.errors import UserError
 from ..util.files import write_text

@@ -18,14 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..config.experiment import Experiment
 from ..config.files import parse_yaml, read_mapping
 from ..config.hyperparameters import RECORDED
-from ..config.methods import LCMOptions, Stop
+from ..config.rules import Search, Stop
 from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..execution.replay import Job, Outcome, replays
 from ..records.prepare import prepare_record
-from ..search.options import Search
-from ..stopping.options import FixedOptions, nearest
+from ..stopping.registry import STOPPERS
 from ..util.errors import UserError
 from ..util.files import write_text
 from ..util.schema import in_lines
@@ -66,9 +65,9 @@ def methods_from(given: Sequence[str], points: Sequence[float]) -> dict[str, Any
         name, equals, form = text.partition("=")
         if equals:
             found[name.strip()] = parse_yaml(form, f"--method {name}")
-        elif text in Stop.model_fields:
+        elif text in Stop.kinds():
             found[text] = {"search": "random", "stop": moved({text: {}}, points)}
-        elif text in Search.model_fields:
+        elif text in Search.kinds():
             found[text] = {"search": text}
         elif Path(text).suffix in (".yaml", ".yml"):
             methods = read_mapping(Path(text)).get("methods")
@@ -76,7 +75,7 @@ def methods_from(given: Sequence[str], points: Sequence[float]) -> dict[str, Any
                 raise UserError(f"{text}: has no `methods`")
             found |= methods
         else:
-            names = ", ".join((*Stop.model_fields, *Search.model_fields))
+            names = ", ".join((*Stop.kinds(), *Search.kinds()))
             raise UserError(
                 f"--method {text}: must be one of {names}; NAME={{search: random, stop: ...}}; or a YAML file with `methods`"
             )
@@ -91,12 +90,7 @@ def moved(stop: Mapping[str, Mapping[str, Any]], points: Sequence[float]) -> dic
         points: the accumulation points; if the end is the only one, nothing is moved.
     """
     [(name, options)] = stop.items()
-    changes: dict[str, Any] = {}
-    if name == "lcm":
-        asked = options.get("check_points", LCMOptions().check_points)
-        changes = {"check_points": sorted({near for share in asked if (near := nearest(share, points)) is not None})}
-    elif name == "fixed":
-        changes = {"share": nearest(options.get("share", FixedOptions().share), points)}
+    changes = STOPPERS[name].Options.moved(options, points)
     return {name: {**options, **{key: value for key, value in changes.items() if value}}}
 
 

@@ -18,6 +18,7 @@ from ..config.files import read_resolved
 from ..results.runs import RunResult, beside, read_run
 from ..util.errors import UserError
 from ..util.schema import hint
+from .best import Best
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ class Results:
         runs: the runs, by method, repeats in order.
         folder: where they were read from; None for a search in memory.
         missing: (method, repeat) of the runs that have not ended.
+        home: the folder of the whole experiment, of which these may be a part; None for a search in memory.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Results:
     runs: Runs
     folder: Path | None = None
     missing: tuple[tuple[str, int], ...] = ()
+    home: Path | None = None
 
     def __repr__(self) -> str:
         runs = [run for own in self.runs.values() for run in own]
@@ -112,6 +115,37 @@ class Results:
         if best.empty:
             return self.trials.iloc[:0]
         return self.trials.merge(best.dropna(subset="trial"), on=["method", "repeat", "trial"])
+
+    @property
+    def best(self) -> Best:
+        """What the best of all runs has chosen: configuration, performance, and the network itself."""
+        return self.best_of()
+
+    def best_of(self, method: str | None = None, repeat: int | None = None) -> Best:
+        """The same among the runs of a method, of a repeat, or both.
+
+        Raises:
+            UserError: there is no such run, or no trial of these has completed.
+        """
+        if method is not None and method not in self.runs:
+            raise UserError(f"{self.name} has no method {method!r}{hint(method, self.runs)}")
+        objective = self.experiment.objective
+        runs = [run for run in self._all() if method in (None, run.method) and repeat in (None, run.repeat)]
+        if not runs:
+            raise UserError(f"{self.name} has no run of {method or 'any method'} with repeat {repeat}")
+        found: Best | None = None
+        for run in runs:
+            performance, trial = run.performance(objective.key), run.chosen
+            if trial is None or performance is None:
+                continue
+            if found is None or objective.better(performance, found.performance):
+                folder = None if self.home is None else self.home / "runs" / run.method / str(run.repeat)
+                found = Best(
+                    run.method, run.repeat, trial.configuration, performance, run.test, self.experiment, folder
+                )
+        if found is None:
+            raise UserError(f"{self.name}: no trial has completed, so there is no best one")
+        return found
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
@@ -186,7 +220,7 @@ def load(path: str | Path, *, whole: bool = False) -> Results:
     if len(methods) < len(experiment.methods):
         one = {method: experiment.methods[method] for method in methods}
         experiment = experiment.model_copy(update={"methods": one, "baseline": methods[0]})
-    return Results(home.name, experiment, runs, top if top == home else None, tuple(missing))
+    return Results(home.name, experiment, runs, top if top == home else None, tuple(missing), home)
 
 
 def figure(results: Results | str | Path, name: str, *, whole: bool = False) -> "Figure":

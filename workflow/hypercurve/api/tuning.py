@@ -17,15 +17,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..config.code_files import rules_digest
 from ..config.data import NO_DATA
 from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.model import LoopSpec
 from ..config.setting import Setting
 from ..execution.serial import execute
+from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
 from ..training.loop import Context, LoopTrainer
+from ..training.saving import SavingTrainer, identity_of
 from ..util.errors import UserError
 from ..util.files import write_text
 from ..util.schema import in_lines
@@ -131,10 +134,13 @@ def tune(
     if folder is not None:
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
-        return replace(_carry_out(experiment, name, Path(temporary) / name, target, digest), folder=None)
+        held = _carry_out(experiment, name, Path(temporary) / name, target, digest, minutes=None)
+        return replace(held, folder=None, home=None)
 
 
-def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function, digest: str) -> Results:
+def _carry_out(
+    experiment: Experiment, name: str, folder: Path, target: Function, digest: str, minutes: float | None = 5.0
+) -> Results:
     described = folder / "experiment.json"
     if described.is_file() and read_resolved(described).model != experiment.model:
         raise UserError(f"{folder}: holds results of something else; give another folder")
@@ -146,7 +152,9 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
         write_text(folder / "runs" / method / "setting.json", setting.model_dump_json(indent=2) + "\n")
         with trainer.limits:  # a notebook goes on with its own
             for repeat in range(experiment.repeats):
-                _run(setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest)
+                _run(
+                    setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest, minutes
+                )
     found = load(folder, whole=True)
     failed = found.trials["reason"].dropna()
     if len(failed) == len(found.trials):
@@ -154,14 +162,17 @@ def _carry_out(experiment: Experiment, name: str, folder: Path, target: Function
     return found
 
 
-def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str) -> None:
-    """Carry out a run, unless it is there already."""
-    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest)
-    if output.is_file():
-        output.replace(output.with_name("journal.partial.jsonl"))  # is looked at, and kept if it is of this search
-    output.parent.mkdir(parents=True, exist_ok=True)
+def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str, minutes: float | None) -> None:
+    """Carry out a run; what is recorded of it, or of the same trainings, is not trained again.
+
+    The states of its trials in flight are saved every so many minutes.
+    """
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules_digest(setting))
     with resumable(output, run.header) as journal:
-        execute(run, trainer, journal)
+        states, identity = output.with_name("journal.states"), identity_of(run.header.training)
+        saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)
+        execute(run, saving, journal, known=KnownTrainings(output, run.header))
+        saving.clear()
 
 
 def _experiment(given: dict[str, Any]) -> Experiment:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ..analysis import lineage, schedules_export, schedules_gain, tables
 from ..analysis.traits import traits
+from ..config.code_files import rule_modules
 from ..config.experiment import Experiment
 from ..config.files import read_resolved, read_setting
 from ..config.hyperparameters import RECORDED
@@ -21,6 +22,7 @@ from ..events.journal import JournalError, decode_header, each_line
 from ..results.runs import RunResult, read_run, write_trials
 from ..runs.run import Run as RunState
 from ..util.errors import UserError
+from ..util.user_code import imports
 from .contents import File, Run, payload_digest
 
 TOLERANCE = 1e-9
@@ -39,6 +41,7 @@ class Results:
         records: by method, what its runs learned from, for methods that have a record.
         payload: digest of the payload; None where a run is missing or damaged.
         data: digest of the data that all runs were trained on; None where they differ.
+        unchecked: searchers and stoppers of the user's own that decided runs and were not imported to check it.
         problems: what is wrong, each in a line that begins with the file.
     """
 
@@ -48,6 +51,7 @@ class Results:
     records: dict[str, Record] = field(default_factory=dict)
     payload: str | None = None
     data: str | None = None
+    unchecked: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
 
@@ -83,10 +87,16 @@ def check(folder: Path, name: str) -> Results:
                 results.records[method] = load_record(own / PREPARED)
         except UserError as error:
             results.problems.append(_below(folder, error))
+        known = imports() or not rule_modules(setting)
+        if not known:
+            results.unchecked |= {
+                part.kind for part in (setting.search, setting.stop) if part is not None and part.is_own
+            }
         for repeat in range(experiment.repeats):
             try:
                 path = own / str(repeat) / "journal.jsonl"
-                lines = check_journal(path, setting, repeat, results.records.get(method))
+                record = results.records.get(method)
+                lines = check_journal(path, setting, repeat, record) if known else list(each_line(path))
                 results.runs[method, repeat] = read_run(path)
                 results.journals[method, repeat] = lines
             except UserError as error:
@@ -146,7 +156,15 @@ def check_journal(path: Path, setting: Setting, repeat: int, record: Record | No
     if not isinstance(samples, int) or isinstance(samples, bool) or not (setting.data is not None) <= samples < 1 << 40:
         raise JournalError(f"{path}:1: samples = {samples!r} is no size of a training part")
     try:
-        run = RunState(setting, repeat, samples=samples, data=header.data, record=record, model=header.model)
+        run = RunState(
+            setting,
+            repeat,
+            samples=samples,
+            data=header.data,
+            record=record,
+            model=header.model,
+            rules=header.rules,
+        )
     except (ValueError, MemoryError) as error:
         raise JournalError(f"{path}:1: does not fit its setting: {error}") from None
 

@@ -3,25 +3,30 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from .. import __version__
-from ..config.code_files import code_files, model_digest
+from ..config.code_files import code_files, model_digest, rule_files, rules_digest
 from ..config.data import DataSpec
 from ..config.experiment import Experiment
 from ..config.model import label
 from ..curves.record import PREPARED
+from ..events import networks
+from ..events.encoding import decode_line
 from ..util.errors import UserError
+from ..util.files import sha256
 from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
 from ..util.user_code import below_here, module_file
 from .checking import Results, check, data_digest, function_file, table_files
-from .contents import FORMAT, MANIFEST, Code, File, file_sha256, manifest_text
+from .contents import FORMAT, MANIFEST, Code, File, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
 from .packing import ArchiveError, pack
 
 README = "README.md"
 DATA = "data/manifest.json"
 USER_FILES = "code/user.json"
+RULE_FILES = "code/user_rules.json"
 LARGEST_SOURCE = 1 << 20
 """Bytes of a file of the user's code that is copied; of larger ones the sum is named."""
 DESCRIPTIONS = {
@@ -32,17 +37,19 @@ DESCRIPTIONS = {
     "report.html": "Tables and figures in one file",
     DATA: "Shapes, sizes and sha256 sums of the data; not the data",
     USER_FILES: "What the user's own code consists of, with sha256 sums",
+    RULE_FILES: "What the user's own searchers and stoppers consist of, with sha256 sums",
     LOCK: "The packages that the code is tested with",
 }
 
 
-def make(folder: Path, output: Path, data: Path | None = None) -> str:
+def make(folder: Path, output: Path, data: Path | None = None, *, models: bool = False) -> str:
     """Archive an experiment's results: the same bytes from the same results and the same code.
 
     Args:
         folder: the results, as the workflow leaves them; its name is the experiment's.
         output: the file to write.
         data: folder of the prepared data; by default where the workflow puts it.
+        models: whether the trained networks of the runs are part of it.
 
     Returns:
         The payload digest.
@@ -62,7 +69,9 @@ def make(folder: Path, output: Path, data: Path | None = None) -> str:
         if data_digest(described) != results.data:
             raise ArchiveError(f"{described}: describes other data than the runs were trained on")
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
-    files |= _code_files() | _user_files(experiment, results)
+    if models:
+        files |= _networks(folder, results)
+    files |= _code_files() | _user_files(experiment, results) | _rule_files(experiment, results)
     if experiment.data is not None and described is not None:
         files[DATA] = described
         files |= _data_function(experiment.data, described)
@@ -105,6 +114,24 @@ def _own_files(folder: Path, experiment: Experiment) -> list[str]:
     return [*names, "report.html"] if (folder / "report.html").is_file() else names
 
 
+def _networks(folder: Path, results: Results) -> dict[str, bytes | Path]:
+    """The trained networks that runs have kept.
+
+    Raises:
+        ArchiveError: there are none, or one is not what its run wrote.
+    """
+    found: dict[str, bytes | Path] = {}
+    for (method, repeat), lines in results.journals.items():
+        own = f"runs/{method}/{repeat}"
+        if said := networks.problem(folder / own, decode_line(lines[-1]).wall.network):
+            raise ArchiveError(f"{folder}/{own}/{said}")
+        if path := networks.find(folder / own):
+            found[f"{own}/{path.name}"] = path
+    if not found:
+        raise ArchiveError(f"{folder}: no run has kept a trained network; archive it without --models")
+    return found
+
+
 def _code_files() -> dict[str, bytes | Path]:
     """The workflow, and the lock: what tells how the package was called, where this is a checkout.
 
@@ -135,8 +162,30 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
         raise ArchiveError(f"the code that the runs trained is to be archived with them: {error}") from None
     if made != {digest}:
         raise ArchiveError(f"{label(experiment.model)}: was changed after the runs were made; run the workflow again")
+    return _copies(USER_FILES, sources)
+
+
+def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
+    """The same for searchers and stoppers of the user's own.
+
+    Raises:
+        ArchiveError: they are not what decided the runs.
+    """
+    sources: dict[str, Path] = {}
+    for name, method in experiment.methods.items():
+        sources |= rule_files(method)
+        made = {run.rules for (of, _), run in results.runs.items() if of == name}
+        if made != {rules_digest(method)}:
+            raise ArchiveError(
+                f"methods.{name}: its rules were changed after the runs were made; run the workflow again"
+            )
+    return _copies(RULE_FILES, sources) if sources else {}
+
+
+def _copies(name: str, sources: Mapping[str, Path]) -> dict[str, bytes | Path]:
+    """A list of files with their sums, and copies of those that are not large."""
     listed = {name: _entry(path).model_dump() | {"path": below_here(path)} for name, path in sources.items()}
-    found: dict[str, bytes | Path] = {USER_FILES: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
+    found: dict[str, bytes | Path] = {name: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
     small = [path for path in sources.values() if path.stat().st_size <= LARGEST_SOURCE]
     return found | {f"code/user/{below_here(path)}": path for path in small}
 
@@ -154,14 +203,14 @@ def _data_function(spec: DataSpec, described: Path) -> dict[str, bytes | Path]:
     except UserError as error:
         raise ArchiveError(f"the code that made the data is to be archived with them: {error}") from None
     made = function_file(described)
-    if made is None or made.sha256 != file_sha256(path):
+    if made is None or made.sha256 != sha256(path):
         raise ArchiveError(f"{spec.function}: was changed after the data were made; run the workflow again")
     return {f"code/user/{below_here(path)}": path} if made.bytes <= LARGEST_SOURCE else {}
 
 
 def _entry(content: bytes | Path) -> File:
     if isinstance(content, Path):
-        return File(bytes=content.stat().st_size, sha256=file_sha256(content))
+        return File(bytes=content.stat().st_size, sha256=sha256(content))
     return File(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
@@ -173,6 +222,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     origins = {json.dumps(run.begun.origin, sort_keys=True) for run in results.runs.values()}
     source = _source(experiment.data, results)
     brought = not isinstance(experiment.model, str) or (experiment.data is not None and experiment.data.function)
+    brought = brought or any(map(rule_files, experiment.methods.values()))
     own = f"\n    cp -r {shlex.quote(name)}/code/user/. ." if brought else ""
     first = f"{next(iter(experiment.methods))}/0"
     return f"""\

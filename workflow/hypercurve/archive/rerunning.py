@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from ..config.code_files import model_digest
+from ..config.code_files import model_digest, rules_digest
 from ..config.data import NO_DATA, DataSpec
 from ..config.model import label
 from ..events.journal import Journal, check_line, decode, read_lines
@@ -11,9 +11,10 @@ from ..execution.rerun import rerun_journal
 from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
+from ..util.files import sha256
 from ..util.user_code import module_file
 from .checking import Results, function_file
-from .contents import Manifest, file_sha256
+from .contents import Manifest
 from .packing import ArchiveError
 
 
@@ -41,9 +42,12 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     method, repeat = known[name]
     assert results.experiment is not None
     setting = results.experiment.setting(manifest.experiment, method)
-    if not trust and (not isinstance(setting.model, str) or (setting.data is not None and setting.data.function)):
+    own = [part.kind for part in (setting.search, setting.stop) if part is not None and part.is_own]
+    if not trust and (
+        not isinstance(setting.model, str) or (setting.data is not None and setting.data.function) or own
+    ):
         raise ArchiveError(
-            f"{name}: to run it again is to run code that the archive names ({label(setting.model)}). "
+            f"{name}: to run it again is to run code that the archive names ({', '.join(own) or label(setting.model)}). "
             "Look at it first, then add --trust"
         )
     samples, digest = 0, NO_DATA
@@ -60,7 +64,12 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     model = model_digest(setting.model)
     if model != results.runs[method, repeat].model:
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
-    run = Run(setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model)
+    rules = rules_digest(setting)
+    if rules != results.runs[method, repeat].rules:
+        raise ArchiveError(f"{', '.join(own)}: is not the code that decided the archive's runs; see code/user")
+    run = Run(
+        setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model, rules=rules
+    )
     trainer = make_trainer(setting, data, folder / "programs")
     if setting.population is None:
         rerun_journal(run, trainer, lines, name)
@@ -91,5 +100,5 @@ def _check_function(spec: DataSpec, described: Path) -> None:
     if spec.function is None:
         return
     made = function_file(described)
-    if made is None or made.sha256 != file_sha256(module_file(spec.function.partition(":")[0], "data.function")):
+    if made is None or made.sha256 != sha256(module_file(spec.function.partition(":")[0], "data.function")):
         raise ArchiveError(f"{spec.function}: is not the code that gave the archive's data; see code/user")

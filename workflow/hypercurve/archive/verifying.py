@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..config.code_files import rule_modules
+from ..events import networks
+from ..events.encoding import decode_line
 from ..util.errors import UserError
+from ..util.files import sha256
 from ..util.provenance import module_digests
-from ..util.user_code import digest_of
+from ..util.user_code import digest_of, without_imports
 from .checking import Results, check, data_digest, function_file
-from .contents import MANIFEST, Manifest, file_sha256, read_manifest
-from .making import DATA, LARGEST_SOURCE, USER_FILES
+from .contents import MANIFEST, Manifest, read_manifest
+from .making import DATA, LARGEST_SOURCE, RULE_FILES, USER_FILES
 from .packing import LIMITS, ArchiveError, Limits, unpack
 
 
@@ -33,12 +37,13 @@ class Verdict:
     differing: list[str]
 
 
-def verify(archive: Path, folder: Path, limits: Limits = LIMITS) -> Verdict:
+def verify(archive: Path, folder: Path, limits: Limits = LIMITS, trust: bool = False) -> Verdict:
     """Unpack an archive and check everything in it.
 
     Args:
         archive: the file.
         folder: an empty folder to unpack to.
+        trust: whether searchers and stoppers of the user's own may be imported, to check what they decided.
 
     Returns:
         The verdict.
@@ -59,7 +64,8 @@ def verify(archive: Path, folder: Path, limits: Limits = LIMITS) -> Verdict:
     problems = list(_files(root, manifest, {name.removeprefix(f"{top}/") for name in names}))
     if manifest.experiment != top:
         problems.append(f"{MANIFEST}: is of the experiment {manifest.experiment!r}, but the folder is {top!r}")
-    results = check(root, top)
+    with without_imports(not trust):
+        results = check(root, top)
     problems += results.problems
     problems += _manifest(root, manifest, results)
     mine = module_digests()
@@ -75,7 +81,7 @@ def _files(root: Path, manifest: Manifest, names: set[str]) -> Iterator[str]:
             yield f"{name[:200]}: is missing"
         elif (size := (root / name).stat().st_size) != entry.bytes:
             yield f"{name}: was changed: has {size} bytes in place of {entry.bytes}"
-        elif file_sha256(root / name) != entry.sha256:
+        elif sha256(root / name) != entry.sha256:
             yield f"{name}: was changed: does not have the sha256 sum that {MANIFEST} names"
     for name in sorted(names - {*manifest.files, MANIFEST}):
         yield f"{name}: was added: {MANIFEST} does not know it"
@@ -87,6 +93,10 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
         yield f"{MANIFEST}: names the payload digest {manifest.payload}, but that of the results is {results.payload}"
     if results.data is not None and manifest.data != results.data:
         yield f"{MANIFEST}: names the data {manifest.data}, but the runs were trained on {results.data}"
+    for (method, repeat), lines in results.journals.items():
+        own = f"runs/{method}/{repeat}"
+        if found := networks.problem(root / own, decode_line(lines[-1]).wall.network):
+            yield f"{own}/{found}"
     yield from _user_code(root, manifest, results)
     if results.experiment is not None and results.experiment.data is None:
         return
@@ -102,22 +112,30 @@ def _manifest(root: Path, manifest: Manifest, results: Results) -> Iterator[str]
 
 def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
     """What the archive says of the user's own code, held to its copies and to what journals say."""
-    if results.experiment is None or isinstance(results.experiment.model, str):
+    if results.experiment is None:
         return
-    try:
-        listed = json.loads((root / USER_FILES).read_text(encoding="utf-8"))
-        sums = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
-        copies = {f"code/user/{entry['path']}": str(entry["sha256"]) for entry in listed.values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        yield f"{USER_FILES}: is missing or damaged, so nothing tells what was trained"
-        return
-    for name, entry in manifest.files.items():
-        if name in copies and entry.sha256 != copies[name]:
-            yield f"{name}: is not what {USER_FILES} says of it"
-    digest = digest_of(sums)
-    for (method, repeat), run in results.runs.items():
-        if run.model != digest:
-            yield f"runs/{method}/{repeat}/journal.jsonl: trained other code than {USER_FILES} lists"
+    methods = results.experiment.methods
+    own = {name: rule_modules(method) for name, method in methods.items()}
+    for key, file, wanted in (
+        ("model", USER_FILES, not isinstance(results.experiment.model, str)),
+        ("rules", RULE_FILES, any(own.values())),
+    ):
+        if not wanted:
+            continue
+        try:
+            listed = json.loads((root / file).read_text(encoding="utf-8"))
+            sums = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
+            copies = {f"code/user/{entry['path']}": str(entry["sha256"]) for entry in listed.values()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            yield f"{file}: is missing or damaged, so nothing tells what was trained"
+            continue
+        for name, entry in manifest.files.items():
+            if name in copies and entry.sha256 != copies[name]:
+                yield f"{name}: is not what {file} says of it"
+        for (method, repeat), run in results.runs.items():
+            some = sums if key == "model" else {name: sums[name] for name in own[method] if name in sums}
+            if getattr(run, key) != (digest_of(some) if some else None):
+                yield f"runs/{method}/{repeat}/journal.jsonl: was made with other code than {file} lists"
 
 
 def _data_function(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:
@@ -141,7 +159,7 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None, t
         archive: the file.
         rerun: METHOD/REPEAT.
         data: folder of prepared data for the rerun; by default they are prepared anew.
-        trust: whether the rerun may run code that the archive names.
+        trust: whether code that the archive names may be run: its own searchers and stoppers, and what is rerun.
 
     Raises:
         ArchiveError: something is wrong; the message lists all of it.
@@ -149,7 +167,7 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None, t
     with TemporaryDirectory(prefix="hypercurve-") as temporary:
         folder = Path(temporary) / "archive"
         folder.mkdir()
-        verdict = verify(archive, folder)
+        verdict = verify(archive, folder, trust=trust)
         if verdict.problems:
             shown = verdict.problems[:100]
             rest = len(verdict.problems) - len(shown)
@@ -162,6 +180,10 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None, t
         tree = {True: ", with changed files", False: "", None: ""}[manifest.code.dirty]
         code = f"hypercurve {manifest.code.version}, commit {manifest.code.commit or 'unknown'}{tree}"
         print(f"made by         {_printable(code)}")
+        if results.unchecked:
+            rules = ", ".join(sorted(results.unchecked))
+            said = f"what {rules} decided was not decided anew: look at code/user, copy it here, then add --trust"
+            print(f"not checked     {_printable(said)}", file=sys.stderr)
         if verdict.differing:
             print(f"this code       differs from it in {len(verdict.differing)} modules", file=sys.stderr)
         if rerun is not None:

@@ -16,8 +16,8 @@ from .. import __version__
 from ..util.errors import UserError
 
 COMMANDS = {
-    "what people type": "check watch figure replay schedule export archive verify cut",
-    "steps of the workflow, which work without it too": "resolve data curves record table batch preflight search trials "
+    "what people type": "check watch figure curves replay schedule export archive verify cut",
+    "steps of the workflow, which work without it too": "resolve data record table batch preflight search trials "
     "members compare report overview schema",
 }
 """The modules of all commands, in groups and in the order of `hypercurve --help`."""

@@ -70,3 +70,14 @@ def share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text!r}")
     return value
+
+
+def add_known(parser: Parser) -> None:
+    """What need not be trained, and how trials in flight are kept."""
+    text = "a further results folder, or an archive, whose recorded trainings are not done again"
+    parser.add_argument("--reuse", type=Path, action="append", default=[], metavar="PLACE", help=text)
+    parser.add_argument("--no-reuse", action="store_true", help="train again what other runs have recorded")
+    text = "save trials in flight after so many minutes at the latest; 0: whenever they can be, -1: never (default: 5)"
+    parser.add_argument("--snapshot-minutes", type=number, default=5.0, metavar="N", help=text)
+    text = "GiB of paused trials that a process holds in memory (default: 2)"
+    parser.add_argument("--memory", type=number, default=2.0, metavar="GIB", help=text)

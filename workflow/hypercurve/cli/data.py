@@ -24,9 +24,9 @@ def run(given: Arguments) -> None:
     from pydantic import ValidationError
 
     from ..config.data import DataSpec
-    from ..config.model import REFERENCE
     from ..training.data import prepare
     from ..util.schema import in_lines
+    from ..util.user_code import REFERENCE
 
     source = "path" if "." in given.source or "/" in given.source else "name"
     if re.match(REFERENCE, given.source):

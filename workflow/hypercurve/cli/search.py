@@ -1,13 +1,12 @@
 """`hypercurve search`: a run, in this process or as an MPI job."""
 
-import os
-import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ..util.errors import UserError
-from .arguments import Arguments, Parser, add_data, add_output, add_run, count
+from .arguments import Arguments, Parser, add_data, add_known, add_output, add_run, count
 
 HELP = "carry out a run; goes on where a killed one stopped"
 EXAMPLE = "setting.json --data digits -o journal.jsonl"
@@ -16,8 +15,7 @@ EXAMPLE = "setting.json --data digits -o journal.jsonl"
 def add_arguments(parser: Parser) -> None:
     add_run(parser)
     add_data(parser)
-    parser.add_argument("--batches", type=Path, metavar="DIR", help="gather the recorded batches there; train nothing")
-    parser.add_argument("--of", type=count, default=0, help="number of batches to gather")
+    add_known(parser)
     parser.add_argument("--record", type=Path, metavar="FILE", help="the prepared record, for a method that has one")
     parser.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
     add_output(parser, "journal to write")
@@ -25,53 +23,54 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: Arguments) -> None:
     from ..config.files import read_setting
-    from ..execution.batches import read_batches
+    from ..execution.interrupted import ended_by_sigterm
     from ..execution.serial import execute
     from ..runs.resuming import resumable
-    from ..training import make_trainer
-    from ..training.recorded_curves import RecordedTrainer
     from ..watching.progress import Progress
 
     setting = read_setting(given.setting)
     if given.tasks is not None or setting.population is not None:
         _search_together(given, setting)
         return
-    end_on_sigterm()
-    state = _run(given, setting)
-    with resumable(given.output, state.header) as journal, Progress() as watch:
-        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
-        if given.batches is not None:
-            batches = [given.batches / f"{index}.jsonl" for index in range(given.of)]
-            trainer = RecordedTrainer(read_batches(setting, given.repeat, batches), live=trainer)
-        execute(state, trainer, journal, watch=watch)
+    state = make_run(given, setting)
+    trainer = trainer_of(given, state)
+    with resumable(given.output, state.header) as journal, Progress() as watch, ended_by_sigterm(trainer):
+        known = known_of(given, state, given.output)
+        execute(state, trainer, journal, known=known, watch=watch)
+        trainer.clear()
+        tell(known)
 
 
 def _search_together(given: Arguments, setting: Any) -> None:
     """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
-    from ..execution.mpi.comm import GRACE, communicator, guarded
+    from ..execution.mpi.comm import GRACE, check_interrupted, communicator, guarded
     from ..runs.resuming import resumable
-    from ..training import make_trainer
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
-        state = _run(given, setting)
-        trainer = make_trainer(setting, given.data, given.output.with_name("programs"))
-        journal = watch = None
+        state = make_run(given, setting)
+        trainer = trainer_of(given, state)
+        trainer.bounds.ask = check_interrupted
+        journal = watch = known = None
         if comm.rank == 0:
             journal = stack.enter_context(resumable(given.output, state.header))
             watch = stack.enter_context(Progress())
         if setting.population is None:
-            supervised.execute(state, trainer, journal, comm, watch=watch)
+            if comm.rank == 0:
+                known = known_of(given, state, given.output)
+            supervised.execute(state, trainer, journal, comm, known=known, watch=watch)
+            trainer.clear()
+            tell(known)
         else:
             population.execute(state, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
 
 
-def _run(given: Arguments, setting: Any) -> Any:
+def make_run(given: Arguments, setting: Any) -> Any:
     """A run's state."""
-    from ..config.code_files import model_digest
+    from ..config.code_files import model_digest, rules_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
     from ..curves.prepared import load_curves
@@ -80,33 +79,55 @@ def _run(given: Arguments, setting: Any) -> Any:
     from ..training.data import load, verify
 
     check_data(given, setting)
+    rules = rules_digest(setting)
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
-        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn)
+        return Run(setting, given.repeat, samples=table.samples, data=table.digest, curves=drawn, rules=rules)
     samples, digest = 0, NO_DATA
     if given.data is not None:
         dataset = load(given.data)
         verify(given.data)
         samples, digest = dataset.samples, dataset.digest
     model = model_digest(setting.model)
-    if bool(setting.record) != (given.record is not None):
+    if bool(setting.record) != (getattr(given, "record", None) is not None):
         raise UserError(
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
-    record = None if given.record is None else load_record(given.record)
-    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model)
+    record = load_record(given.record) if setting.record else None
+    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model, rules=rules)
 
 
-def end_on_sigterm() -> None:
-    """From here on, end with code 75 on SIGTERM, as Slurm sends it before the time limit; with nothing to save."""
-    from ..execution.mpi.comm import EXIT_INTERRUPTED
+def trainer_of(given: Arguments, run: Any) -> Any:
+    """A run's trainer, made when something must be trained: where all is known, TensorFlow is not imported."""
+    from ..training import make_trainer
+    from ..training.saving import SavingTrainer, identity_of
+    from ..training.trainer import LazyTrainer
 
-    def end(*_: object) -> None:
-        os.write(2, b"ended by SIGTERM; run the same command again to go on\n")
-        os._exit(EXIT_INTERRUPTED)  # an exception may be raised where libraries swallow it
+    return SavingTrainer(
+        LazyTrainer(lambda: make_trainer(run.setting, given.data, given.output.with_name("programs"))),
+        given.output.with_name(f"{given.output.stem}.states"),
+        minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
+        memory=round(given.memory * 2**30),
+        identity=identity_of(run.header.training),
+    )
 
-    signal.signal(signal.SIGTERM, end)
+
+def known_of(given: Arguments, run: Any, output: Path) -> Any:
+    """The trainings that need not be done again; None for replays, which train nothing."""
+    from ..config.hyperparameters import RECORDED
+    from ..runs.known import KnownTrainings
+
+    if run.setting.model == RECORDED:
+        return None
+    further = [] if given.no_reuse else given.reuse
+    return KnownTrainings(output, run.header, further=further, others=not given.no_reuse)
+
+
+def tell(known: Any) -> None:
+    """Say in the log how much was known."""
+    for source, trials in ({} if known is None else known.used).items():
+        print(f"{len(trials)} trials known from {source}", file=sys.stderr)
 
 
 def check_data(given: Arguments, setting: Any) -> None:

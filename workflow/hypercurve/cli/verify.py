@@ -15,7 +15,9 @@ def add_arguments(parser: Parser) -> None:
         metavar="METHOD/REPEAT",
         help="train this run again and compare it event for event",
     )
-    parser.add_argument("--trust", action="store_true", help="let --rerun run code or programs that the archive names")
+    parser.add_argument(
+        "--trust", action="store_true", help="run code that the archive names: own rules, and what is rerun"
+    )
     parser.add_argument("--data", type=Path, help="folder of prepared data for --rerun (default: prepared anew)")
 
 

@@ -7,10 +7,13 @@ digest, so that a run which was begun with other code begins anew.
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..util.user_code import UserCodeError, digest_of, module_file
+from .methods import Method
 from .model import CommandSpec, KerasSpec, LoopSpec, Trained
+from .setting import Setting
 
 
 def code_files(model: Trained) -> dict[str, Path]:
@@ -58,4 +61,35 @@ def model_digest(model: Trained) -> str | None:
     """
     if isinstance(model, str):
         return None
-    return digest_of({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in code_files(model).items()})
+    return _digest(code_files(model))
+
+
+def rule_files(method: Method | Setting) -> dict[str, Path]:
+    """The files of a method's searcher and stopper that are the user's own, by module; none of those that are ours.
+
+    Raises:
+        UserCodeError: one is missing.
+    """
+    return {module: module_file(module, key) for module, key in rule_modules(method).items()}
+
+
+def rule_modules(method: Method | Setting) -> dict[str, str]:
+    """The modules of a method's own searcher and stopper, and the keys that name them."""
+    chosen = {"search": method.search, "stop": method.stop}
+    return {
+        choice.kind.partition(":")[0]: key for key, choice in chosen.items() if choice is not None and choice.is_own
+    }
+
+
+def rules_digest(method: Method | Setting) -> str | None:
+    """Sixteen hexadecimal digits that change with the files of a method's own searcher and stopper; None without any.
+
+    Raises:
+        UserCodeError: a file is missing.
+    """
+    files = rule_files(method)
+    return _digest(files) if files else None
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    return digest_of({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()})

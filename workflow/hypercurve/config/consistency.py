@@ -233,14 +233,13 @@ def _member(model: Trained, space: Space, name: str) -> Iterator[Problem]:
 
 def _grid(experiment: Parts, name: str) -> Iterator[Problem]:
     search, trials = experiment.methods[name].search, experiment.budget.trials
-    if search is None or search.kind != "grid":
+    if search is None or (size := search.options.size(space_of(experiment, name)[0])) is None:
         return
-    size = space_of(experiment, name)[0].grid_size(search.options.points)
     at = ("methods", name, "search")
     if size > LARGEST_GRID:
-        yield Problem(at, f"the grid has {size} configurations; at most {LARGEST_GRID} can be")
+        yield Problem(at, f"the {search.kind} has {size} configurations; at most {LARGEST_GRID} can be")
     elif trials is not None and size > trials:
-        said = f"the grid has {size} configurations but the budget is {trials} trials"
+        said = f"the {search.kind} has {size} configurations but the budget is {trials} trials"
         yield Problem(at, f"{said}: take fewer points or a larger budget")
 
 
@@ -261,10 +260,12 @@ def _counted(experiment: Parts, name: str) -> Iterator[Problem]:
         yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {budget.kind}")
     if budget.kind != "trials" or not budget.at:
         return
-    if method.search and method.search.kind == "grid":
-        yield Problem(("budget", "at"), f"the first trials of {name}'s grid are one corner of it")
-    if method.stop and method.stop.kind == "lcm" and method.stop.options.configurations is None:
-        yield Problem((*at, "stop", "lcm"), "needs `configurations` (n), which must not change with the budget")
+    if method.search and method.search.options.size(space_of(experiment, name)[0]) is not None:
+        yield Problem(("budget", "at"), f"the first trials of {name}'s {method.search.kind} are one corner of it")
+    if method.stop and method.stop.options.counts_trials:
+        yield Problem(
+            (*at, "stop", method.stop.kind), "needs `configurations` (n), which must not change with the budget"
+        )
     if method.stop and method.stop.options.pauses:
         said = f"trials of {name} wait for each other, so its first trials are no run with a smaller budget"
         yield Problem(("budget", "at"), said)

@@ -38,7 +38,7 @@ def grid_method(experiment: Experiment) -> str | None:
     """The first method that searches a grid of at least three axes."""
     name: str
     for name, method in experiment.methods.items():
-        grid = method.search is not None and method.search.kind == "grid"
+        grid = method.search is not None and method.search.options.size(experiment.space_of(name)) is not None
         if grid and len(experiment.setting("", name).space.variables) >= AXES:
             return name
     return None

@@ -41,13 +41,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
         choices=tuple(OPTIMIZERS),
     ),
     Hyperparameter(
-        "learning_rate",
-        "float",
-        0.01,
-        "numeric",
-        "step size at the start of training",
-        lower=0,
-        models=MODELS,
+        "learning_rate", "float", 0.01, "numeric", "step size at the start of training", lower=0, models=MODELS
     ),
     *(row for optimizer in OPTIMIZERS.values() for row in optimizer.hyperparameters),
     Hyperparameter(
@@ -96,13 +90,7 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = _table(
     # The network of the slides' PBT experiment: In -> FC -> Sig -> FC -> Sig -> FC -> Out, here 784-128-64-10.
     Hyperparameter("units_1", "int", 128, "network", "width of the first hidden layer", lower=1, models=("mlp",)),
     Hyperparameter(
-        "units_2",
-        "int",
-        64,
-        "network",
-        "width of the second hidden layer; 0 leaves it out",
-        lower=0,
-        models=("mlp",),
+        "units_2", "int", 64, "network", "width of the second hidden layer; 0 leaves it out", lower=0, models=("mlp",)
     ),
     # The network of the slides' CIFAR-10 experiment; kernels, strides and dropout are its search space.
     Hyperparameter("filters", "int", 16, "network", "filters of the first convolutions", lower=1, models=("cnn",)),

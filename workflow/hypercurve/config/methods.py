@@ -1,120 +1,38 @@
 """What a user may write about a method: searchers, stoppers, populations, and their options."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Field
 from typing_extensions import override
 
-from ..search.options import Search
 from ..space.search_space import Rule
-from ..stopping.budget_halving_options import BudgetHalvingOptions
-from ..stopping.options import (
-    AshaOptions,
-    FixedOptions,
-    HalvingOptions,
-    HyperbandOptions,
-    MedianOptions,
-    PatienceOptions,
-    StopOptions,
-    foreign,
-)
 from ..util.partial import told
-from ..util.schema import Model, Name, NoOptions, Number, OneOf, Problem, Share, Whole, in_words, refuse
+from ..util.schema import Model, Name, Number, OneOf, Problem, Share, Whole, in_words
+from .rules import Search, Stop
 
 PRESELECT = 0.1
 """Share of the trials that a record chooses where neither the method nor its stopper says."""
 
 
-class RegretBudget(Model):
-    """What stopping may cost in regret; the stopping rate follows from the method's `record`."""
-
-    regret: Share
-    """Mean regret that is allowed: (best - found) / (best - median) of the trials' performances."""
-
-
-def _form(given: Any) -> str:
-    return "[budget]" if isinstance(given, Mapping | RegretBudget) else "[rate]"
-
-
-class LCMOptions(StopOptions):
-    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest recorded curve ended badly."""
-
-    stopping_rate: Annotated[
-        Annotated[Share, Tag("[rate]")] | Annotated[RegretBudget, Tag("[budget]")], Discriminator(_form)
-    ] = 0.8
-    """s: a trial is stopped when its prediction ranks in this worst share of the recorded performances. Or the mean regret
-    that is allowed, `{regret: 0.02}`: then s is the largest rate that has kept it on all tasks of the method's `record`."""
-    split: Share = 0.1
-    """r: share of the configurations that are trained to the end before any trial is checked."""
-    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
-    """C: shares of training where a trial is checked; each must be an accumulation point."""
-    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
-    """d: distance between learning curves; `dtw` is dynamic time warping."""
-    configurations: Annotated[Whole, Field(ge=1)] | None = None
-    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
-
-    @field_validator("check_points")
-    @classmethod
-    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
-        if not points or any(a >= b for a, b in pairwise(points)):
-            refuse("must hold at least one point and increase")
-        return points
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether the stopping rate follows from a record."""
-        return isinstance(self.stopping_rate, RegretBudget)
-
-    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
-        """Check points that are no accumulation points, and a number of configurations that is open."""
-        if others := [p for p in self.check_points if p not in points]:
-            yield Problem(("check_points",), foreign(others[0], points))
-        if self.configurations is None and trials is None:
-            yield Problem((), "needs `configurations` (n): the budget is not in trials, so their number is open")
-
-
-class Stop(OneOf):
-    """The stopper: which trials go on."""
-
-    lcm: LCMOptions | None = None
-    """Learning Curve Matching."""
-    halving: HalvingOptions | None = None
-    """Synchronous successive halving."""
-    hyperband: HyperbandOptions | None = None
-    """Hyperband: synchronous successive halving in brackets."""
-    asha: AshaOptions | None = None
-    """Asynchronous successive halving."""
-    median: MedianOptions | None = None
-    """The median stopping rule."""
-    fixed: FixedOptions | None = None
-    """Everybody to a share of training, the best few to the end."""
-    patience: PatienceOptions | None = None
-    """Early stopping within a trial."""
-    budget_halving: BudgetHalvingOptions | None = None
-    """Learning curves and a record of earlier experiments, within a given cost."""
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether it is LCM with a regret budget, for which a record gives the stopping rate."""
-        return isinstance(self.options, LCMOptions) and self.options.calibrates
-
-
 class QuartileOptions(Model):
-    """The least fit copy members drawn at random from the most fit."""
+    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
 
     fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.25
     """Share of the population that counts as the least, and as the most, fit; rounded up, at most half."""
 
 
+class TournamentOptions(Model):
+    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
+
+
 class Exploit(OneOf):
     """Who copies whom at an evolution step."""
 
-    quartile: QuartileOptions | None = None
-    """The least fit quartile copies members of the most fit (slides; "truncation selection" in Jaderberg et al. 2017)."""
-    tournament: NoOptions | None = None
-    """Every member meets another at random and copies it if that one is fitter ("binary tournament")."""
+    @override
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Model]]:
+        return {"quartile": QuartileOptions, "tournament": TournamentOptions}
 
 
 class Population(Model):
@@ -124,7 +42,7 @@ class Population(Model):
     """Size of the population; by default the budget's number of trials."""
     every: Annotated[Whole, Field(ge=1)]
     """Optimizer steps between evolution steps."""
-    exploit: Exploit = Exploit(quartile=QuartileOptions())
+    exploit: Exploit = Exploit.model_validate("quartile")
     """Who copies whom: `quartile` or `tournament`."""
     explore: dict[Name, Rule] = Field(default_factory=dict)
     """How copied hyperparameters are perturbed, by name: `factors`, `uniform_factor`, `resample`; clipped to the space."""
@@ -142,10 +60,9 @@ class Method(Model):
     description: str = ""
     """A line for the report."""
     search: Search | None = None
-    """Which configurations are tried: `random`, `grid`, `sobol`, `tpe`, `gp`, `cmaes`, `pso`."""
+    """Which configurations are tried; a class of your own: `module:Class`."""
     stop: Stop | None = None
-    """Which trials go on: `lcm`, `halving`, `hyperband`, `asha`, `median`, `fixed`, `patience`,
-    `budget_halving`; without it, all do."""
+    """Which trials go on; without it, all do. A class of your own: `module:Class`."""
     population: Population | None = None
     """Population Based Training, in place of `search` and `stop`."""
     record: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -190,7 +107,7 @@ class Method(Model):
         if self.preselect is not None:
             said = "trials that a record has chosen are not like those in it"
             yield Problem((), f"`preselect` does not go with a regret budget: {said}")
-        if self.search is not None and self.search.kind not in ("random", "sobol"):
+        if self.search is not None and not self.search.rule.sample:
             said = "a regret budget is calibrated on random draws: `search` must be `random` or `sobol`"
             yield Problem((), f"search = {self.search.kind}: {said}")
 

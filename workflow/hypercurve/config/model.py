@@ -14,12 +14,12 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from ..util.schema import Model, Number, Positive, Problem, Whole, by_key, hint
+from ..util.user_code import REFERENCE as REFERENCE
 
 MODELS = ("softmax", "dense", "mlp", "cnn", "synthetic")
 RECORDED = "recorded"
 """In place of a model: recorded curves, whose hyperparameters are whatever was recorded."""
 
-REFERENCE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """How a function or class of a user's is named: ``package.module:name``."""
 Reference = Annotated[str, Field(pattern=REFERENCE)]
 _Measure = Annotated[str, Field(pattern=rf"{REFERENCE}|^[A-Za-z_]\w*$")]

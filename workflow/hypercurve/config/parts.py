@@ -14,7 +14,7 @@ from .methods import Method
 from .model import RECORDED, ModelSpec
 from .objective import Constraints, Objective
 from .setting import trials_of
-from .training import Cost, Training
+from .training import Cost, Snapshots, Training
 from .vary import Vary
 
 # What an editor can know of `data`: only a loop or program may do without.
@@ -69,6 +69,11 @@ class Parts(Model):
     retrain: Annotated[Whole, Field(ge=0, le=1000, exclude_if=lambda given: not given)] = 0
     """Number of fresh seeds from which what each run chose is trained again and tested: a population's winner under the
     schedule that its weights went through. It tells what is owed to the schedule, and what to the selection of weights."""
+    reuse: Annotated[bool | tuple[str, ...], Field(exclude_if=lambda given: given is True)] = True
+    """Whether trainings that the results folder has recorded are used in place of being done again; or a list of further
+    results folders and archives to look at."""
+    snapshot: Annotated[Snapshots, Field(exclude_if=lambda given: given == Snapshots())] = Snapshots()
+    """How trials in flight are kept."""
     figures: tuple[FigureName, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 

@@ -5,24 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..search.options import Search
 from ..space.search_space import Space
 from ..util.schema import Model
 from .budget import Budget
 from .data import DataSpec
-from .methods import PRESELECT, Population, Stop
+from .methods import PRESELECT, Population
 from .model import ModelSpec
 from .objective import Constraints, Objective
+from .rules import Search, Stop
 from .segments import Segments
 from .training import Cost, Training
 
 
 def trials_of(search: Search | None, space: Space, budget: Budget) -> int | None:
     """Number of trials that a searcher starts, where it is known beforehand."""
-    if search is None or search.kind != "grid":
-        return budget.trials
-    size = space.grid_size(search.options.points)
-    return size if budget.trials is None else min(budget.trials, size)
+    size = None if search is None else search.options.size(space)
+    return min((number for number in (budget.trials, size) if number is not None), default=None)
 
 
 class Setting(Model):
@@ -62,15 +60,14 @@ class Setting(Model):
 
     @property
     def calibrates(self) -> bool:
-        """Whether the record gives LCM's stopping rate, in place of choosing trials."""
+        """Whether the record gives an option of the stopper, in place of choosing trials."""
         return self.stop is not None and self.stop.calibrates
 
     @property
     def starters(self) -> int | None:
         """Number of trials that may start: those that a record has chosen, where nothing reconsiders its choice."""
-        if not self.record or self.trials is None or self.calibrates:
-            return self.trials
-        if self.stop is not None and self.stop.kind == "budget_halving":
+        tested = self.stop is not None and (self.stop.calibrates or self.stop.options.tests_record)
+        if not self.record or self.trials is None or tested:
             return self.trials
         return max(1, round((self.preselect or PRESELECT) * self.trials))
 

@@ -60,3 +60,13 @@ class Cost(Model):
         """Training that costs nothing."""
         if self.step + self.sample <= 0:
             yield Problem((), "step and sample cannot both be 0: training would take no virtual time")
+
+
+class Snapshots(Model):
+    """How trials in flight are kept, so that a job that is killed does not lose them. Not part of the result."""
+
+    minutes: Annotated[Number, Field(ge=0, le=10_000)] = 5.0
+    """A trial that can be saved is saved after so many minutes at the latest; sooner where that costs little. 0: whenever it
+    can be."""
+    memory: Annotated[Number, Field(gt=0, le=10_000)] = 2.0
+    """GiB of paused trials that a process holds in memory; beyond it, those that were trained longest ago are on disk."""

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from ..util.schema import Model, Name, Problem, problems_in
-from .methods import Stop
+from .rules import Stop
 from .training import Training
 
 POINTS = "accumulation_points"

@@ -36,6 +36,7 @@ def encode_line(line: Line) -> RawLine:
             raw = _encode_event(event)
             if time is not None:
                 raw["time"] = time
+            if time is not None or actions:
                 raw["then"] = [_encode_action(action) for action in actions]
         case Ended(reason, best, time, actions):
             then = [_encode_action(action) for action in actions]
@@ -45,13 +46,19 @@ def encode_line(line: Line) -> RawLine:
         case RunHeader():
             raw = {"event": "run", "format": FORMAT, "experiment": line.experiment, "method": line.method}
             raw |= {"repeat": line.repeat, "setting": line.setting, "data": line.data, "samples": line.samples}
-            named = {"model": line.model, "record": line.record, "stopping_rate": line.stopping_rate}
+            named = {
+                "model": line.model,
+                "rules": line.rules,
+                "record": line.record,
+                "stopping_rate": line.stopping_rate,
+            }
+            named |= {"seed": line.seed, "training": line.training}
             raw |= {key: value for key, value in named.items() if value is not None}
             raw["then"] = [_encode_action(action) for action in line.actions]
         case BatchHeader():
             raw = {"event": "batch", "setting": line.setting, "repeat": line.repeat, "batch": line.batch}
-            if line.model is not None:
-                raw["model"] = line.model
+            named = {"model": line.model, "seed": line.seed, "training": line.training}
+            raw |= {key: value for key, value in named.items() if value is not None}
     if line.wall != NO_WALL:
         raw["wall"] = {key: value for key, value in zip(Wall._fields, line.wall, strict=True) if value is not None}
     return raw
@@ -109,7 +116,13 @@ def decode_line(raw: RawLine) -> Line:
         case "run":
             return _decode_run(raw, wall)
         case "batch":
-            return BatchHeader(raw["setting"], raw["repeat"], raw["batch"], raw.get("model"), wall)
+            return BatchHeader(
+                *(raw["setting"], raw["repeat"], raw["batch"]),
+                raw.get("model"),
+                raw.get("seed"),
+                raw.get("training"),
+                wall,
+            )
         case "ended":
             best = None if raw["best"] is None else _trial(raw["best"])
             return Ended(raw["reason"], best, _number(raw["time"]), _decode_actions(raw), wall)
@@ -118,7 +131,7 @@ def decode_line(raw: RawLine) -> Line:
         case kind:
             raise ValueError(f"unknown event {kind!r}")
     if "time" not in raw:
-        return EventLine(event, wall)
+        return EventLine(event, wall, None, _decode_actions(raw))
     return EventLine(event, wall, _number(raw["time"]), _decode_actions(raw))
 
 
@@ -131,20 +144,22 @@ def _decode_run(raw: RawLine, wall: Wall) -> RunHeader:
         str(raw["data"]),
         raw.get("samples"),
         raw.get("model"),
+        raw.get("rules"),
         raw.get("record"),
         raw.get("stopping_rate"),
+        raw.get("seed"),
+        raw.get("training"),
         _decode_actions(raw),
         wall,
     )
 
 
 def _decode_wall(found: Mapping[str, Any]) -> Wall:
-    get = found.get
-    seconds, overhead, at = get("seconds"), get("overhead"), get("at")
-    for value in (seconds, overhead, at):
+    wall = Wall(*map(found.get, Wall._fields))
+    for value in (wall.seconds, wall.overhead, wall.at):
         if value is not None and (type(value) is not float or not isfinite(value)):
             _number(value)
-    return Wall(seconds, overhead, get("worker"), at, get("compiler"), get("traceback"), get("origin"))
+    return wall if wall.test is None else wall._replace(test=_metrics(wall.test))
 
 
 def _decode_actions(raw: RawLine) -> Sequence[Action]:
@@ -209,7 +224,7 @@ def event_of(raw: RawLine) -> Any:
 
 def differences_of_headers(expected: Header, raw: RawLine) -> list[str]:
     """By which keys a journal's first line is of another run or batch; keys that are missing from it do not count."""
-    told = ("event", "setting", "repeat", "data", "model", "record", "batch")
+    told = ("event", "setting", "repeat", "data", "model", "rules", "record", "batch", "seed", "training")
     wanted = encode_line(expected)
     return [key for key in told if key in wanted and raw.get(key, wanted[key]) != wanted[key]]
 

@@ -42,6 +42,24 @@ def read_lines(path: Path) -> tuple[list[RawLine], int]:
     return lines, end
 
 
+def whole_lines(content: bytes) -> Iterator[RawLine]:
+    """The lines of a journal up to the first that is damaged or cut short: for readers who use what there is."""
+    for raw in content[: content.rfind(b"\n") + 1].splitlines():
+        try:
+            yield parse(raw)
+        except (ValueError, RecursionError):
+            return
+
+
+def first_line(path: Path) -> RawLine | None:
+    """A journal's first line; None if there is none, or it is damaged."""
+    try:
+        with path.open("rb") as file:
+            return next(whole_lines(file.readline(LONGEST)), None)
+    except OSError:
+        return None
+
+
 def each_line(path: Path) -> Iterator[RawLine]:
     """A complete journal's lines one by one, so that one can stop at the first that is wrong, however many there are.
 
@@ -214,6 +232,16 @@ class Journal:
         """Begin anew: drop all lines."""
         os.ftruncate(self._file, 0)
         self.lines = []
+
+    def take(self, path: Path) -> None:
+        """Go on with what another journal holds, in place of nothing.
+
+        Raises:
+            JournalError: it is damaged.
+        """
+        self.lines, end = read_lines(path)
+        self._added.append(path.read_bytes()[:end])
+        self.flush()
 
     def append(self, line: Line) -> None:
         """Write one line."""

@@ -20,6 +20,10 @@ class Wall(NamedTuple):  # and not a dataclass, like EventLine: there are millio
         compiler: who ran a network, where the compiler that it was meant for refused it.
         traceback: of an exception of the user's code.
         origin: code, packages and machine (:func:`hypercurve.util.provenance.origin`); in a first line.
+        test: what the model itself has measured on the test part, of a trial that completed.
+        reused: the run that had trained it, such as ``random/0``; None: this one.
+        network: file and digest of the chosen trial's network; in a last line.
+        differs: by how much the chosen trial came out different where it had to be trained again.
     """
 
     seconds: float | None = None
@@ -29,11 +33,17 @@ class Wall(NamedTuple):  # and not a dataclass, like EventLine: there are millio
     compiler: str | None = None
     traceback: str | None = None
     origin: Mapping[str, Any] | None = None
+    test: Mapping[str, float] | None = None
+    reused: str | None = None
+    network: Mapping[str, str] | None = None
+    differs: float | None = None
 
     @property
     def began(self) -> float | None:
         """When the training for this report began, in seconds since 1970."""
-        return None if self.at is None else self.at - (self.seconds or 0.0) - (self.overhead or 0.0)
+        if self.at is None or self.reused is not None:
+            return self.at
+        return self.at - (self.seconds or 0.0) - (self.overhead or 0.0)
 
 
 NO_WALL = Wall()
@@ -49,8 +59,11 @@ class RunHeader:
         data: digest of the prepared data set.
         samples: size of the training part; None in journals that do not say.
         model: digest of the user's own code that is trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
         record: digest of the record of earlier experiments; None where there is none.
         stopping_rate: what that record gave LCM for a regret budget; None where there is none.
+        seed: the experiment's; None in older journals, as the next.
+        training: what its trainings are: :func:`hypercurve.config.identity.training_digest`.
         actions: the first ones.
         wall: when and where it began.
     """
@@ -62,21 +75,27 @@ class RunHeader:
     data: str
     samples: int | None
     model: str | None = None
+    rules: str | None = None
     record: str | None = None
     stopping_rate: float | None = None
+    seed: int | None = None
+    training: str | None = None
     actions: Sequence[Action] = ()
     wall: Wall = NO_WALL
 
 
 @dataclass(frozen=True, slots=True)
 class BatchHeader:
-    """The first line of a batch of independent trials; event lines without times and actions follow.
+    """The first line of a batch of independent trials; event lines without times follow, and a test of the best of them.
+
+    Where a trial starts, the line's action tells its configuration.
 
     Attributes:
         setting: digest of the setting.
         repeat: the run's.
         batch: which batch, from 0.
         model: digest of the user's own code that is trained; None for a built-in model.
+        seed, training: as in a run's first line.
         wall: where it was begun.
     """
 
@@ -84,6 +103,8 @@ class BatchHeader:
     repeat: int
     batch: int
     model: str | None = None
+    seed: int | None = None
+    training: str | None = None
     wall: Wall = NO_WALL
 
 
@@ -93,7 +114,7 @@ class EventLine(NamedTuple):
     Attributes:
         event: what happened.
         wall: when, by the clock, and who trained.
-        time: virtual time; None where nothing is decided yet: in batches and messages.
+        time: virtual time; None where nothing is decided: in batches and messages.
         actions: what was decided.
     """
 

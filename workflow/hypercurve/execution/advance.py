@@ -83,6 +83,8 @@ def advance(
         wall = Wall(seconds, worker=worker, at=time.time(), traceback=_traceback(error))
         return EventLine(Failed(trial, progress, in_a_line(error)), wall), None
     wall = report.wall or Wall(report.seconds, report.overhead, worker, time.time(), report.compiler or None)
+    if progress == 1 and report.test is not None:
+        wall = wall._replace(test={name: value for name, value in report.test.items() if math.isfinite(value)})
     if reason is not None:
         return EventLine(Failed(trial, progress, reason), wall), None
     metrics = {name: float(value) for name, value in report.metrics.items()}

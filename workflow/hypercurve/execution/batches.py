@@ -6,20 +6,24 @@ process would have written.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..config.setting import Setting
-from ..events.encoding import RawLine, encode_line, without_wall
-from ..events.events import Completed, Failed, Started
-from ..events.journal import Journal, JournalError, decode, read_lines
-from ..events.lines import BatchHeader, EventLine, Wall
-from ..runs.searchers import make_searcher
+from ..events.encoding import differences_of_headers
+from ..events.events import Completed, Failed, Reported, Start, Started
+from ..events.journal import Journal, JournalError, decode
+from ..events.lines import EventLine, Tested, Wall
+from ..runs.known import Curve, KnownTrainings, networks_beside
+from ..runs.run import Run
+from ..runs.schedulers import make_searcher
 from ..runs.trial import Trial
+from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
+from .event_loop import Best, must_equal
 
 Row = dict[str, Any]
 """A trial of a table: its number and its configuration."""
@@ -43,67 +47,72 @@ def batch_of(table: list[Row], index: int, count: int) -> list[Row]:
 
 
 def run_batch(
-    setting: Setting,
-    repeat: int,
-    table: Iterable[Row],
-    trainer: Trainer,
-    journal: Journal,
-    worker: int,
-    model: str | None = None,
+    run: Run, table: Iterable[Row], trainer: Trainer, journal: Journal, number: int, known: KnownTrainings | None = None
 ) -> None:
-    """Train the trials of one batch to their ends, going on where the journal stops.
+    """Train the trials of one batch to their ends, going on where the journal stops, and test the best of them.
 
     The journal's first line says which batch of what this is; the others are events as in a run's journal, without times
-    and decisions. Where the user's own code is trained, `model` is its digest.
+    and decisions, but with configurations. So whoever gathers the batches finds all that the run needs, and trains nothing.
+
+    Args:
+        run: the run that the trials belong to; it has not begun.
+        table: the batch's rows of the trial table.
+        trainer: trains the trials.
+        journal: of the batch.
+        number: of the batch, and of this worker.
+        known: trainings that were recorded earlier, by this batch too.
     """
-    header = BatchHeader(setting.digest, repeat, worker, model, Wall(origin=origin()))
+    header = run.batch_header(number)
     if not journal.lines:
-        journal.append(header)
-    elif without_wall(journal.lines[0]) != without_wall(encode_line(header)):
+        journal.append(replace(header, wall=Wall(origin=origin())))
+    elif differences_of_headers(header, journal.lines[0]):
         raise JournalError(f"{journal.path}:1: belongs to another batch or other settings")
-    check = ReportCheck.of(setting)
-    over = {
-        line.event.trial for line in _events(journal.path, journal.lines) if isinstance(line.event, Completed | Failed)
-    }
+    lines = [decode(raw, f"{journal.path}:{line}") for line, raw in enumerate(journal.lines, start=1)]
+    ended = [line.event for line in lines if isinstance(line, EventLine)]
+    over = {event.trial for event in ended if isinstance(event, Completed | Failed)}
+    objective, best = run.setting.objective, None
     for row in table:
-        if row["trial"] in over:
-            continue
-        trial = Trial(row["trial"], row["configuration"], setting.seed, repeat)
-        journal.append(EventLine(Started(trial.number), Wall(worker=worker, at=time.time())))
-        opened: list[Session] = []
-
-        def session(trial: Trial = trial, opened: list[Session] = opened) -> Session:
-            if not opened:
-                opened.append(trainer.open(trial))
-            return opened[0]
-
-        for point in setting.training.accumulation_points:
-            line, going = advance(session, trial.number, point, check, worker)
-            journal.append(line)
-            if going is None:
-                break
-
-
-def read_batches(setting: Setting, repeat: int, paths: Iterable[Path]) -> list[EventLine]:
-    """The events of all batches of a run.
-
-    Raises:
-        JournalError: a file is damaged or belongs to other settings.
-    """
-    events: list[EventLine] = []
-    for path in paths:
-        lines, _ = read_lines(path)
-        first = decode(lines[0], f"{path}:1") if lines else None
-        if not isinstance(first, BatchHeader) or (first.setting, first.repeat) != (setting.digest, repeat):
-            raise JournalError(f"{path}:1: is no batch of {setting.experiment}/{setting.method}/{repeat} as it is now")
-        events += _events(path, lines)
-    return events
+        trial = Trial(row["trial"], row["configuration"], run.setting.seed, run.repeat)
+        write = journal.append if trial.number not in over else lambda _: None
+        start = Start(trial.number, row["configuration"])
+        write(EventLine(Started(trial.number), Wall(worker=number, at=time.time()), actions=[start]))
+        curve: Curve = []
+        for line, session in _reports(run, trial, curve, trainer, known, number):
+            write(line)
+            if isinstance(line.event, Completed):
+                value = line.event.metrics[objective.key]
+                if best is None or objective.better(value, best[0]):
+                    snapshot = None if session is None else session.snapshot()
+                    best = value, Best(trial, curve, line.wall.test, snapshot)
+                    if snapshot is not None:
+                        trainer.keep(trial, snapshot)
+            if session is not None and not isinstance(line.event, Reported):
+                session.close()
+    if best is not None and not any(isinstance(line, Tested) for line in lines):
+        folder = networks_beside(journal.path)
+        folder.mkdir(exist_ok=True)
+        metrics, wall = best[1].finish(trainer, known, folder, must_equal(run, known))
+        journal.append(Tested(best[1].trial.number, metrics, wall))
 
 
-def _events(path: Path, lines: Sequence[RawLine]) -> Iterator[EventLine]:
-    """What a batch's journal holds after its first line."""
-    for number, raw in enumerate(lines[1:], start=2):
-        line = decode(raw, f"{path}:{number}")
-        if not isinstance(line, EventLine):
-            raise JournalError(f"{path}:{number}: is no line of a batch")
-        yield line
+def _reports(
+    run: Run, trial: Trial, curve: Curve, trainer: Trainer, known: KnownTrainings | None, worker: int
+) -> Iterator[tuple[EventLine, Session | None]]:
+    """What a trial reports until it is over, known or trained for, and its session if it has one; adds to its curve."""
+    check = ReportCheck.of(run.setting)
+    session: Session | None = None
+
+    def going() -> Session:
+        return session or retrain(trainer, trial, curve, equal=must_equal(run, known))
+
+    for point in run.points:
+        found = None if known is None else known.report(trial, point)
+        if found is not None:
+            line = EventLine(found.event, found.wall)
+        else:
+            line, session = advance(going, trial.number, point, check, worker)
+        if isinstance(line.event, Reported | Completed):
+            curve.append((point, line.event.metrics))
+        yield line, session
+        if not isinstance(line.event, Reported):
+            return

@@ -4,14 +4,20 @@ Where reports come from, and what becomes of decisions, is the part of a :class:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ..events.events import Event, Started
 from ..events.lines import EventLine, Line, Wall
+from ..events.networks import copied, described
+from ..runs.known import Curve, KnownTrainings
 from ..runs.run import Due, Run
+from ..runs.trial import Trial
 from ..training.recorded_curves import retrain
-from ..training.trainer import Session, Snapshot, Trainer
+from ..training.trainer import Snapshot, Trainer
+from ..util.provenance import origin
 
 Watch = Callable[[Run], None]
 
@@ -34,13 +40,14 @@ class Source(Protocol):
         ...
 
 
-def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
+def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownTrainings | None = None) -> None:
     """Take reports until the run ends.
 
     Args:
         run: a run that has begun.
-        source: where its reports come from.
+        source: where reports come from that are not known.
         write: takes the journal's lines; called before the line's actions are carried out.
+        known: trainings that were recorded earlier: what they reported is taken, and not trained again.
     """
     bound = run.setting.budget.bound
     seconds = bound == "seconds"
@@ -55,7 +62,7 @@ def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
             write(run.step(event, Wall(worker=source.worker, at=time.time())))
             source.decided(event)
         else:
-            event, wall, *_ = source.report(due)
+            event, wall, *_ = _known(run, due, known) or source.report(due)
             if seconds and not run.budget_left(due, wall.seconds or 0.0):
                 write(run.end("seconds", Wall(at=time.time())))
                 return
@@ -63,16 +70,71 @@ def drive(run: Run, source: Source, write: Callable[[Line], None]) -> None:
             source.decided(event)
 
 
-def reopened(run: Run, trainer: Trainer, number: int) -> Session:
-    """A trial's session, trained again from its seed to where its recorded curve ends.
+def _known(run: Run, due: Due, known: KnownTrainings | None) -> EventLine | None:
+    """The report that is due, if it was recorded earlier."""
+    found = None if known is None else known.report(run.trial(due.trial), due.progress)
+    return None if found is None else EventLine(found.event, found.wall)
 
-    Raises:
-        JournalError: it came out different, so what follows would not be the run that was begun.
+
+def must_equal(run: Run, known: KnownTrainings | None) -> bool:
+    """Whether what is trained again must come out with equal bits: ours must, on the kind of processor that trained it."""
+    return isinstance(run.setting.model, str) and (known is None or known.processors <= {origin()["processor"]})
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best completed trial of a run or batch.
+
+    Attributes:
+        trial: the trial.
+        curve: its curve, to train it again if nothing else is left.
+        reported: what it reported of the test part by itself, as loops and programs may.
+        snapshot: its trained network, where it is at hand.
     """
-    return retrain(trainer, run.trial(number), run.trials[number].curve)
+
+    trial: Trial
+    curve: Curve
+    reported: Mapping[str, float] | None = None
+    snapshot: Snapshot | None = None
+
+    def finish(
+        self, trainer: Trainer, known: KnownTrainings | None, folder: Path | None, equal: bool
+    ) -> tuple[Mapping[str, float], Wall]:
+        """Its metrics on the test part, as they were reported, else measured; and its network as a file.
+
+        It is trained again only where neither the metrics are known nor the network is at hand.
+
+        Args:
+            trainer: measures, writes, and trains if need be.
+            known: trainings that were recorded earlier.
+            folder: where the network is put; None: it is not kept.
+            equal: whether it must come out equal if it is trained again.
+
+        Returns:
+            The metrics, and the part of the journal's line that may differ between equal runs.
+        """
+        snapshot, metrics = self.snapshot or trainer.kept(self.trial), self.reported
+        differs: list[float] = []
+        if metrics is None and snapshot is None and known is not None:
+            metrics = known.test(self.trial)
+        if metrics is None:
+            if snapshot is None:
+                session = retrain(trainer, self.trial, self.curve, equal=equal, differs=differs.append)
+                snapshot = session.snapshot()
+            metrics = trainer.test(self.trial, snapshot)
+        path = None
+        if folder is not None and snapshot is not None:
+            path = trainer.export(self.trial, snapshot, folder)
+        elif folder is not None and known is not None and (kept := known.network(self.trial)) is not None:
+            path = copied(kept, folder)
+        network = None if path is None else described(path)
+        return metrics, Wall(at=time.time(), network=network, differs=differs[0] if differs else None)
 
 
-def retrained_best(run: Run, trainer: Trainer) -> Snapshot:
-    """The chosen trial's network, trained from its seed: it was chosen before the last resume."""
+def finish(
+    run: Run, trainer: Trainer, snapshot: Snapshot | None, known: KnownTrainings | None, folder: Path | None
+) -> Line:
+    """The last line of a run that has chosen a trial; the trial's network is put beside the journal."""
     assert run.best is not None
-    return reopened(run, trainer, run.best.number).snapshot()
+    best = Best(run.trial(run.best.number), run.best.curve, run.best_test, snapshot)
+    return run.test(*best.finish(trainer, known, folder, must_equal(run, known)))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.code_files import rules_digest
 from ..config.setting import Setting
 from ..curves.record import Record
 from ..curves.table import Curves
@@ -75,7 +76,8 @@ def replay(
     """
     assert setting.data is not None, "checked with the experiment"
     drawn = curves.drawn(setting.trials, setting.seed, repeat, setting.data.shuffle)
-    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record)
+    rules = rules_digest(setting)
+    run = Run(setting, repeat, samples=curves.samples, data=curves.digest, curves=drawn, record=record, rules=rules)
     track = _Track(run, drawn)
     execute(run, CurvesTrainer(drawn), journal, watch=track)
     counts = Counter(trial.status for trial in run.trials.values())

@@ -10,15 +10,23 @@ import time
 from ..events.events import Completed, Event, Failed, Stop
 from ..events.journal import Journal
 from ..events.lines import EventLine, Wall
+from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
+from ..training.recorded_curves import retrain
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
-from .event_loop import Watch, drive, reopened, retrained_best
+from .event_loop import Watch, drive, finish, must_equal
 
 
 def execute(
-    run: Run, trainer: Trainer, journal: Journal | None, *, worker: int = 0, watch: Watch = lambda _: None
+    run: Run,
+    trainer: Trainer,
+    journal: Journal | None,
+    *,
+    known: KnownTrainings | None = None,
+    worker: int = 0,
+    watch: Watch = lambda _: None,
 ) -> None:
     """Carry a run to its end, going on from whatever its journal already holds.
 
@@ -26,6 +34,7 @@ def execute(
         run: a new run; the journal's lines are folded into it first.
         trainer: trains the trials.
         journal: where every event is written before its actions take effect; None for a run that nobody goes back to.
+        known: trainings that were recorded earlier, and are not done again.
         worker: number of this worker, for the journal's ``wall``.
         watch: called after every event, for progress displays.
     """
@@ -36,24 +45,22 @@ def execute(
         run.fold(journal.lines, str(journal.path))
         if not journal.lines:
             journal.append(run.start(Wall(at=time.time(), origin=origin())))
-    sessions = Sessions(run, trainer, worker, watch)
-    drive(run, sessions, write)
+    sessions = Sessions(run, trainer, worker, watch, must_equal(run, known))
+    drive(run, sessions, write, known)
     if run.best is not None and run.tested is None:
-        trial = run.trial(run.best.number)
-        best = sessions.best if sessions.best_trial == trial.number else retrained_best(run, trainer)
-        assert best is not None
-        write(run.test(trainer.test(trial, best), Wall(at=time.time())))
+        best = sessions.best if sessions.best_trial == run.best.number else None
+        write(finish(run, trainer, best, known, None if journal is None else journal.path.parent))
     watch(run)
 
 
 class Sessions:
     """The open sessions of a run."""
 
-    def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch):
+    def __init__(self, run: Run, trainer: Trainer, worker: int, watch: Watch, equal: bool):
         self.worker = worker
         self.best_trial: int | None = None
         self.best: Snapshot | None = None
-        self._run, self._trainer, self._watch = run, trainer, watch
+        self._run, self._trainer, self._watch, self._equal = run, trainer, watch, equal
         self._check = ReportCheck.of(run.setting)
         self._open: dict[int, Session] = {}
 
@@ -70,16 +77,19 @@ class Sessions:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
         run, number = self._run, event.trial
         if isinstance(event, Completed) and run.best is not None and run.best.number == number:
-            self.best_trial, self.best = number, self._open[number].snapshot()
-        if isinstance(event, Completed | Failed):
-            self._open.pop(number, None)
-        for action in run.actions:
-            if isinstance(action, Stop):
-                self._open.pop(action.trial, None)
+            session = self._open.get(number)  # none where the training was known
+            self.best_trial, self.best = number, None if session is None else session.snapshot()
+            if self.best is not None:
+                self._trainer.keep(run.trial(number), self.best)
+        over = [number] if isinstance(event, Completed | Failed) else []
+        for number in over + [action.trial for action in run.actions if isinstance(action, Stop)]:
+            if (session := self._open.pop(number, None)) is not None:
+                session.close()
         self._watch(run)
 
     def _session(self, number: int) -> Session:
         """The trial's session; after a resume it is trained again to where its journal stands."""
         if number not in self._open:
-            self._open[number] = reopened(self._run, self._trainer, number)
+            curve = self._run.trials[number].curve
+            self._open[number] = retrain(self._trainer, self._run.trial(number), curve, equal=self._equal)
         return self._open[number]

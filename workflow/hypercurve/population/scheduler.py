@@ -17,7 +17,7 @@ from ..config.learning_rates import decayed
 from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
-from ..search.independent import RandomSearch
+from ..search.random import RandomSearch
 from ..space.search_space import Configuration
 from .evolution import Move, evolve
 

@@ -26,7 +26,8 @@ import numpy.typing as npt
 from ..config.setting import Setting
 from ..curves.record import Calibration, HeldOut, RecordError
 from ..curves.table import Curves
-from ..stopping.lcm import DISTANCES, SUMS, Floats
+from ..stopping.lcm import DISTANCES, SUMS, ends_badly
+from ..stopping.stopper import Floats
 from ..util.seeding import generator
 
 RATES = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -122,7 +123,7 @@ def played(draw: Draw, stopping_rate: float, accumulate: float, slots: int) -> t
         The share of all trials' full cost, and (best - found) / (best - median) of the performances; 1 if nothing was found.
     """
     trials, checks = len(draw.ends), len(draw.distances)
-    record, size = np.empty(trials, np.int64), 0  # the complete ones, in the order of their ends
+    completed, size = np.empty(trials, np.int64), 0  # trials, in the order of their ends
     checked: set[int] = set()
     spent, begun = 0.0, [0.0] * trials
     # In virtual time, ties by trial number: (time, trial, number of the check point; -1: start; checks: end or failure).
@@ -135,9 +136,9 @@ def played(draw: Draw, stopping_rate: float, accumulate: float, slots: int) -> t
             if size > accumulate + 1e-9:
                 checked.add(trial)
         elif at == checks and np.isfinite(draw.ends[trial]):
-            record[size] = trial
+            completed[size] = trial
             size += 1
-        over = at == checks or (at >= 0 and _bad(draw, trial, at, record[:size], stopping_rate))
+        over = at == checks or (at >= 0 and _bad(draw, trial, at, completed[:size], stopping_rate))
         if not over:
             coming = at + 1 if trial in checked and at + 1 < draw.passed[trial] else checks
             way = draw.lasts[trial] if coming == checks else draw.seconds[trial, coming]
@@ -147,25 +148,20 @@ def played(draw: Draw, stopping_rate: float, accumulate: float, slots: int) -> t
         if waiting < trials:
             heapq.heappush(queue, (time, waiting, -1))
             waiting += 1
-    return spent / draw.seconds[:, -1].sum(), _regret(draw.ends, record[:size])
+    return spent / draw.seconds[:, -1].sum(), _regret(draw.ends, completed[:size])
 
 
-def _bad(draw: Draw, trial: int, check: int, record: npt.NDArray[np.int64], stopping_rate: float) -> bool:
-    """The rule of :class:`..stopping.lcm.LearningCurveMatching`."""
-    distances = draw.distances[check, trial, record]
-    nearest = distances.argmin()
-    if distances[nearest] == np.inf:
-        return False
-    ends = draw.ends[record]
-    better = int(np.count_nonzero(ends > ends[nearest]))
-    return better > 0 and better + 1 > (1.0 - stopping_rate) * len(record) + 1e-9
+def _bad(draw: Draw, trial: int, check: int, completed: npt.NDArray[np.int64], stopping_rate: float) -> bool:
+    distances = draw.distances[check, trial, completed]
+    nearest = int(distances.argmin())
+    return distances[nearest] != np.inf and ends_badly(nearest, draw.ends[completed], 1.0 - stopping_rate)
 
 
-def _regret(ends: Floats, record: npt.NDArray[np.int64]) -> float:
+def _regret(ends: Floats, completed: npt.NDArray[np.int64]) -> float:
     known = ends[np.isfinite(ends)]
-    if not len(record):
+    if not len(completed):
         return 1.0
-    best, found, middle = known.max(), ends[record].max(), np.median(known)
+    best, found, middle = known.max(), ends[completed].max(), np.median(known)
     if found == best:
         return 0.0
     return float((best - found) / (best - middle)) if best > middle else 1.0

@@ -74,7 +74,7 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
 
 def _chosen_by(setting: Setting) -> str:
     """What has chosen the trials of an earlier method by more than chance; empty if nothing has."""
-    if setting.search is not None and setting.search.kind not in ("random", "sobol"):
+    if setting.search is not None and not setting.search.rule.sample:
         return f"the searcher {setting.search.kind}"
     return "a record" if setting.record and not setting.calibrates else ""
 

@@ -1,54 +1,120 @@
-"""Journals that are written beside where they will be, so that a run which was killed goes on."""
+"""Journals that are written beside where they will be, so that a run which was killed goes on, and that are never lost.
 
+::
+
+    journal.partial.jsonl      while the run goes on
+    journal.jsonl              the finished run
+    history/journal.3.jsonl    what was finished or superseded, oldest first; the newest may be the finished run itself
+
+Snakemake deletes the outputs of a job before it runs again. So a finished journal also has a name in ``history``, which no
+rule declares: what Snakemake deletes is taken from there again, if it is still of use.
+"""
+
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from filecmp import cmp
 from pathlib import Path
 
-from ..events.encoding import differences_of_headers, source_of
-from ..events.journal import Journal
+from ..events.encoding import differences_of_headers
+from ..events.journal import Journal, first_line
 from ..events.lines import Header
-from ..util.files import write_text
-from ..util.provenance import code_digest, source_digest
 
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
+HISTORY = "history"
 
 
 @contextmanager
 def resumable(output: Path, header: Header) -> Iterator[Journal]:
     """A journal that is written beside ``output`` and takes its place when it is complete.
 
-    Snakemake deletes the outputs of a job that failed or was killed; what is to be resumed must not be one. A journal
-    that other settings, data or code began is of no use: it is emptied, and the run begins anew. All that is done to the
-    files is done while the journal is locked.
+    A journal that other settings, data or code began is kept in ``history``, and the run begins anew; if ``history`` holds
+    one that these began, the run goes on from that. All that is done to the files is done while the journal is locked.
 
     Args:
         header: the first line of a journal worth going on with, before anything is decided.
     """
-    partial = output.with_name(output.stem + ".partial" + output.suffix)
-    code = code_digest("runs")
-    note = partial.with_suffix(".code")
-    was_there = output.exists()
-    journal = Journal(partial, PATIENCE)  # nothing is decided or changed before it is locked
-    if not journal.lines and output.exists() and not was_there:  # completed by the process that was writing it
-        output.replace(partial)
-        journal.close()
-        journal = Journal(partial, PATIENCE)
-    with journal:
-        if journal.lines:
-            # A first line that is no header at all is damage, which folding the journal will name; it stays.
-            changed = differences_of_headers(header, journal.lines[0])
-            # What was completed has no note, but its first line says which source made it.
-            if (note.read_text() != code) if note.exists() else (source_of(journal.lines[0]) != source_digest()):
-                changed.append("code")
-            if changed:
-                print(f"{partial}: begun with other {', '.join(changed)}; beginning anew", file=sys.stderr)
-                journal.clear()
-            else:
-                print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
-        write_text(note, code)
+    partial = partial_of(output)
+    with Journal(partial, PATIENCE) as journal:  # nothing is decided or changed before it is locked
+        changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []
+        if changed:
+            kept = _next(output)
+            shutil.copyfile(partial, kept)
+            print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}", file=sys.stderr)
+            journal.clear()
+        if not journal.lines and (found := _finished(output, header)) is not None:
+            journal.take(found)
+            print(f"{output}: taken from {found}", file=sys.stderr)
+        elif journal.lines:
+            print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
         yield journal
         journal.check_place()
-        note.unlink(missing_ok=True)
+        keep(partial, output)
         partial.replace(output)
+
+
+def partial_of(output: Path) -> Path:
+    """The journal while its run goes on."""
+    return output.with_name(f"{output.stem}.partial{output.suffix}")
+
+
+def history(output: Path) -> list[Path]:
+    """What was finished or superseded, oldest first."""
+    found = (output.parent / HISTORY).glob(f"{output.stem}.*{output.suffix}")
+    return [
+        path for number, path in sorted((_number(path), path) for path in found) if path.stem.count(".") == 1 and number
+    ]
+
+
+def keep(journal: Path, output: Path) -> Path:
+    """Give a journal a name in ``history``, without a copy where the file system can."""
+    for path in history(output):
+        if cmp(path, journal, shallow=False):
+            return path
+    kept = _next(output)
+    try:
+        os.link(journal, kept)
+    except OSError:
+        shutil.copyfile(journal, kept)
+    return kept
+
+
+def restart(output: Path) -> list[Path]:
+    """Put a run's journal, finished or not, aside, so that the run begins anew; its trainings stay known.
+
+    Returns:
+        The names that the journals have now.
+    """
+    for path in (output, partial_of(output)):
+        if path.exists():
+            keep(path, output)
+            path.unlink()
+    aside = {path: path.with_name(f"{path.stem}.aside{path.suffix}") for path in history(output)}
+    for path, name in aside.items():  # under another name, so that the next run does not take it again
+        path.rename(name)
+    return [*aside.values()]
+
+
+def _next(output: Path) -> Path:
+    folder = output.parent / HISTORY
+    folder.mkdir(parents=True, exist_ok=True)
+    number = max(map(_number, folder.glob(f"{output.stem}.*{output.suffix}")), default=0) + 1
+    return folder / f"{output.stem}.{number}{output.suffix}"
+
+
+def _number(path: Path) -> int:
+    """The number in a name such as ``journal.3.jsonl``; 0 if there is none."""
+    part = path.name.split(".")[1]
+    return int(part) if part.isdigit() else 0
+
+
+def _finished(output: Path, header: Header) -> Path | None:
+    """The newest journal that was begun with the same settings, data and code, and may have been finished."""
+    for path in [*([output] if output.exists() else []), *reversed(history(output))]:
+        line = first_line(path)
+        if line is not None and not differences_of_headers(header, line):
+            return path
+    return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ..config.cost import CostModel, report_points
+from ..config.identity import training_digest
 from ..config.setting import Setting
 from ..curves.cost import Costs, TrialCost, step_at
 from ..curves.record import Record
@@ -19,7 +20,7 @@ from ..curves.table import Curves
 from ..events.encoding import RawLine, decode_line
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Resume, Start, Stop
 from ..events.journal import UNREADABLE, JournalError, check_line
-from ..events.lines import NO_WALL, Ended, EndReason, EventLine, Line, RunHeader, Tested, Wall
+from ..events.lines import NO_WALL, BatchHeader, Ended, EndReason, EventLine, Line, RunHeader, Tested, Wall
 from ..events.trials import TrialState
 from ..population.scheduler import PopulationScheduler
 from ..space.search_space import Configuration
@@ -65,6 +66,7 @@ class Run:
         curves: the recorded trainings that a replay searches, in the order in which they arrive.
         record: earlier experiments, where the method has a record.
         model: digest of the user's own code that is trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
 
     Attributes:
         header: the journal's first line, before anything is decided.
@@ -83,6 +85,7 @@ class Run:
         curves: Curves | None = None,
         record: Record | None = None,
         model: str | None = None,
+        rules: str | None = None,
     ):
         self.setting = setting
         self.repeat = repeat
@@ -100,8 +103,11 @@ class Run:
             data,
             self.cost.samples,
             model,
+            rules,
             None if record is None else record.digest,
             None if calibration is None else calibration.stopping_rate,
+            setting.seed,
+            training_digest(setting, data, model),
         )
         self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
         self.points = report_points(setting, samples)
@@ -115,8 +121,14 @@ class Run:
         self.samples = 0
         self.spent = 0.0
         self.best: CostedTrial | None = None
+        self.best_test: Mapping[str, float] | None = None  # what it reported of the test part by itself
         self.ended: EndReason | None = None
         self.tested: Mapping[str, float] | None = None
+
+    def batch_header(self, number: int) -> BatchHeader:
+        """The first line of a batch of this run's trials."""
+        header = self.header
+        return BatchHeader(header.setting, header.repeat, number, header.model, header.seed, header.training)
 
     def start(self, wall: Wall = NO_WALL) -> Line:
         """Start the first trials; the journal's first line."""
@@ -185,7 +197,7 @@ class Run:
         if isinstance(event, Completed):
             over = trial
             if self._is_best(trial):
-                over, self.best = self.best or trial, trial
+                over, self.best, self.best_test = self.best or trial, trial, wall.test
             if over is not self.best:
                 over.curve = []
         elif isinstance(event, Failed):
@@ -240,6 +252,8 @@ class Run:
             case EventLine(event, wall):
                 return self.step(event, wall)
             case RunHeader():
+                if line.training is None:  # older journals do not say what their trainings are
+                    self.header = replace(self.header, seed=None, training=None)
                 return self.start(line.wall)
             case Ended(reason):
                 if reason != ("finished" if self.due() is None else self.setting.budget.bound):

@@ -1,5 +1,7 @@
 """From a method's setting to its scheduler. Pure."""
 
+from dataclasses import replace
+
 from ..config.cost import CostModel
 from ..config.setting import Setting
 from ..curves.cost import Costs
@@ -8,9 +10,10 @@ from ..curves.table import Curves
 from ..events.events import Scheduler
 from ..population.scheduler import PopulationScheduler
 from ..search.preselection import Preselection
-from ..stopping.budget_halving import BudgetHalving
-from .searchers import make_searcher
-from .stoppers import first_rung, make_stopper, preselected
+from ..search.recorded import RecordedSearch
+from ..search.searcher import SearchContext, Searcher
+from ..stopping.stopper import StopContext, StopOptions, Stopper
+from .own_rules import OwnSearcher, OwnStopper
 from .trial_scheduler import TrialScheduler
 
 
@@ -24,33 +27,76 @@ def make_scheduler(
     if curves is not None:
         setting = _as_recorded(setting, curves)
     searcher = make_searcher(setting, repeat, curves)
-    if record is None or setting.calibrates:
-        stopper = make_stopper(setting, record, costs=costs)
-    else:
-        assert setting.trials is not None, "checked with the experiment"
-        chosen, probed = preselected(setting)
-        preselection = Preselection(
-            searcher,
-            setting.trials,
-            setting.space,
-            record,
-            share=first_rung(setting),
-            chosen=chosen,
-            probed=probed,
-            only=setting.starters != setting.trials,
-        )
-        stopper = make_stopper(setting, record, preselection, costs)
-        if isinstance(stopper, BudgetHalving) and not stopper.guarded:
-            stopper = make_stopper(setting, record, costs=costs)
+    context = replace(stop_context(setting), cost_of=costs.of, record=record)
+    stopper = None
+    if record is not None and not setting.calibrates:
+        prior = _preselection(setting, searcher, context, record)
+        stopper = make_stopper(setting, replace(context, prior=prior))
+        if stopper is None or stopper.takes_prior:
+            searcher = prior
         else:
-            searcher = preselection
+            stopper = None
     return TrialScheduler(
         searcher,
-        stopper,
+        stopper or make_stopper(setting, context),
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
-        can_start=stopper.can_start if isinstance(stopper, BudgetHalving) else None,
+    )
+
+
+def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -> Searcher:
+    """The searcher that a method names.
+
+    Args:
+        curves: the recorded trainings that a replay searches, in the order in which they arrive.
+    """
+    assert setting.search is not None
+    if curves is not None:
+        return RecordedSearch(curves.configurations)
+    context = SearchContext(setting.space, setting.objective.mode, setting.seed, repeat)
+    search = setting.search
+    if search.is_own:
+        return OwnSearcher(search.kind, search.rule, search.options, context)
+    return search.rule.build(search.options, context)
+
+
+def make_stopper(setting: Setting, context: StopContext) -> Stopper | None:
+    """The stopper that a method names, or None."""
+    stop = setting.stop
+    if stop is None:
+        return None
+    if stop.is_own:
+        return OwnStopper(stop.kind, stop.rule, stop.options, context)
+    return stop.rule.build(stop.options, context)
+
+
+def stop_context(setting: Setting) -> StopContext:
+    """What a stopper may know of its run, as far as the setting says it."""
+    return StopContext(
+        points=setting.training.accumulation_points,
+        trials=setting.starters,
+        mode=setting.objective.mode,
+        space=setting.space,
+        cost=setting.budget.cost,
+        method=setting.method,
+    )
+
+
+def _preselection(setting: Setting, searcher: Searcher, context: StopContext, record: Record) -> Preselection:
+    """Trials in the order that a record predicts."""
+    assert setting.trials is not None, "checked with the experiment"
+    rule, options = (Stopper, StopOptions()) if setting.stop is None else (setting.stop.rule, setting.stop.options)
+    chosen, probed = rule.preselected(options, context, setting.preselect)
+    return Preselection(
+        searcher,
+        setting.trials,
+        setting.space,
+        record,
+        share=rule.first_rung(options, context),
+        chosen=chosen,
+        probed=probed,
+        only=setting.starters != setting.trials,
     )
 
 

@@ -1,7 +1,6 @@
 """The scheduler of independent trials: a searcher with or without a stopper. Pure."""
 
 from collections import deque
-from collections.abc import Callable
 
 from ..events.events import Action, Completed, Continue, Event, Failed, Pause, Reported, Resume, Start, Started, Stop
 from ..search.searcher import Searcher
@@ -19,7 +18,6 @@ class TrialScheduler:
         trials: how many trials are started at most; None: as many as the searcher gives.
         curve: the metric that makes up a learning curve, lower is better.
         objective: the metric that is a trial's performance at its end.
-        can_start: whether the trial that is next may start, as things stand; asked again after every event. None: always.
     """
 
     def __init__(
@@ -31,7 +29,6 @@ class TrialScheduler:
         trials: int | None,
         objective: str,
         curve: str = "loss",
-        can_start: Callable[[int], bool] | None = None,
     ):
         self._searcher = searcher
         self._stopper = stopper
@@ -39,7 +36,6 @@ class TrialScheduler:
         self._trials = trials
         self._objective = objective
         self._curve = curve
-        self._can_start = can_start or (lambda _: True)
         self._next = 0
         self._exhausted = False
         self._starting: dict[int, Configuration] = {}  # by trial; those not yet reported as started
@@ -98,7 +94,7 @@ class TrialScheduler:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
         if not self._searcher.independent or (self._trials is not None and trial >= self._trials):
             return None
-        if not self._can_start(trial):
+        if self._stopper is not None and not self._stopper.can_start(trial):
             return None
         return self._searcher.suggest(trial)
 
@@ -114,7 +110,8 @@ class TrialScheduler:
             del self._paused[trial]
             self._free -= 1
             actions.append(Resume(trial))
-        while self._free and not self._exhausted and self._can_start(self._next):
+        stopper = self._stopper
+        while self._free and not self._exhausted and (stopper is None or stopper.can_start(self._next)):
             more = self._trials is None or self._next < self._trials
             configuration = self._searcher.suggest(self._next) if more else None
             if configuration is None:

@@ -1,17 +1,21 @@
 """Bayesian optimisation with a Gaussian process and expected improvement (Jones et al. 1998, Snoek et al. 2012)."""
 
 import warnings
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from typing_extensions import override
 
 from ..space.domains import Choice
 from ..space.search_space import Configuration, Space
+from ..util.schema import Whole
 from ..util.seeding import generator
-from .learning import LearningSearch, rounded
+from ..util.words import short
+from .learning import LearningSearch, Startup, rounded
 from .outcomes import normal_scores
+from .searcher import SearchContext, SearchOptions
 
 Array = npt.NDArray[np.float64]
 
@@ -26,6 +30,15 @@ MOST_FITTED = 200
 GROWTH = 1.1
 
 
+class GPOptions(SearchOptions):
+    """A Gaussian process with expected improvement."""
+
+    startup: Startup = 10
+    """Random search until this many trials are over."""
+    candidates: Annotated[Whole, Field(ge=2, le=100_000)] = 1000
+    """Draws that are compared for each suggestion, half of them around the best trials."""
+
+
 class GaussianProcessSearch(LearningSearch):
     """Tries the candidate with the largest expected improvement under a Gaussian process of the trials so far.
 
@@ -38,6 +51,25 @@ class GaussianProcessSearch(LearningSearch):
     Args:
         candidates: how many are compared for each suggestion.
     """
+
+    rule = "Bayesian optimisation: a Gaussian process and expected improvement."
+    source = "Jones et al. 1998 (expected improvement); Snoek et al. 2012, Practical Bayesian optimization, NeurIPS 25"
+    Options = GPOptions
+    examples = ({"startup": 4, "candidates": 20},)
+
+    @override
+    @classmethod
+    def build(cls, options: GPOptions, context: SearchContext) -> "GaussianProcessSearch":
+        where = context.space, context.mode, context.seed, context.repeat
+        return cls(*where, startup=options.startup, candidates=options.candidates)
+
+    @override
+    @classmethod
+    def explain(cls, options: GPOptions) -> str:
+        return (
+            f"Bayesian optimisation: after {options.startup} random trials, the one of {short(options.candidates)} "
+            "draws with the largest expected improvement under a Gaussian process."
+        )
 
     def __init__(
         self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, *, startup: int, candidates: int

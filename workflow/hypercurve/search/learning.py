@@ -1,11 +1,18 @@
 """What searchers that learn have in common: scores of what came out, and random search until enough is known."""
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import override
 
 from ..space.search_space import Configuration, Space
-from .independent import RandomSearch
+from ..util.schema import Whole
 from .outcomes import score
+from .random import RandomSearch
+from .searcher import Searcher
+
+Startup = Annotated[Whole, Field(ge=1, le=10_000)]
 
 
 def rounded(number: float) -> float:
@@ -13,7 +20,7 @@ def rounded(number: float) -> float:
     return float(f"{number:.10g}")
 
 
-class LearningSearch:
+class LearningSearch(Searcher):
     """A searcher whose suggestions depend on the outcomes that it has been told, in the order of the calls.
 
     It draws from keyed generators alone: the same calls give the same suggestions, which is what lets a journal be folded.
@@ -28,8 +35,6 @@ class LearningSearch:
         startup: until this many trials are over, suggestions are those of random search.
     """
 
-    independent = False
-
     def __init__(self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, startup: int):
         self.space, self.seed, self.repeat = space, seed, repeat
         self._mode = mode
@@ -37,6 +42,7 @@ class LearningSearch:
         self._over = 0
         self._random = RandomSearch(space, seed, repeat)
 
+    @override
     def suggest(self, trial: int) -> Configuration:
         """The next trial's configuration; numbers come in order, each once."""
         if self._over < self._startup:
@@ -45,6 +51,7 @@ class LearningSearch:
             return configuration
         return self.learned(trial)
 
+    @override
     def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """A trial's outcome: see :func:`hypercurve.search.outcomes.score`."""
         self._over += 1

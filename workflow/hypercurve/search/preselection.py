@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from ..curves.record import Record, shares_below
 from ..space.search_space import Configuration, Space
-from .independent import IndependentSearch
 from .searcher import Searcher
 
 Floats = npt.NDArray[np.float64]
@@ -58,7 +57,7 @@ def _filled(coded: Floats) -> Floats:
     return np.nan_to_num(coded, nan=-0.5)  # outside the cube, so that a tree can tell what is absent
 
 
-class Preselection(IndependentSearch):
+class Preselection(Searcher):
     """Draws a pool of configurations with another searcher and gives those first that a record thinks well of.
 
     Trial numbers count in the new order: first the chosen ones, the best first; then some of the others, spread
@@ -78,6 +77,8 @@ class Preselection(IndependentSearch):
         chosen: how many are chosen.
         probed: how many follow, spread over the others.
     """
+
+    independent = True
 
     def __init__(
         self,

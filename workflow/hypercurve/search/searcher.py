@@ -1,27 +1,91 @@
-"""What a searcher is."""
+"""What a searcher is: a rule that says which configurations are tried, and all that the package must know of it.
 
-from typing import Protocol
+A searcher is one class in one file, with one line in :mod:`.registry`; or a class of the user's own, named in the experiment
+(docs/your-rule.md).
+"""
 
-from ..space.search_space import Configuration
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ..space.search_space import Configuration, Space
+from ..util.schema import Model
 
 
-class Searcher(Protocol):
-    """Chooses configurations.
+@dataclass(frozen=True)
+class SearchContext:
+    """What a searcher may know of its run beside its own options.
 
     Attributes:
-        independent: whether :meth:`suggest` depends on the trial's number alone. Then executors may ask for later trials
-            before their turn, and train them while they would otherwise wait.
+        space: the search space.
+        mode: whether a higher (``max``) or a lower (``min``) objective is better.
+        seed: the experiment's seed.
+        repeat: which repeat of the method this is, from 0.
     """
 
-    independent: bool
+    space: Space
+    mode: Literal["min", "max"] = "max"
+    seed: int = 0
+    repeat: int = 0
 
+
+class SearchOptions(Model):
+    """Base of searchers' options."""
+
+    def size(self, space: Space) -> int | None:
+        """How many configurations there are to try; None: without end."""
+        return None
+
+
+class Searcher(ABC):
+    """Chooses configurations.
+
+    Random numbers come only from :func:`hypercurve.util.seeding.generator`, keyed by seed, repeat, trial and purpose: the
+    same calls give the same suggestions.
+
+    Args:
+        options: its options, an instance of :attr:`Options`.
+        context: what else it may know.
+
+    Attributes:
+        rule: what it does, in a line; by default the first line of the class's docstring.
+        source: where the rule comes from; empty if it needs none.
+        Options: the model of its options; the docstring below each field says what it means.
+        examples: options with which the contract tests try it.
+        independent: whether :meth:`suggest` depends on the trial's number alone. Then executors may ask for later trials
+            before their turn, and train them while they would otherwise wait, in other jobs as well.
+        sample: whether its configurations are a random sample of the space, from which a record may be calibrated.
+    """
+
+    rule: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    Options: ClassVar[type[SearchOptions]] = SearchOptions
+    examples: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
+    independent: ClassVar[bool] = False
+    sample: ClassVar[bool] = False
+
+    def __init__(self, options: Any, context: SearchContext):
+        self.options, self.context = options, context
+
+    @classmethod
+    def build(cls, options: Any, context: SearchContext) -> "Searcher":
+        """The searcher of a run."""
+        return cls(options, context)
+
+    @classmethod
+    def explain(cls, options: Any) -> str:
+        """What it does with these options, in a sentence for the report."""
+        given = ", ".join(f"{name} = {value}" for name, value in options.model_dump(mode="json").items())
+        return f"{cls.rule.rstrip('.')}{f' ({given})' if given else ''}."
+
+    @abstractmethod
     def suggest(self, trial: int) -> Configuration | None:
         """The configuration of a trial, or None when the space is exhausted.
 
         Args:
             trial: its number, from 0; unless independent, numbers come in order, each once.
         """
-        ...
 
     def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """A trial's outcome, for searchers that learn from it.
@@ -33,4 +97,7 @@ class Searcher(Protocol):
                 it failed.
             completed: whether it trained to its end.
         """
-        ...
+
+    def __init_subclass__(cls) -> None:
+        if "rule" not in vars(cls) and cls.__doc__:
+            cls.rule = cls.__doc__.strip().splitlines()[0]

@@ -1,16 +1,33 @@
 """Particle swarm optimisation: an evolutionary method whose members remember where they did well."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 from typing_extensions import override
 
 from ..space.search_space import Configuration, Space
+from ..util.schema import Number, Whole
 from ..util.seeding import generator
 from .learning import LearningSearch, rounded
+from .searcher import SearchContext, SearchOptions
 
 Vector = npt.NDArray[np.float64]
+_Weight = Annotated[Number, Field(ge=0, le=4)]
+
+
+class PSOOptions(SearchOptions):
+    """Particle swarm optimisation."""
+
+    particles: Annotated[Whole, Field(ge=1, le=10_000)] = 10
+    """Size of the swarm."""
+    inertia: Annotated[Number, Field(ge=0, lt=1)] = 0.729844
+    """Share of its velocity that a particle keeps."""
+    own: _Weight = 1.49618
+    """Pull of the best position that the particle itself has had."""
+    social: _Weight = 1.49618
+    """Pull of the best position that any particle has had."""
 
 
 class ParticleSwarm(LearningSearch):
@@ -34,6 +51,24 @@ class ParticleSwarm(LearningSearch):
         own: pull of a particle's own best position.
         social: pull of the swarm's best position.
     """
+
+    rule = "Particle swarm, an evolutionary method: particles move towards the best positions they have had."
+    source = "Kennedy and Eberhart 1995; Shi and Eberhart 1998; constants of Clerc and Kennedy 2002"
+    Options = PSOOptions
+    examples = ({"particles": 4},)
+
+    @override
+    @classmethod
+    def build(cls, options: PSOOptions, context: SearchContext) -> "ParticleSwarm":
+        return cls(context.space, context.mode, context.seed, context.repeat, **options.model_dump())
+
+    @override
+    @classmethod
+    def explain(cls, options: PSOOptions) -> str:
+        return (
+            f"Particle swarm: {options.particles} particles move towards the best positions that they and the swarm "
+            f"have had (inertia {options.inertia:g}, pulls {options.own:g} and {options.social:g})."
+        )
 
     def __init__(
         self,

@@ -4,14 +4,83 @@ In both, trials that reach a rung are compared with all that have reached it so 
 leaves its losses at the rungs that it has passed, and counts at no other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from typing_extensions import override
 
 from ..space.search_space import Configuration
+from ..util.schema import Problem
+from ..util.words import shares
+from . import brackets
 from .order import Lowest
-from .stopper import Decision
+from .stopper import Decision, Factor, Point, StopContext, StopOptions, Stopper, beyond
 
 
-class AshaStopping:
+class AshaOptions(StopOptions):
+    """Asynchronous successive halving (Li et al. 2020): at rungs, trials are compared with those that were there before."""
+
+    form: Literal["promotion", "stopping"] = "promotion"
+    """`promotion` (the paper's): everybody pauses at a rung, and goes on when good enough; `stopping`: who is not good
+    enough at once stops."""
+    reduction_factor: Factor = 3
+    """η: one in so many goes on at each rung."""
+    first_rung: Point | None = None
+    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, a fifteenth
+    of all points, rounded down, but at least 1."""
+
+    def rungs(self, points: Sequence[float]) -> list[float]:
+        """Shares of training at which trials are compared."""
+        first = brackets.first_of(self.first_rung, len(points))
+        return [points[k - 1] for k in brackets.rung_points(len(points), self.reduction_factor, first)]
+
+    @override
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """A rung at the end or beyond."""
+        yield from beyond("first_rung", self.first_rung, points)
+
+    @property
+    @override
+    def pauses(self) -> bool:
+        return self.form == "promotion"
+
+
+class Asha(Stopper):
+    """At rungs, a trial is compared with all that were there before, and goes on while among the best floor(n/η)."""
+
+    source = "Li et al. 2020, A system for massively parallel hyperparameter tuning, MLSys, Algorithm 2"
+    Options = AshaOptions
+    examples = (
+        {},
+        {"reduction_factor": 2, "first_rung": 2},
+        {"form": "stopping"},
+        {"form": "stopping", "reduction_factor": 4, "first_rung": 2},
+    )
+
+    @override
+    @classmethod
+    def build(cls, options: AshaOptions, context: StopContext) -> "Asha":
+        rungs = options.rungs(context.points)
+        if options.form == "promotion":
+            return AshaPromotion(rungs, options.reduction_factor, context.trials)
+        return AshaStopping(rungs, options.reduction_factor)
+
+    @override
+    @classmethod
+    def explain(cls, options: AshaOptions, context: StopContext) -> str:
+        rungs = options.rungs(context.points)
+        if not rungs:
+            return "Asynchronous successive halving without rungs: every trial is trained to its end."
+        best = f"among the best 1/{options.reduction_factor} of all that have come there"
+        rule = (
+            f"a trial pauses, and goes on once it is {best}"
+            if options.form == "promotion"
+            else f"a trial is stopped unless it is {best} so far, or the best"
+        )
+        return f"Asynchronous successive halving ({options.form} form): at {shares(rungs)} of its training {rule}."
+
+
+class AshaStopping(Asha):
     """The stopping form: whoever is not good enough at a rung stops there.
 
     The rule: let n trials have reached the rung, this one included. It goes on if fewer than max(1, floor(n / η)) of them
@@ -30,9 +99,6 @@ class AshaStopping:
         self._rungs = {point: Lowest() for point in rungs}
         self._factor = factor
 
-    def on_start(self, trial: int, configuration: Configuration) -> None:
-        """Nothing to keep."""
-
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare at rungs."""
         rung = self._rungs.get(progress)
@@ -45,18 +111,8 @@ class AshaStopping:
         """The next rung."""
         return next((point for point in self._rungs if point > progress), 1.0)
 
-    def on_complete(self, trial: int, loss: float, performance: float) -> None:
-        """Nothing follows."""
 
-    def on_failure(self, trial: int) -> None:
-        """Nothing follows."""
-
-    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
-        """Nobody is ever paused."""
-        return ()
-
-
-class AshaPromotion:
+class AshaPromotion(Asha):
     """The promotion form (Li et al. 2020, Algorithm 2): everybody pauses at each rung, and goes on when good enough.
 
     The rule: a trial that comes to a rung pauses. Of the n trials that have reached a rung so far, those among the best

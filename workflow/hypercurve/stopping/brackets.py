@@ -68,6 +68,11 @@ def rung_points(resource: int, factor: int, first: int) -> list[int]:
     return points
 
 
+def first_of(given: int | None, points: int) -> int:
+    """Number of the first rung's accumulation point: as given, or a fifteenth of all, but at least 1."""
+    return given or max(1, points // 15)
+
+
 def halving(size: int, resource: int, factor: int, first: int) -> Bracket:
     """One bracket: rung k = 1, 2, ... keeps floor(n / η^k) of n trials, but at least one (Jamieson and Talwalkar 2016).
 

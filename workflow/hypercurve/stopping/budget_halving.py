@@ -10,7 +10,7 @@ The rule:
   the rung is better, then the lower number. Trials that cost more than others count for more: the budget is in means of
   the started trials' full cost, and after the last rung no more go on than it pays for, but one at least.
 - ``split``: the first so many trials never pause, as in LCM's accumulation stage; others are matched with them.
-- With a record (:mod:`..record`), trials come in the order that it predicts. The chosen ones, and others, go to the
+- With a record (:mod:`..curves.record`), trials come in the order that it predicts. The chosen ones, and others, go to the
   first rung; the *guard* then compares the order that the record predicts for this rung with what is seen, by rank
   correlation. If it is at least ``guard``, no others start; as many as were chosen go on, the best of those trained; the
   next rungs are laid anew, further on, for so few; and the ranks by what the record says about configurations are
@@ -21,29 +21,43 @@ A failed trial (NaN and infinite losses fail trials) is never kept. Decisions de
 offset, so losses, errors and negated scores are treated alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from typing_extensions import override
 
-from ..curves.record import Record
 from ..space.search_space import Configuration, Space
-from .quotas import FEWEST, LEAST, counts_of, finalists_of, rungs_of, starters
-from .ranking import Floats, Library, Matcher, correlation, gain, lowest, normalised, ranks
-from .stopper import Decision
-
-
-def library_of(record: Record, points: Sequence[float], cost: float) -> Library:
-    """A record's curves as others are matched with them: each task in units of its first rung."""
-    first = (rungs_of(points, cost) or (1.0,))[0]
-    levels = []
-    for task in record.tasks:
-        start = task.at((first,))[:, 0]
-        levels.append(normalised(task.at(points), start[np.isfinite(start)]))
-    known = np.concatenate(levels)
-    return Library(known, np.concatenate([task.coded for task in record.tasks]), np.isfinite(known).sum(axis=1))
-
+from ..util.schema import Number, Problem, Share
+from ..util.words import listing, shares, short
+from .quotas import (
+    COST,
+    FEWEST,
+    LEAST,
+    chosen_of,
+    counts_of,
+    finalists_of,
+    first_rung_of,
+    probed_of,
+    rungs_of,
+    starters,
+)
+from .ranking import VIEWS, Library, Matcher, View, correlation, gain, library_of, lowest, normalised, ranks
+from .stopper import (
+    Decision,
+    EqualCost,
+    Floats,
+    Point,
+    Prior,
+    StopContext,
+    StopOptions,
+    Stopper,
+    TrialCost,
+    number_of,
+    undecided,
+)
 
 GUARD = 0.5
 """Least rank correlation between the first rung that a record predicts and the one that is seen."""
@@ -51,40 +65,49 @@ RECORD_WEIGHT = 1.0
 """Weight of a record's view of configurations against all other views together."""
 
 
-class Prior(Protocol):
-    """What a record says about trials by number: :class:`..search.preselection.Preselection`."""
+class BudgetHalvingOptions(StopOptions):
+    """Learning curves and, if there is one, a record of earlier experiments decide who goes on, within a given cost."""
 
-    chosen: int
-    probed: int
+    cost: Share | None = None
+    """What the run may cost, as a share of training all its trials to the end; rungs and quotas follow from it. By default
+    the budget's `cost`, or 0.15."""
+    views: Annotated[tuple[View, ...], Field(min_length=1)] = ("lowest", "gain")
+    """By what trials are ranked at a rung; the mean of their ranks decides."""
+    match: Matcher = Matcher()
+    """How curves are matched, for the view `match`."""
+    split: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """r: share of the trials that never pause, so that others can be matched with them; for the view `match`."""
+    guard: Annotated[Number, Field(ge=-1, le=1)] = GUARD
+    """Least rank correlation between the first rung that a record predicts and the one seen at which it is believed."""
+    configurations: Point | None = None
+    """n: trials that compete; by default the budget's number of trials."""
+
+    def share(self, context: StopContext) -> float:
+        """What the run may cost, as a share of full training."""
+        return self.cost or context.cost or COST
+
+    @override
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """Options that have no effect or leave no budget, and a number of configurations that is open."""
+        if "match" not in self.views and self.split > 0:
+            yield Problem(("split",), "has an effect only with `match` among the `views`")
+        if self.cost is not None and self.split >= self.cost:
+            yield Problem(("split",), f"alone costs as much as `cost` allows, {self.cost:g} of full training")
+        yield from undecided(self.configurations, trials)
 
     @property
-    def final(self) -> Floats:
-        """Their predicted order at the end."""
-        ...
+    @override
+    def pauses(self) -> bool:
+        return True
 
     @property
-    def first(self) -> Floats:
-        """Their predicted order at the first rung."""
-        ...
+    @override
+    def tests_record(self) -> bool:
+        return True
 
 
-class TrialCost(Protocol):
-    """What a trial costs, in any unit: :class:`..cost.TrialCost`."""
-
-    def seconds(self, progress: float) -> float:
-        """Until a share of the training is reached."""
-        ...
-
-
-class _Equal:
-    """All trials cost the same."""
-
-    def seconds(self, progress: float) -> float:
-        return progress
-
-
-class BudgetHalving:
-    """The stopper.
+class BudgetHalving(Stopper):
+    """Halving within a given cost, by several views of the learning curves, and by a record if there is one.
 
     Args:
         trials: how many there are.
@@ -100,8 +123,67 @@ class BudgetHalving:
         cost_of: what a configuration's training costs; by default, all cost the same.
 
     Attributes:
-        guarded: whether the guard can judge the record: only then may trials come in its order.
+        takes_prior: whether the guard can judge the record: only then may trials come in its order.
     """
+
+    source = "this project: docs/methods.md"
+    Options = BudgetHalvingOptions
+    examples = ({"cost": 0.4}, {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}})
+
+    @override
+    @classmethod
+    def build(cls, options: BudgetHalvingOptions, context: StopContext) -> "BudgetHalving":
+        number, cost = number_of(options.configurations, context), options.share(context)
+        return cls(
+            trials=min(number, context.trials or number),
+            points=context.points,
+            space=context.space,
+            cost=cost,
+            views=options.views,
+            matcher=options.match,
+            split=options.split,
+            prior=context.prior,
+            library=None if context.record is None else library_of(context.record, context.points, cost),
+            guard=options.guard,
+            cost_of=context.cost_of,
+        )
+
+    @override
+    @classmethod
+    def explain(cls, options: BudgetHalvingOptions, context: StopContext) -> str:
+        cost, known = options.share(context), short(number_of(options.configurations, context))
+        rungs = rungs_of(context.points, cost)
+        if not rungs:
+            return f"As many of {known} trials as {shares([cost])} of full training allow are trained to the end."
+        views = listing(VIEWS[view] for view in options.views)
+        return (
+            f"Curve matching in halving quotas: at {shares(rungs)} of training, trials wait for each other, and the best "
+            f"go on, so that the whole costs {shares([cost])} of training all {known} trials. They are ranked by the mean "
+            f"of their ranks by {views}."
+        )
+
+    @override
+    @classmethod
+    def explain_record(cls, options: BudgetHalvingOptions) -> str:
+        return (
+            "and the best and a few others start; the rest as well, unless its prediction for the first comparison "
+            f"correlates with what is seen by at least {options.guard:g}."
+        )
+
+    @override
+    @classmethod
+    def preselected(cls, options: BudgetHalvingOptions, context: StopContext, share: float | None) -> tuple[int, int]:
+        assert context.trials is not None, "checked with the experiment"
+        if share is not None:
+            chosen = max(1, round(share * context.trials))
+        else:
+            chosen = chosen_of(context.trials, context.points, options.share(context))
+        return chosen, probed_of(context.trials, chosen)
+
+    @override
+    @classmethod
+    def first_rung(cls, options: BudgetHalvingOptions, context: StopContext) -> float:
+        return first_rung_of(context.points, options.share(context))
 
     def __init__(
         self,
@@ -116,7 +198,7 @@ class BudgetHalving:
         prior: Prior | None = None,
         library: Library | None = None,
         guard: float = GUARD,
-        cost_of: Callable[[Configuration], TrialCost] = lambda _: _Equal(),
+        cost_of: Callable[[Configuration], TrialCost] = lambda _: EqualCost(),
     ):
         self._points, self._space, self._views, self._matcher = tuple(points), space, tuple(views), matcher
         self._prior, self._library, self._guard = prior, library, guard
@@ -131,8 +213,8 @@ class BudgetHalving:
         self._costs: dict[int, TrialCost] = {}  # of trials that are not over
         self._started, self._full, self._spent = 0, 0.0, 0.0  # trials, their full cost, and what they have cost so far
         self._trust: float | None = None  # the guard's correlation; None before, 0 where a record is dropped
-        self.guarded = bool(self._rungs) and prior is not None and FEWEST <= prior.chosen + prior.probed < self._all
-        if prior is not None and self.guarded:
+        self.takes_prior = bool(self._rungs) and prior is not None and FEWEST <= prior.chosen + prior.probed < self._all
+        if prior is not None and self.takes_prior:
             self._admitted = max(self._exempt + 1, prior.chosen + prior.probed)
         else:
             self._admitted = self._all
@@ -300,12 +382,10 @@ class BudgetHalving:
                 return lowest(curves)
             case "gain":
                 return gain(curves, self._points[: curves.shape[1]])
-            case "match":
+            case _:
                 first = np.array([loss for loss in self._first.values() if np.isfinite(loss)])
                 coded = np.array([self._coded[trial] for trial in waiting])
                 return self._matcher.predictions(normalised(curves, first), coded, self._known(first))
-            case _:
-                raise NotImplementedError(f"view {name}")
 
     def _known(self, first: Floats) -> Library:
         """The record's curves and those of this run that never paused."""
@@ -315,12 +395,5 @@ class BudgetHalving:
             levels[row, : len(self._curves[trial])] = self._curves[trial]
         reached = np.array([len(self._curves[trial]) for trial in own], np.int64)
         coded = np.array([self._coded[trial] for trial in own]).reshape(len(own), len(self._space.variables))
-        levels = normalised(levels, first)
-        if self._library is None:
-            return Library(levels, coded, reached)
-        past = self._library
-        return Library(
-            np.concatenate([past.levels, levels]),
-            np.concatenate([past.coded, coded]),
-            np.concatenate([past.reached, reached]),
-        )
+        ours = Library(normalised(levels, first), coded, reached)
+        return ours if self._library is None else self._library.joined(ours)

@@ -1,16 +1,21 @@
-"""Synchronous successive halving: the stoppers ``halving``, ``hyperband`` and ``fixed``, which differ in their brackets.
+"""Synchronous successive halving: the stopper ``halving``, and what ``hyperband`` and ``fixed`` share with it.
 
 Successive halving as in Jamieson and Talwalkar 2016 and Karnin et al. 2013; brackets in :mod:`.brackets`.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from typing_extensions import override
+
 from ..space.search_space import Configuration
+from ..util.schema import Problem
+from ..util.words import listing, shares, short
+from . import brackets
 from .brackets import Bracket, Rung, total
-from .stopper import Decision
+from .stopper import Decision, Factor, Point, StopContext, StopOptions, Stopper, beyond, number_of, undecided
 
 
 @dataclass(slots=True)
@@ -28,7 +33,7 @@ class Round:
     arrived: list[tuple[float, int]] = field(default_factory=list)
 
 
-class SuccessiveHalving:
+class SuccessiveHalving(Stopper):
     """Trials of a bracket wait at each rung for each other; the best go on, the others stop.
 
     The rule:
@@ -79,9 +84,6 @@ class SuccessiveHalving:
         later = (self._points[rung.point - 1] for rung in self._bracket(trial)[1].rungs)
         return min((point for point in later if point > progress), default=1.0)
 
-    def on_complete(self, trial: int, loss: float, performance: float) -> None:
-        """Nothing follows: it has passed all rungs."""
-
     def on_failure(self, trial: int) -> None:
         """The others no longer wait for it."""
         number, _ = self._bracket(trial)
@@ -118,3 +120,58 @@ class SuccessiveHalving:
         current.arrived.clear()
         if not current.rungs or not current.missing:
             del self._rounds[number]
+
+
+def waiting(bracket: Bracket, points: Sequence[float]) -> str:
+    """A bracket of trials that wait for each other, in words."""
+    if not bracket.rungs:
+        return f"{short(bracket.size)} trials train to the end."
+    steps = [f"the best {short(keep)} go on at {shares([points[point - 1]])}" for point, keep in bracket.rungs]
+    return f"of {short(bracket.size)} trials, {listing(steps)} of training."
+
+
+class HalvingOptions(StopOptions):
+    """Synchronous successive halving (Jamieson and Talwalkar 2016): trials wait at rungs, and the best share goes on."""
+
+    reduction_factor: Factor = 3
+    """η: one in so many goes on at each rung."""
+    first_rung: Point | None = None
+    """r: number of the accumulation point of the first rung; the next are at η, η², ... times this. By default, a fifteenth
+    of all points, rounded down, but at least 1."""
+    configurations: Point | None = None
+    """n: trials in a bracket; by default the budget's number of trials."""
+
+    def bracket(self, context: StopContext) -> Bracket:
+        """The bracket that all trials belong to, or as many as it has."""
+        points = len(context.points)
+        size = number_of(self.configurations, context)
+        return brackets.halving(size, points, self.reduction_factor, brackets.first_of(self.first_rung, points))
+
+    @override
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """A rung at the end or beyond, and a number of configurations that is open."""
+        yield from beyond("first_rung", self.first_rung, points)
+        yield from undecided(self.configurations, trials)
+
+    @property
+    @override
+    def pauses(self) -> bool:
+        return True
+
+
+class Halving(SuccessiveHalving):
+    """Trials wait for each other at rungs; at rung k = 1, 2, ... the best floor(n/η^k) go on."""
+
+    source = "Karnin et al. 2013; Jamieson and Talwalkar 2016, Non-stochastic best arm identification, AISTATS"
+    Options = HalvingOptions
+    examples = ({}, {"configurations": 7, "reduction_factor": 2, "first_rung": 2})
+
+    @override
+    @classmethod
+    def build(cls, options: HalvingOptions, context: StopContext) -> "Halving":
+        return cls([options.bracket(context)], context.points, context.trials)
+
+    @override
+    @classmethod
+    def explain(cls, options: HalvingOptions, context: StopContext) -> str:
+        return f"Successive halving: {waiting(options.bracket(context), context.points)}"

@@ -1,56 +1,70 @@
 """Learning Curve Matching (LCM), as the slides' Algorithms 1 and 3 and the poster give it.
 
 Accumulation stage: while at most n·r trials are complete, every trial trains to its end, and its losses at the
-accumulation points A and its final performance join the record. Checking stage: at each check point in C, the trial's
-losses so far are compared with the losses at the same points of every complete training; the nearest one's final
-performance is the prediction; if the prediction ranks in the worst share s of the recorded performances, the trial is
-stopped. Trials that reach the end join the record.
+accumulation points A and its final performance join the *completed curves*, which the slides call the record. Checking
+stage: at each check point in C, the trial's losses so far are compared with the losses at the same points of every
+completed curve; the nearest one's final performance is the prediction; if the prediction ranks in the worst share s of the
+completed curves' performances, the trial is stopped. Trials that reach the end join the completed curves.
 
 Where the seeds are silent, this is the rule here:
 
 - Which stage a trial is in is settled when it starts (Algorithm 1, line 5).
-- Equal distances: the earliest recorded curve is the nearest.
-- The rank of a prediction is 1 + the number of recorded performances strictly better than it. With m recorded, the trial
+- Equal distances: the earliest completed curve is the nearest.
+- The rank of a prediction is 1 + the number of completed curves strictly better than it. With m of them, the trial
   stops if its rank exceeds (1 - s)·m, but never if its rank is 1: what looks like the best so far goes on.
-- A failed trial reached no end: it neither joins the record nor counts towards n·r.
+- A failed trial reached no end: it neither joins the completed curves nor counts towards n·r.
 - A distance that is NaN never wins a match (a zero curve has no cosine distance, say); without any match the trial goes on.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+from pydantic import Discriminator, Field, Tag, field_validator
+from typing_extensions import override
 
+from ..curves.record import RecordError
 from ..space.search_space import Configuration
-from .stopper import Decision
+from ..util.schema import Model, Problem, Share, Whole, refuse
+from ..util.words import shares, short
+from .stopper import (
+    Decision,
+    Floats,
+    StopContext,
+    StopOptions,
+    Stopper,
+    foreign,
+    nearest_point,
+    number_of,
+    undecided,
+)
 
-Floats = npt.NDArray[np.float64]
 Distance = Callable[[Floats, Floats], Floats]
 
 
-def _euclidean(curve: Floats, record: Floats) -> Floats:
-    difference = record - curve
+def _euclidean(curve: Floats, others: Floats) -> Floats:
+    difference = others - curve
     distances: Floats = np.sqrt(np.einsum("ij,ij->i", difference, difference))
     return distances
 
 
-def _manhattan(curve: Floats, record: Floats) -> Floats:
-    distances: Floats = np.abs(record - curve).sum(axis=1)
+def _manhattan(curve: Floats, others: Floats) -> Floats:
+    distances: Floats = np.abs(others - curve).sum(axis=1)
     return distances
 
 
-def _cosine(curve: Floats, record: Floats) -> Floats:
-    norms = np.sqrt(np.einsum("ij,ij->i", record, record)) * np.sqrt(curve @ curve)
+def _cosine(curve: Floats, others: Floats) -> Floats:
+    norms = np.sqrt(np.einsum("ij,ij->i", others, others)) * np.sqrt(curve @ curve)
     with np.errstate(invalid="ignore", divide="ignore"):
-        distances: Floats = 1.0 - (record @ curve) / norms
+        distances: Floats = 1.0 - (others @ curve) / norms
     return distances
 
 
-def _dtw(curve: Floats, record: Floats) -> Floats:
+def _dtw(curve: Floats, others: Floats) -> Floats:
     from dtaidistance import dtw  # imported here: only this distance needs it
 
-    return np.array([dtw.distance_fast(curve, other) for other in np.ascontiguousarray(record)])
+    return np.array([dtw.distance_fast(curve, other) for other in np.ascontiguousarray(others)])
 
 
 DISTANCES: dict[str, Distance] = {
@@ -59,7 +73,7 @@ DISTANCES: dict[str, Distance] = {
     "cosine": _cosine,
     "dtw": _dtw,
 }
-"""Distance of one curve, shape (points,), to each recorded one, shape (curves, points): shape (curves,)."""
+"""Distance of one curve, shape (points,), to each of others, shape (curves, points): shape (curves,)."""
 
 
 def _squares(losses: Floats, loss: float | Floats) -> Floats:
@@ -82,7 +96,89 @@ check point to the next. They are added up point by point in any case, so each i
 made, in a resumed run as well."""
 
 
-class LearningCurveMatching:
+class RegretBudget(Model):
+    """What stopping may cost in regret; the stopping rate follows from the method's `record`."""
+
+    regret: Share
+    """Mean regret that is allowed: (best - found) / (best - median) of the trials' performances."""
+
+
+def _form(given: Any) -> str:
+    return "[budget]" if isinstance(given, Mapping | RegretBudget) else "[rate]"
+
+
+class LCMOptions(StopOptions):
+    """Learning Curve Matching (slides, Algorithm 1): stop a trial whose nearest completed curve ended badly."""
+
+    stopping_rate: Annotated[
+        Annotated[Share, Tag("[rate]")] | Annotated[RegretBudget, Tag("[budget]")], Discriminator(_form)
+    ] = 0.8
+    """s: a trial is stopped when its prediction ranks in this worst share of the completed performances. Or a mapping
+    with the key `regret`, the mean regret that is allowed: then s is the largest rate that has kept it on all tasks of the
+    method's `record`."""
+    split: Share = 0.1
+    """r: share of the configurations that are trained to the end before any trial is checked."""
+    check_points: tuple[Share, ...] = (0.1, 0.2, 0.4)
+    """C: shares of training where a trial is checked; each must be an accumulation point."""
+    distance: Literal["euclidean", "manhattan", "cosine", "dtw"] = "euclidean"
+    """d: distance between learning curves; `dtw` is dynamic time warping."""
+    configurations: Annotated[Whole, Field(ge=1)] | None = None
+    """n: number of configurations that `split` is a share of; by default the budget's number of trials."""
+
+    @field_validator("check_points")
+    @classmethod
+    def _increasing(cls, points: tuple[float, ...]) -> tuple[float, ...]:
+        if not points or any(a >= b for a, b in pairwise(points)):
+            refuse("must hold at least one point and increase")
+        return points
+
+    @property
+    @override
+    def calibrates(self) -> bool:
+        return isinstance(self.stopping_rate, RegretBudget)
+
+    @property
+    @override
+    def counts_trials(self) -> bool:
+        return self.configurations is None
+
+    @override
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """Check points that are no accumulation points, and a number of configurations that is open."""
+        if others := [p for p in self.check_points if p not in points]:
+            yield Problem(("check_points",), foreign(others[0], points))
+        yield from undecided(self.configurations, trials)
+
+    @override
+    @classmethod
+    def moved(cls, given: Mapping[str, Any], points: Sequence[float]) -> dict[str, Any]:
+        asked = given.get("check_points", cls().check_points)
+        return {"check_points": sorted({near for p in asked if (near := nearest_point(p, points)) is not None})}
+
+    def rate(self, context: StopContext) -> float:
+        """s: as given, or as the record has it."""
+        if not isinstance(self.stopping_rate, RegretBudget):
+            return self.stopping_rate
+        if context.record is None or context.record.calibration is None:
+            said = "its record has no stopping rate: prepare it again (`hypercurve record`)"
+            raise RecordError(f"{context.method}: {said}")
+        return context.record.calibration.stopping_rate
+
+
+def ends_badly(nearest: int, performances: Floats, keep: float) -> bool:
+    """The rule: whether a trial is stopped whose nearest completed curve is this one.
+
+    Args:
+        nearest: number of the completed curve whose performance is the prediction.
+        performances: of all completed curves, larger is better, shape (curves,).
+        keep: 1 - s.
+    """
+    better = int(np.count_nonzero(performances > performances[nearest]))
+    # The tolerance keeps (1 - 0.8)·15 = 2.9999999999999996 from stopping a trial of rank 3.
+    return better > 0 and better + 1 > keep * len(performances) + 1e-9
+
+
+class LearningCurveMatching(Stopper):
     """The stopper.
 
     Args:
@@ -94,6 +190,44 @@ class LearningCurveMatching:
         distance: d, a key of :data:`DISTANCES`.
         mode: whether a performance is better when larger (``max``) or smaller (``min``).
     """
+
+    rule = "Stop a trial whose nearest completed curve ended in the worst share s."
+    source = (
+        "C. Ouyang and D. McBride, Neural Network Hyperparameter Optimization (slides and poster, JICS), "
+        "Algorithms 1 and 3"
+    )
+    Options = LCMOptions
+    examples = ({}, {"distance": "cosine", "split": 0.3})
+
+    @override
+    @classmethod
+    def build(cls, options: LCMOptions, context: StopContext) -> "LearningCurveMatching":
+        return cls(
+            configurations=number_of(options.configurations, context),
+            stopping_rate=options.rate(context),
+            split=options.split,
+            check_points=options.check_points,
+            accumulation_points=context.points,
+            distance=options.distance,
+            mode=context.mode,
+        )
+
+    @override
+    @classmethod
+    def explain(cls, options: LCMOptions, context: StopContext) -> str:
+        worst = (
+            "share s, the largest at which, replayed on the curves of earlier experiments, the mean regret is at most "
+        )
+        if isinstance(options.stopping_rate, RegretBudget):
+            worst += f"{options.stopping_rate.regret:g} on each of them"
+        else:
+            worst = shares([options.stopping_rate])
+        return (
+            f"Learning Curve Matching: once more than {shares([options.split])} of "
+            f"{short(number_of(options.configurations, context))} configurations are trained to the end, a new trial is "
+            f"checked at {shares(options.check_points)} of its training and stopped if the complete training with the "
+            f"nearest losses so far ({options.distance} distance) ended in the worst {worst}."
+        )
 
     def __init__(
         self,
@@ -112,18 +246,19 @@ class LearningCurveMatching:
         self._check_points = frozenset(check_points)
         self._distance = DISTANCES[distance]
         self._summed = SUMS.get(distance)
-        self._sums: dict[int, tuple[int, Floats]] = {}  # by trial: points added up, and the sums by recorded curve
+        self._sums: dict[int, tuple[int, Floats]] = {}  # by trial: points added up, and the sums by completed curve
         self._sign = 1.0 if mode == "max" else -1.0
         self._curves: dict[int, list[float]] = {}
         self._checked: set[int] = set()
-        # The record X, Z: doubled when full, so that adding a curve costs constant time on average. A row of X is a point.
+        # The completed curves X, Z: doubled when full, so that adding one costs constant time on average. A row of X is a
+        # point.
         self._losses = np.empty((len(accumulation_points), 16))
         self._performances = np.empty(16)
         self._size = 0
 
     @property
-    def recorded(self) -> int:
-        """Number of complete trainings in the record."""
+    def completed(self) -> int:
+        """Number of completed curves."""
         return self._size
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
@@ -148,7 +283,7 @@ class LearningCurveMatching:
         return min((point for point in self._check_points if point > progress), default=1.0)
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
-        """Add a complete training to the record."""
+        """Add a completed curve."""
         curve = self._curves[trial]
         curve.append(loss)
         if self._size == len(self._performances):
@@ -163,10 +298,6 @@ class LearningCurveMatching:
         """Forget the trial."""
         self._forget(trial)
 
-    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
-        """Nobody is ever paused."""
-        return ()
-
     def _forget(self, trial: int) -> None:
         self._curves.pop(trial, None)
         self._checked.discard(trial)
@@ -174,15 +305,10 @@ class LearningCurveMatching:
 
     def _bad(self, trial: int, curve: list[float]) -> bool:
         nearest = self._nearest_by_sums(trial, curve) if self._summed else self._nearest(curve)
-        if nearest is None:
-            return False
-        performances = self._performances[: self._size]
-        better = int(np.count_nonzero(performances > performances[nearest]))
-        # The tolerance keeps (1 - 0.8)·15 = 2.9999999999999996 from stopping a trial of rank 3.
-        return better > 0 and better + 1 > self._keep * self._size + 1e-9
+        return nearest is not None and ends_badly(nearest, self._performances[: self._size], self._keep)
 
     def _nearest(self, curve: list[float]) -> int | None:
-        """The recorded curve nearest to this one, the earliest of several; None if no distance is a number."""
+        """The completed curve nearest to this one, the earliest of several; None if no distance is a number."""
         distances = self._distance(np.array(curve), self._losses[: len(curve), : self._size].T)
         return None if np.isnan(distances).all() else int(np.nanargmin(distances))
 
@@ -192,7 +318,7 @@ class LearningCurveMatching:
         terms, distance = self._summed
         added, before = self._sums.get(trial, (0, np.empty(0)))
         known = len(before)
-        sums = np.zeros(self._size)  # the record may have grown since
+        sums = np.zeros(self._size)  # there may be more since
         sums[:known] = before
         for point, loss in enumerate(curve):
             if point >= added:

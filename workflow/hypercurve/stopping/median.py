@@ -1,10 +1,35 @@
 """The median stopping rule (Golovin et al. 2017, section 3.2.2, as in Vizier): the stopper ``median``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import override
 
 from ..space.search_space import Configuration
+from ..util.schema import Problem, Whole
+from ..util.words import shares, short
 from .order import Lowest
-from .stopper import Decision
+from .stopper import Decision, Point, StopContext, StopOptions, Stopper, beyond
+
+
+class MedianOptions(StopOptions):
+    """The median stopping rule (Golovin et al. 2017): stop what is worse than the median of running averages."""
+
+    first_check: Point | None = None
+    """Number of the first accumulation point at which a trial may stop; by default, a tenth of all points, rounded down, but
+    at least 1."""
+    warmup: Annotated[Whole, Field(ge=1)] = 5
+    """Completed trials before any is stopped."""
+
+    def first(self, points: int) -> int:
+        """Number of the first point at which a trial may stop, of so many."""
+        return self.first_check or max(1, points // 10)
+
+    @override
+    def problems(self, points: Sequence[float], trials: int | None) -> Iterator[Problem]:
+        """A check at the end or beyond."""
+        yield from beyond("first_check", self.first_check, points)
 
 
 class Medians:
@@ -27,7 +52,7 @@ class Medians:
         return low if len(self) % 2 else (low + self._values.next[0]) / 2
 
 
-class MedianStopping:
+class MedianStopping(Stopper):
     """A trial stops when its best loss is worse than the median of what completed trials had on average by then.
 
     The rule: at accumulation point k, a trial stops if the lowest of its first k losses is strictly higher than the median,
@@ -40,6 +65,26 @@ class MedianStopping:
         first_check: the first point at which a trial may stop, counted from 1.
         warmup: completed trials before any is stopped, at least 1.
     """
+
+    rule = "Stop a trial whose lowest loss is above the median of what completed trials had on average by then."
+    source = "Golovin et al. 2017, Google Vizier, KDD, section 3.2.2"
+    Options = MedianOptions
+    examples = ({}, {"warmup": 2})
+
+    @override
+    @classmethod
+    def build(cls, options: MedianOptions, context: StopContext) -> "MedianStopping":
+        return cls(context.points, options.first(len(context.points)), options.warmup)
+
+    @override
+    @classmethod
+    def explain(cls, options: MedianOptions, context: StopContext) -> str:
+        points = context.points
+        return (
+            f"Median rule: once {short(options.warmup)} trials are complete, a trial is stopped, from "
+            f"{shares([points[options.first(len(points)) - 1]])} of its training on, when its lowest loss is above the "
+            "median of what complete trainings had on average by then."
+        )
 
     def __init__(self, points: Sequence[float], first_check: int, warmup: int):
         self._checks = tuple(points[first_check - 1 : -1])
@@ -80,10 +125,6 @@ class MedianStopping:
     def on_failure(self, trial: int) -> None:
         """Forget it."""
         self._forget(trial)
-
-    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
-        """Nobody is ever paused."""
-        return ()
 
     def _forget(self, trial: int) -> None:
         del self._means[trial], self._totals[trial], self._best[trial]

@@ -1,12 +1,32 @@
 """Early stopping within a trial: the stopper ``patience``."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+from typing_extensions import override
 
 from ..space.search_space import Configuration
-from .stopper import Decision
+from ..util.schema import Number, Whole
+from ..util.words import short
+from .stopper import Decision, StopContext, StopOptions, Stopper
 
 
-class Patience:
+class PatienceOptions(StopOptions):
+    """Early stopping: a trial ends when its own loss has not improved for a while."""
+
+    points: Annotated[Whole, Field(ge=1)] | None = None
+    """Accumulation points without improvement that end a trial; by default, a fifth of all points, rounded down, but at
+    least 2."""
+    margin: Annotated[Number, Field(ge=0)] = 0.0
+    """How much lower a loss must be to be an improvement."""
+
+    def wait(self, points: int) -> int:
+        """Points without improvement that end a trial, of so many."""
+        return self.points or max(2, points // 5)
+
+
+class Patience(Stopper):
     """A trial stops when its loss has not improved for a number of points; it is compared with itself alone.
 
     The rule, as in Keras' ``EarlyStopping`` (Prechelt 1998 compares criteria): a loss below the lowest so far by more
@@ -18,6 +38,26 @@ class Patience:
         points: reports without improvement that end a trial, at least 1.
         margin: how much lower a loss must be, at least 0.
     """
+
+    rule = "Stop a trial when its own loss has not improved for a number of points."
+    source = "Prechelt 1998, Early stopping — but when?"
+    Options = PatienceOptions
+    examples = ({}, {"points": 2})
+
+    @override
+    @classmethod
+    def build(cls, options: PatienceOptions, context: StopContext) -> "Patience":
+        return cls(context.points, options.wait(len(context.points)), options.margin)
+
+    @override
+    @classmethod
+    def explain(cls, options: PatienceOptions, context: StopContext) -> str:
+        points = len(context.points)
+        least = f" by more than {options.margin:g}" if options.margin else ""
+        return (
+            f"Early stopping: a trial ends when its loss has not improved{least} for {short(options.wait(points))} of "
+            f"{short(points)} accumulation points."
+        )
 
     def __init__(self, accumulation_points: Sequence[float], points: int, margin: float):
         self._all = tuple(accumulation_points)
@@ -54,7 +94,3 @@ class Patience:
     def on_failure(self, trial: int) -> None:
         """Forget it."""
         del self._best[trial]
-
-    def decide_paused(self) -> Sequence[tuple[int, Decision]]:
-        """Nobody is ever paused."""
-        return ()

@@ -7,6 +7,8 @@ full training that the whole may cost. The constants were chosen on recorded cur
 import math
 from collections.abc import Sequence
 
+COST = 0.15
+"""What may be spent where neither the stopper nor the budget says: a share of full training."""
 FIRST = 0.3
 """Share of the budget that all trials together may spend on the first rung."""
 WIDEST = 0.7
@@ -47,6 +49,11 @@ def rungs_of(points: Sequence[float], cost: float) -> tuple[float, ...]:
             break
         rungs.append(min(later, key=lambda point: (abs(point - wanted), point)))
     return tuple(rungs)
+
+
+def first_rung_of(points: Sequence[float], cost: float) -> float:
+    """Where trials are compared first; the end where there are no rungs. Arguments as of :func:`rungs_of`."""
+    return (*rungs_of(points, cost), points[-1])[0]
 
 
 def finalists_of(budget: float) -> int:

@@ -14,12 +14,25 @@ cannot outweigh the others.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
-Floats = npt.NDArray[np.float64]
+from ..curves.record import Record
+from ..util.schema import Model, Number, Whole
+from .quotas import rungs_of
+from .stopper import Floats
+
+View = Literal["last", "lowest", "gain", "match"]
+VIEWS: dict[View, str] = {
+    "last": "the loss",
+    "lowest": "the lowest loss so far",
+    "gain": "the lowest loss less what it fell in the second half",
+    "match": "what the nearest curves came to",
+}
+"""What each view says, for reports."""
 
 
 def ranks(values: Floats) -> Floats:
@@ -73,6 +86,14 @@ class Library:
     coded: Floats
     reached: npt.NDArray[np.int64]
 
+    def joined(self, other: "Library") -> "Library":
+        """The curves of both."""
+        return Library(
+            np.concatenate([self.levels, other.levels]),
+            np.concatenate([self.coded, other.coded]),
+            np.concatenate([self.reached, other.reached]),
+        )
+
 
 def normalised(curves: Floats, first: Floats) -> Floats:
     """Curves in units of the first rung: its median is 0, and half of its values lie within a width of 1.
@@ -85,27 +106,32 @@ def normalised(curves: Floats, first: Floats) -> Floats:
     return (curves - middle) / (high - low if high > low else 1.0)
 
 
-@dataclass(frozen=True)
-class Matcher:
-    """Predicts from the curves of a library that are nearest, as Learning Curve Matching does from a record.
+def library_of(record: Record, points: Sequence[float], cost: float) -> Library:
+    """A record's curves as others are matched with them: each task in units of its first rung."""
+    first = (rungs_of(points, cost) or (1.0,))[0]
+    levels = []
+    for task in record.tasks:
+        start = task.at((first,))[:, 0]
+        levels.append(normalised(task.at(points), start[np.isfinite(start)]))
+    known = np.concatenate(levels)
+    return Library(known, np.concatenate([task.coded for task in record.tasks]), np.isfinite(known).sum(axis=1))
 
-    With one neighbour, its final level, equal weights and complete curves only, it is LCM's own prediction.
 
-    Attributes:
-        neighbours: k, the number of nearest curves whose mean is the prediction.
-        predict: ``level``: their last level; ``difference``: the candidate's own level and what theirs changed after it.
-        weights: of the points in the distance: ``equal``; ``tail``: they grow linearly up to the rung.
-        scale: of the points in the distance: ``none``; ``step``: each is divided by the spread of the library there.
-        stopped: whether curves that were stopped count, if they went further than the candidate.
-        hyperparameters: weight, in [0, 1], of the configurations' squared distance in the unit cube against the curves'.
-    """
+class Matcher(Model):
+    """How curves are matched, for the view `match`; the defaults are Learning Curve Matching's own prediction."""
 
-    neighbours: int = 1
+    neighbours: Annotated[Whole, Field(ge=1)] = 1
+    """k: the prediction is the mean of the k nearest curves'."""
     predict: Literal["level", "difference"] = "level"
+    """What is taken from the nearest curves: their last `level`, or the `difference` that they made after the rung."""
     weights: Literal["equal", "tail"] = "equal"
+    """Weights of the points in the distance; `tail`: they grow linearly up to the rung."""
     scale: Literal["none", "step"] = "none"
+    """`step`: at each point, differences are divided by the spread of the curves there."""
     stopped: bool = False
-    hyperparameters: float = 0.0
+    """Whether curves that were stopped count, if they went beyond the rung."""
+    hyperparameters: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Weight of the configurations' squared distance in the unit cube against the curves' distance."""
 
     def predictions(self, curves: Floats, coded: Floats, library: Library) -> Floats:
         """Predicted levels, shape (n,).

@@ -1,12 +1,17 @@
 """Trainer for programs of users: whatever prints one JSON object per epoch on its standard output.
 
 In a population, a program is run in segments: from the snapshot file of the last one (or none) until an epoch, where it
-writes another. Only the files' bytes travel. Elsewhere it runs through, stopped while nobody waits for its next line.
+writes another. Only the files' bytes travel. Elsewhere it runs through, stopped while nobody waits for its next line. Where
+states of trials in flight are saved (:mod:`hypercurve.training.saving`), a training that takes longer than the time between
+two of them runs in segments of about that time. How long an epoch takes is known from the slowest program so far; the first
+of all tells it by a segment of one epoch.
 See docs/models.md.
 """
 
 import json
+import math
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,15 +26,19 @@ from ..space.search_space import Value
 from ..util.seeding import integer_seed
 from .epochs import EpochSession, tested
 from .loop import THREADS
+from .network_files import write_state
 from .program import Log, Program, Programs
-from .trainer import Snapshot, TrialFailed
+from .trainer import Snapshot, Trainer, TrialFailed
 from .user_states import State
 
 PATIENCE = 1.0
 """Seconds to wait, when a program was ended by SIGTERM, for ours."""
 
+LARGEST = 1 << 30
+"""Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
 
-class CommandTrainer:
+
+class CommandTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -38,6 +47,10 @@ class CommandTrainer:
         threads: threads that a trial may use.
         exchanges: whether sessions are members of a population.
         logs: where standard error goes, a file per trial; None drops it.
+
+    Attributes:
+        pace: seconds per epoch of the slowest program so far; None: there was none.
+        segments: whether programs write the snapshots that they are asked for.
 
     Raises:
         UserError: the program is missing.
@@ -56,6 +69,8 @@ class CommandTrainer:
         self.spec, self.dataset, self.threads, self.exchanges, self.logs = spec, dataset, threads, exchanges, logs
         self.environment = dict.fromkeys(THREADS, str(threads)) | spec.env
         self.programs = Programs(spec.grace)
+        self.pace: float | None = None
+        self.segments = spec.segmented
 
     def open(self, trial: Trial) -> "CommandSession":
         """A session at the start of its training; its program starts when it is first trained."""
@@ -65,6 +80,11 @@ class CommandTrainer:
         """What the program reported last as `test_...`."""
         del trial
         return tested(snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The last snapshot file of a program that writes any: `best.snapshot`."""
+        del trial
+        return write_state(snapshot, folder, "best.snapshot")
 
 
 class CommandSession(EpochSession):
@@ -76,6 +96,8 @@ class CommandSession(EpochSession):
         self._log = Log(None if trainer.logs is None else trainer.logs / f"{trial.number}.log")
         self._program: Program | None = None
         self._content: bytes | None = None  # of the snapshot file of the last segment
+        self._pace: float | None = None  # seconds per epoch of the last segment
+        self._spent, self._first = 0.0, 0.0  # seconds in this segment, and those until its first line
         self._from, self._until = 0, 0  # epochs of the trial that the program runs through
         self._again = False
 
@@ -105,8 +127,18 @@ class CommandSession(EpochSession):
 
     def _begin(self, until: int) -> None:
         if self._program is None:
-            self._from, self._until = self.done, until
+            self._from, self._until, self._spent = self.done, until if self.exchanges else self._goal(), 0.0
             self._start()
+
+    def _goal(self) -> int:
+        """The epoch until which a program runs that is no member of a population."""
+        pace = self.trainer.pace if self._pace is None else self._pace
+        if self._every is None or math.isinf(self._every) or not self.trainer.segments:
+            return self.epochs
+        if pace is None:
+            return min(self.done + 1, self.epochs)
+        left = self.epochs - self.done
+        return self.epochs if left * pace <= self._every else self.done + min(left, max(1, int(self._every / pace)))
 
     def _start(self) -> None:
         """Start the program, to go on from the last segment or from the start."""
@@ -116,7 +148,7 @@ class CommandSession(EpochSession):
             resume = self._file("resume")
             resume.write_bytes(self._content)
         # A program counts the epochs of its state, which may be another's.
-        until = self.age - self.done + self._until if self.exchanges else self.epochs
+        until = self.age - self.done + self._until
         command = self.command(until, resume, self._file("snapshot"))
         spec = self.trainer.spec
         self._program = Program(self.trainer.programs, command, self.trainer.environment, spec.timeout, self._log)
@@ -126,7 +158,11 @@ class CommandSession(EpochSession):
 
     def _next(self) -> object:
         assert self._program is not None
+        began = time.monotonic()
         line = self._program.line()
+        self._spent += time.monotonic() - began
+        if self.done == self._from:
+            self._first = self._spent
         if line is None:
             code = self._program.code()
             if self._interrupted(code):
@@ -144,11 +180,15 @@ class CommandSession(EpochSession):
             return False
         self._again = True
         time.sleep(PATIENCE)  # ours may be on its way
+        self._rerun()
+        return True
+
+    def _rerun(self) -> None:
+        """Start the program once more, and let it come to where it was."""
         self._start()
         assert self._program is not None
         for _ in range(self.done - self._from):
             self._program.line()
-        return True
 
     def _parsed(self, line: bytes) -> Mapping[str, Any]:
         try:
@@ -167,26 +207,66 @@ class CommandSession(EpochSession):
         if not end and not self.exchanges:
             program.pause()
             return
+        self._end(program)
+
+    def _passed(self) -> None:
+        """At the end of a segment, its snapshot is taken; one that is not there is done without."""
+        program = self._program
+        if self._every is None or self.exchanges or program is None:
+            return
+        epochs = self.done - self._from  # the first takes the program's start as well
+        pace = self._first if epochs == 1 else (self._spent - self._first) / (epochs - 1)
+        if epochs > 1 or pace > self._every:
+            self.trainer.pace = max(pace, self.trainer.pace or 0.0)
+        if self.done < self._until or self._until == self.epochs:
+            return
+        self._pace, before = pace, self._content
+        try:
+            self._end(program)
+            reason = "wrote no snapshot to {snapshot}" if self._content is None else ""
+        except TrialFailed as failure:
+            reason = failure.reason
+        if reason:
+            print(
+                f"warning: trial {self.trial.number}: run until epoch {self.done} ({{until}}), the program {reason}. Trials "
+                "of this program are not saved in the middle; they run through",
+                file=sys.stderr,
+                flush=True,
+            )
+            self.trainer.segments = False
+            self._content, self._until = before, self.epochs
+            self._rerun()
+
+    def _end(self, program: Program) -> None:
+        """The program is to have ended, and written its snapshot where that is of use."""
         if program.line() is not None:
             raise TrialFailed(f"printed more than {self.done} lines, one for each epoch")
         if code := program.code():
             if self._interrupted(code):
-                self._reached(end)
+                assert self._program is not None
+                self._end(self._program)
                 return
             raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
         self._program = None
         if self.exchanges:
             self._content = self._written()
+        elif (self._every is not None and self.trainer.segments) or 0 < self._size() <= LARGEST:
+            path = self._file("snapshot")
+            self._content = path.read_bytes() if path.is_file() else None
         for name in ("resume", "snapshot"):
             self._file(name).unlink(missing_ok=True)
 
-    def _written(self) -> bytes:
+    def _size(self) -> int:
+        """Bytes of the snapshot file; -1 where there is none."""
         path = self._file("snapshot")
-        if not path.is_file():
+        return path.stat().st_size if path.is_file() else -1
+
+    def _written(self) -> bytes:
+        if (size := self._size()) < 0:
             raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
-        if (size := path.stat().st_size) > self.room:
+        if size > self.room:
             raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {self.room} allows")
-        return path.read_bytes()
+        return self._file("snapshot").read_bytes()
 
     @property
     def room(self) -> int:
@@ -198,8 +278,15 @@ class CommandSession(EpochSession):
         if not self.exchanges:
             raise TypeError("a program that runs through cannot take over other hyperparameters")
 
+    def can_save(self) -> bool:
+        """Where a segment has just ended."""
+        return not self.exchanges and self.trainer.segments and self._program is None and self._content is not None
+
     def _save(self) -> State:
         assert self._content is not None
+        return self._content
+
+    def _end_state(self) -> State | None:
         return self._content
 
     def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:

@@ -1,6 +1,7 @@
 """A bound on what a training costs, which is known before it begins."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..config.objective import COST, Bound
 from ..curves.cost import Costs
@@ -8,7 +9,7 @@ from ..runs.trial import Trial
 from .trainer import Session, Snapshot, Trainer, TrialFailed
 
 
-class Bounded:
+class Bounded(Trainer):
     """Opens no session for a trial whose whole training costs more, or less, than is allowed.
 
     Args:
@@ -33,3 +34,7 @@ class Bounded:
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics on the test set."""
         return self.trainer.test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The trained network as a file."""
+        return self.trainer.export(trial, snapshot, folder)

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config.data import DataSpec
+from ..util.files import sha256
 from ..util.seeding import generator
 from ..util.user_code import module_file
-from .data_sources import Arrays, DataError, check, classes_in, read, sha256
+from .data_sources import Arrays, DataError, check, classes_in, read
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..config.data import DataSpec
 from ..config.data_sets import DATA_SETS, IN_KERAS
 from ..util.errors import UserError
-from ..util.files import appearing
+from ..util.files import appearing, sha256
 from ..util.user_code import load_object
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -47,12 +47,6 @@ class DataError(UserError):
 def keras_cache() -> Path:
     """The folder in which Keras keeps data: below `KERAS_HOME`, or `~/.keras`."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:

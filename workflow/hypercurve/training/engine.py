@@ -89,6 +89,7 @@ class Program:
         self.batch_size = batch_size
         self.zero = tf.constant(0.0, tf.float64)
         self.mode: Mode = network.mode
+        self.step_seconds: float | None = None  # as measured last
         self.slots: list[Array] = self.optimizer.start(network.values[: network.trainable])
 
     def state(self, values: Sequence[Array], slots: Sequence[Array] | None = None, loss: float = 0.0) -> State:

@@ -1,14 +1,15 @@
 """What training loops and programs of users have in common: trainings that report once per epoch.
 
 A report at a point of the training is what was reported at the last whole epoch before it; nothing is averaged. Metrics
-called ``test_...`` stay out of the search: those reported last are given when the chosen trial is tested.
+called ``test_...`` stay out of the search: every report carries those reported last beside the others.
 """
 
 import math
 import re
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from ..config.model import CommandSpec, LoopSpec
 from ..curves.cost import step_at
 from ..runs.trial import Trial
 from ..space.search_space import Value
-from ..util.errors import UserError
-from .trainer import Report, Snapshot, TrialFailed
+from ..util.errors import UserError, in_a_line
+from .trainer import Report, Session, Snapshot, TrialFailed
 from .user_states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
 
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,7 +29,7 @@ _TEST = "test_"
 _NOTHING = np.empty(0, np.float32)
 
 
-class EpochSession(ABC):
+class EpochSession(Session, ABC):
     """One trial in training; follows :class:`hypercurve.training.trainer.Session`.
 
     Args:
@@ -51,6 +52,8 @@ class EpochSession(ABC):
         self.restored = False
         self._last: dict[str, float] = {}
         self._state: Vector | None = None
+        self._every: float | None = None
+        self._between: Callable[[float], None] = lambda _: None
 
     def advance(self, progress: float) -> Report:
         """Train up to a share of the training, rounded to whole epochs but at least one, and report.
@@ -67,17 +70,19 @@ class EpochSession(ABC):
         except TrialFailed as failure:
             failure.report = failure.report or Report(progress, {}, time.perf_counter() - start)
             raise
-        return Report(progress, metrics, time.perf_counter() - start)
+        test = {name: value for name, value in self._last.items() if name.startswith(_TEST)}
+        return Report(progress, metrics, time.perf_counter() - start, test=test)
 
     def _advance(self, progress: float) -> dict[str, float]:
         target = max(1, self.done, step_at(progress, self.epochs))
         trained = target > self.done
-        if trained:
-            self._begin(target)
         while self.done < target:
+            self._begin(target)
             self._last = checked(self._next(), self.done + 1)
             self.done += 1
             self.age += 1
+            self._passed()
+            self._between(self.done / self.epochs)
         try:
             last_vector(self.age, self._last)
         except ValueError as error:
@@ -92,11 +97,14 @@ class EpochSession(ABC):
 
     @abstractmethod
     def _begin(self, until: int) -> None:
-        """Make ready to train until an epoch is done."""
+        """Make ready to train the next epoch, and on until another is done."""
 
     @abstractmethod
     def _next(self) -> object:
         """What is reported of the next epoch."""
+
+    def _passed(self) -> None:
+        """An epoch has been reported."""
 
     @abstractmethod
     def _reached(self, end: bool) -> None:
@@ -108,19 +116,31 @@ class EpochSession(ABC):
 
     @abstractmethod
     def _save(self) -> State:
-        """The state now; asked for at points of a population's training only."""
+        """The state now; in a population, asked for at points of the training only."""
 
     @abstractmethod
     def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:
         """Go on from a state."""
 
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Safe moments are between epochs; see :meth:`hypercurve.training.trainer.Session.watch`."""
+        self._every, self._between = every, between
+
     def snapshot(self, out: Vector | None = None) -> Snapshot:
-        """The state now, if states are exchanged; see :meth:`hypercurve.training.trainer.Session.snapshot`.
+        """The state now, if states are asked for or this is the end; otherwise nothing but the last report.
+
+        See :meth:`hypercurve.training.trainer.Session.snapshot`.
 
         Raises:
             UserError: it does not have the size of other members' states.
+            Exception: whatever a user's `save` raises, in a session that is watched.
         """
-        weights, slots = _NOTHING if self._state is None else self._state, last_vector(self.age, self._last)
+        slots = last_vector(self.age, self._last)
+        if self._every is not None and self.progress < 1 and self.can_save():
+            return Snapshot(self.progress, self.done, vector_of(self._save(), None), slots)
+        if self._state is None and self.progress == 1:
+            self._state = self._last_state()
+        weights = _NOTHING if self._state is None else self._state
         if out is None:
             return Snapshot(self.progress, self.done, weights.copy(), slots)
         if len(out) != len(weights) + len(slots):
@@ -132,12 +152,27 @@ class EpochSession(ABC):
         out[: len(weights)], out[len(weights) :] = weights, slots
         return Snapshot(self.progress, self.done, out[: len(weights)], out[len(weights) :])
 
+    def _last_state(self) -> Vector:
+        """The state at the end; nothing where none can be had, which is no fault of the trial's."""
+        try:
+            state = self._end_state()
+            room = len(bytes(state)) if isinstance(state, bytes | bytearray | memoryview) else 0
+            return _NOTHING if state is None else vector_of(state, room)
+        except (Exception, SystemExit) as error:  # a model may well call sys.exit
+            print(f"warning: trial {self.trial.number}: has no state: {in_a_line(error)}", file=sys.stderr, flush=True)
+            return _NOTHING
+
+    @abstractmethod
+    def _end_state(self) -> State | None:
+        """The state at the end of a training, where one can be had."""
+
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""
-        self._state = snapshot.weights.copy()
+        if self.exchanges:
+            self._state = snapshot.weights.copy()
         self.age, self._last = last_in(snapshot.slots)
         self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True
-        self._load(state_in(self._state))
+        self._load(state_in(snapshot.weights))
 
     def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
         """Go on with other hyperparameters; schedules are the model's own affair."""

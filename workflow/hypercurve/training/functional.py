@@ -56,6 +56,14 @@ def _recorded_initializers() -> Iterator[dict[int, Any]]:
         keras.layers.Layer.add_weight = original
 
 
+def built(model: Trained, hyperparameters: Mapping[str, Any], input_shape: tuple[int, ...], classes: int) -> Any:
+    """The Keras model that a builder makes of resolved hyperparameters."""
+    keras.utils.set_random_seed(0)  # a builder that draws numbers by itself draws the same in every process
+    if isinstance(model, KerasSpec):
+        return own_models.build(builder(model), hyperparameters, input_shape, classes)
+    return builder(model)(hyperparameters, input_shape, classes)
+
+
 class Network:
     """A Keras model as a pure function, with what is needed to start it again for every trial.
 
@@ -92,14 +100,10 @@ class Network:
         compiled: Callable[[], None] = lambda: None,
         fell: Callable[[Mode, str], None] = lambda *_: None,
     ) -> None:
-        keras.utils.set_random_seed(0)  # a builder that draws numbers by itself draws the same in every process
         self.own = isinstance(model, KerasSpec)
         reading = own_models.Reading(hyperparameters)
         with _recorded_initializers() as initializers:
-            if self.own:
-                self.model = own_models.build(builder(model), reading, input_shape, classes)
-            else:
-                self.model = builder(model)(hyperparameters, input_shape, classes)
+            self.model = built(model, reading if self.own else hyperparameters, input_shape, classes)
         self.read = frozenset(reading.read)
         self.target = target
         self._loss = None

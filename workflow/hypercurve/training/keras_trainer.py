@@ -8,7 +8,7 @@ trainer is made, so this module costs nothing to import.
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +21,19 @@ from ..config.model import Trained, label
 from ..curves.cost import step_at, total_steps
 from ..runs.trial import Trial
 from ..space.search_space import Value
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from ..util.seeding import generator
 from .data import load
-from .trainer import Report, Snapshot, aligned
+from .trainer import Report, Session, Snapshot, Trainer, aligned
 
 if TYPE_CHECKING:
     from .functional import Compiler, Network
+
+
+LONGEST = 5.0
+"""Seconds that pass at most between two safe moments, unless a single step takes longer."""
+FIRST = 16
+"""Steps of the first chunk of a program, which tells how long a step takes."""
 
 
 class SampleOrder:
@@ -63,7 +69,7 @@ class SampleOrder:
         return np.concatenate(pieces).reshape(-1, self.batch_size)
 
 
-class KerasTrainer:
+class KerasTrainer(Trainer):
     """Trains Keras networks; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -124,6 +130,28 @@ class KerasTrainer:
         measured = session.evaluate(self.data.x_test, self.data.y_test)
         return {f"test_{name}": value for name, value in measured.items()}
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The network as a Keras model that stands alone: `best.keras`."""
+        from . import keras_export
+        from .buffers import unpack
+
+        data, hyperparameters = self.data, resolve(self.model, trial.configuration)
+        target = None if data.classes is not None else tuple(data.y_train.shape[1:])
+        network = self.engine.network(self.model, hyperparameters, data.input_shape, data.outputs, target)
+        try:
+            values = unpack(_aligned_copy(snapshot.weights), network.values)
+            arguments = (self.model, hyperparameters, values, data.input_shape, data.outputs, data.scale)
+            return keras_export.export(*arguments, folder)
+        except UserError:
+            raise
+        except Exception as error:
+            print(
+                f"warning: the network of trial {trial.number} is not kept: {in_a_line(error)}",
+                file=sys.stderr,
+                flush=True,
+            )
+            return None
+
     def check(self, network: "Network", configuration: Mapping[str, Value]) -> None:
         """Stop where the objective is none that the network measures, and say once which hyperparameters nobody reads.
 
@@ -153,7 +181,7 @@ def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return copy
 
 
-class KerasSession:
+class KerasSession(Session):
     """One trial in training; see :class:`hypercurve.training.trainer.Session`.
 
     Attributes:
@@ -182,6 +210,8 @@ class KerasSession:
         self._order = SampleOrder(trial, data.samples, batch_size)
         values = self.network.set_knobs(self.network.initial(trial), self.hyperparameters)
         self._state = self.program.state(values)
+        self._every: float | None = None
+        self._between: Callable[[float], None] = lambda _: None
         self._seconds = time.perf_counter() - start - self._overhead
 
     def _step_at(self, progress: float) -> int:
@@ -222,14 +252,13 @@ class KerasSession:
 
     def _train(self, stop: int) -> None:
         """Train up to a step, not beyond the next mark."""
-        from .engine import CHUNK
-
         trainer, hyperparameters = self.trainer, self.hyperparameters
         diverged = not np.isfinite(float(self._state.loss))
         if self.step in self._marks and not diverged:
             self._state.loss = self.program.zero
         while self.step < stop and not diverged:
-            end = min(self.step + CHUNK, stop)
+            end = min(self.step + self._chunk, stop)
+            began = time.perf_counter()
             rates = learning_rates(self._rated, self.step, end - self.step, anchor=self.anchor)
             if correct := self.program.optimizer.correct:
                 rates = correct(hyperparameters, self._updates, rates)
@@ -239,8 +268,21 @@ class KerasSession:
             )
             self.step += done
             self._updates += done
-            diverged = not np.isfinite(float(self._state.loss))
+            diverged = not np.isfinite(float(self._state.loss))  # which is waited for
+            self.program.step_seconds = (time.perf_counter() - began) / max(done, 1)
+            if not diverged:
+                self._between(self.step / self.total)
         self.step = stop
+
+    @property
+    def _chunk(self) -> int:
+        """How many steps are trained in one call."""
+        from .engine import CHUNK
+
+        if self._every is None:
+            return CHUNK
+        longest, pace = min(self._every, LONGEST), self.program.step_seconds
+        return FIRST if pace is None else max(1, min(CHUNK, int(max(longest, 0.1) / max(pace, 1e-9))))
 
     @property
     def _rated(self) -> Mapping[str, Any]:
@@ -324,3 +366,11 @@ class KerasSession:
         self.hyperparameters = new
         self.anchor = self.step if anchor is None else anchor
         self.program.set_knobs(self._state, new)
+
+    def can_save(self) -> bool:
+        """At every safe moment."""
+        return True
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Safe moments are between chunks of steps; see :meth:`hypercurve.training.trainer.Session.watch`."""
+        self._every, self._between = every, between

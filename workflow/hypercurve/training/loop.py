@@ -21,7 +21,8 @@ from ..util.seeding import integer_seed
 from ..util.user_code import load_object
 from .data import Dataset, load
 from .epochs import EpochSession, tested
-from .trainer import Snapshot, TrialFailed
+from .network_files import write_state
+from .trainer import Snapshot, Trainer, TrialFailed
 from .user_states import State
 
 EXCHANGE = ("save", "load", "adjust")
@@ -51,7 +52,7 @@ class Context:
     threads: int
 
 
-class LoopTrainer:
+class LoopTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -101,6 +102,11 @@ class LoopTrainer:
         del trial
         return tested(snapshot)
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """What the loop's `save` gave at the end: `best.npz`, or `best.bin` for bytes."""
+        del trial
+        return write_state(snapshot, folder, "best.bin")
+
 
 class LoopSession(EpochSession):
     """One trial in training."""
@@ -145,9 +151,16 @@ class LoopSession(EpochSession):
             return
         raise TrialFailed(f"yielded more than epochs = {self.epochs} times")
 
+    def can_save(self) -> bool:
+        """A class that has `save` and `load`, between two epochs."""
+        return not self.exchanges and all(callable(getattr(self._loop, name, None)) for name in EXCHANGE[:2])
+
     def _save(self) -> State:
         state: State = self._loop.save()
         return state
+
+    def _end_state(self) -> State | None:
+        return self._save() if callable(getattr(self._loop, "save", None)) else None
 
     def _load(self, state: bytes | dict[str, npt.NDArray[Any]]) -> None:
         if self._loop is None or not callable(getattr(self._loop, "load", None)):

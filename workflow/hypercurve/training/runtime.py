@@ -43,14 +43,16 @@ with _quietly():
     import tensorflow as tf
 
     # What Keras does not export, as is: the generator that unseeded draws advance, what `compile` makes of a function, and
-    # what optimizers do for TensorFlow and without it.
+    # what optimizers do for TensorFlow and without it, and the class of functional models.
     from keras.src.backend.tensorflow.optimizer import TFOptimizer
     from keras.src.losses.losses import LossFunctionWrapper
+    from keras.src.models.functional import Functional
     from keras.src.optimizers.base_optimizer import BaseOptimizer
     from keras.src.random.seed_generator import global_seed_generator
 
 __all__ = [
     "BaseOptimizer",
+    "Functional",
     "LossFunctionWrapper",
     "TFOptimizer",
     "configure",

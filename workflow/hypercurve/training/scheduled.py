@@ -6,8 +6,9 @@ member that never copied and its retraining from the same seed are the same trai
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from ..space.search_space import Value
 from .trainer import Report, Session, Snapshot, Trainer
 
 
-class ScheduledTrainer:
+class ScheduledTrainer(Trainer):
     """Trains every trial under one schedule; see :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -39,8 +40,12 @@ class ScheduledTrainer:
         """Metrics of a trained network on the test set, as ``test_...``."""
         return self.trainer.test(trial, snapshot)
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """The trained network as a file; its hyperparameters are those at its end."""
+        return self.trainer.export(replace(trial, configuration=self.segments[-1].configuration), snapshot, folder)
 
-class ScheduledSession:
+
+class ScheduledSession(Session):
     """One trial in training; see :class:`hypercurve.training.trainer.Session`."""
 
     def __init__(self, trainer: ScheduledTrainer, trial: Trial) -> None:
@@ -65,7 +70,7 @@ class ScheduledSession:
             self._session.adjust(segment.configuration, segment.step)
             self._step, self._next = segment.step, self._next + 1
         report = self._session.advance(progress)
-        self._step = target
+        self._step, self.progress = target, progress
         metrics = dict(report.metrics)
         if progress == 1 and all(math.isfinite(value) for value in metrics.values()):
             metrics |= self._trainer.test(self._trial, self._session.snapshot())
@@ -78,7 +83,7 @@ class ScheduledSession:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot, under the schedule's part from there."""
         self._session.restore(snapshot)
-        self._step = snapshot.step
+        self._step, self.progress = snapshot.step, snapshot.progress
         segments = self._trainer.segments
         # A segment that begins at this very step is not in force yet: that follows when training goes on.
         self._next = max(1, bisect_right(segments, snapshot.step - 1, key=lambda segment: segment.step))
@@ -92,3 +97,15 @@ class ScheduledSession:
             ValueError: always.
         """
         raise ValueError("a training under a given schedule takes no other hyperparameters")
+
+    def can_save(self) -> bool:
+        """Whether the session under the schedule can."""
+        return self._session.can_save()
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Safe moments are those of the session under the schedule."""
+        self._session.watch(every, between)
+
+    def close(self) -> None:
+        """The trial is over."""
+        self._session.close()

@@ -17,7 +17,7 @@ from ..config.hyperparameters import resolve
 from ..curves.cost import step_at, total_steps
 from ..runs.trial import Trial
 from ..util.seeding import generator
-from .trainer import Report, Snapshot
+from .trainer import Report, Session, Snapshot, Trainer
 
 SAMPLES = 50_000
 """Examples in the training part that is pretended."""
@@ -28,7 +28,7 @@ WEIGHTS, SLOTS = 1, 8
 _RAISES = 0.02  # share of trials that raise when opened
 
 
-class SyntheticTrainer:
+class SyntheticTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
     Args:
@@ -66,8 +66,8 @@ def _accuracy(loss: float) -> float:
     return float(max(1 / CLASSES, np.exp(-loss)))
 
 
-class SyntheticSession:
-    """Follows :class:`hypercurve.training.trainer.Session`."""
+class SyntheticSession(Session):
+    """Follows :class:`hypercurve.training.trainer.Session`; it is not saved, since it takes microseconds."""
 
     def __init__(self, trainer: SyntheticTrainer, trial: Trial) -> None:
         self.trainer, self.trial = trainer, trial

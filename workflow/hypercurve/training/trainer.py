@@ -5,8 +5,10 @@ training and get the metrics there. A session's metrics depend on its configurat
 training was cut into pieces or on which other sessions live in the process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +56,7 @@ class Report:
         overhead: wall-clock seconds of compilation and initialisation since the last point.
         compiler: who ran a network, where the compiler that it was meant for refused it: ``graph`` or ``eager``.
         wall: the whole wall-clock part of a report that was recorded earlier; None for one made now.
+        test: what the model itself has measured on the test part, as ``test_...``; None where :meth:`Trainer.test` does.
     """
 
     progress: float
@@ -62,6 +65,7 @@ class Report:
     overhead: float = 0.0
     compiler: str = ""
     wall: Wall | None = None
+    test: Mapping[str, float] | None = None
 
 
 class TrialFailed(Exception):
@@ -86,7 +90,13 @@ def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:
 
 
 class Session(Protocol):
-    """One trial in training."""
+    """One trial in training. What follows :meth:`adjust` has a body that fits a session which cannot save its state.
+
+    Attributes:
+        progress: the share of its training that it reported last; 0 at the start.
+    """
+
+    progress: float = 0.0
 
     def advance(self, progress: float) -> Report:
         """Train up to a share of the training in (0, 1] and report."""
@@ -118,9 +128,27 @@ class Session(Protocol):
         """
         ...
 
+    def can_save(self) -> bool:
+        """Whether a snapshot taken now holds all that another session of this trial needs to go on."""
+        return False
+
+    def watch(self, every: float | None, between: Callable[[float], None]) -> None:
+        """Be asked for snapshots within :meth:`advance` too; called before it is first trained.
+
+        Args:
+            every: after how many seconds of training a safe moment is wished for; None: snapshots are not asked for.
+            between: to be called at safe moments, with the share of the training that is done. It may take a snapshot, and
+                may raise to end the training.
+        """
+        return
+
+    def close(self) -> None:
+        """The trial is over, and all that was kept of it but its reports may go."""
+        return
+
 
 class Trainer(Protocol):
-    """Opens sessions."""
+    """Opens sessions. What follows :meth:`test` has a body that fits a trainer without networks to keep."""
 
     def open(self, trial: Trial) -> Session:
         """A session at the start of its training.
@@ -133,3 +161,50 @@ class Trainer(Protocol):
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics of a trained network on the test set, as ``test_...``."""
         ...
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """Write a trained network to a file that can be used without us; see :mod:`hypercurve.events.networks`.
+
+        Args:
+            trial: whose it is; of a population's member with the configuration at its end.
+            snapshot: its state at the end.
+            folder: where the file appears by rename, in place of one that is there.
+
+        Returns:
+            The file; None where there is nothing to write. Why something cannot be written is said on standard error.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        return None
+
+    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep the best trial's network over the end of this process, in place of the one kept so far."""
+        return
+
+    def kept(self, trial: Trial) -> Snapshot | None:
+        """The network of a trial, if it was kept."""
+        return None
+
+
+class LazyTrainer(Trainer):
+    """A trainer that is made when something must be trained: making one may import TensorFlow.
+
+    Args:
+        make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], "Trainer"]):
+        self._make = cache(make)
+
+    def open(self, trial: Trial) -> Session:
+        """A session of the trainer that is made now, if it was not before."""
+        return self._make().open(trial)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Likewise."""
+        return self._make().test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """Likewise."""
+        return self._make().export(trial, snapshot, folder)

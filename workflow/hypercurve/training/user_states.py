@@ -19,22 +19,24 @@ LAST_BYTES = 16384
 """Room for how old a state is, and the metrics that were reported last."""
 
 
-def vector_of(state: State, room: int) -> Vector:
+def vector_of(state: State, room: int | None) -> Vector:
     """A state as a vector, of a length that depends on names, types and shapes of arrays, or on the room for bytes.
 
     Args:
         state: what a loop's `save` gave, or a program's snapshot file.
-        room: for bytes.
+        room: for bytes; None: as much as they need.
 
     Raises:
         ValueError, TypeError: it is no state, or too large; the message says why.
     """
     if isinstance(state, bytes | bytearray | memoryview):
         content = bytes(state)
+        if room is None:
+            room = len(content)
         if len(content) > room:
             raise ValueError(f"a state of {len(content)} bytes is more than `state_bytes` = {room} allows")
         header = json.dumps({"bytes": len(content)}).encode()
-        return _joined(header, [content], 4 + HEADER + room)
+        return _joined(header, [np.frombuffer(content, np.uint8)], 4 + HEADER + room)
     if not isinstance(state, Mapping):
         raise TypeError(f"a state must be bytes or a dict of NumPy arrays, not {type(state).__name__}")
     arrays = {}
@@ -45,24 +47,26 @@ def vector_of(state: State, room: int) -> Vector:
         arrays[str(name)] = array
     described = [[name, array.dtype.str, list(np.shape(state[name]))] for name, array in arrays.items()]
     header = json.dumps({"arrays": described}).encode()
-    parts = [array.tobytes() for array in arrays.values()]
+    parts = [array.reshape(-1).view(np.uint8) for array in arrays.values()]
     return _joined(header, parts, 4 + len(header) + sum(map(len, parts)))
 
 
-def _joined(header: bytes, parts: list[bytes], size: int) -> Vector:
-    raw = np.zeros(-(-size // 4) * 4, np.uint8)
-    content = b"".join((len(header).to_bytes(4, "little"), header, *parts))
-    raw[: len(content)] = np.frombuffer(content, np.uint8)
+def _joined(header: bytes, parts: list[npt.NDArray[np.uint8]], size: int) -> Vector:
+    raw, end = np.empty(-(-size // 4) * 4, np.uint8), 0
+    for part in (np.frombuffer(len(header).to_bytes(4, "little") + header, np.uint8), *parts):
+        raw[end : end + len(part)] = part
+        end += len(part)
+    raw[end:] = 0
     return raw.view(np.float32)
 
 
 def state_in(vector: Vector) -> bytes | dict[str, npt.NDArray[Any]]:
     """The state in a vector; arrays are copies."""
-    raw = np.ascontiguousarray(vector).view(np.uint8).tobytes()
-    start = 4 + int.from_bytes(raw[:4], "little")
-    header = json.loads(raw[4:start])
+    raw = np.ascontiguousarray(vector).view(np.uint8)
+    start = 4 + int.from_bytes(raw[:4].tobytes(), "little")
+    header = json.loads(raw[4:start].tobytes())
     if "bytes" in header:
-        return raw[start : start + header["bytes"]]
+        return raw[start : start + header["bytes"]].tobytes()
     arrays = {}
     for name, dtype, shape in header["arrays"]:
         count = int(np.prod(shape, dtype=np.int64))

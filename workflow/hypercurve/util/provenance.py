@@ -1,7 +1,8 @@
 """What made a result: packages, machine, and digests of the code that it depends on.
 
-Snakemake does not see the modules that a rule's command imports. Rules therefore carry a digest of the code that their
-result depends on, so that a change in the training code retrains and a change in a figure redraws, and nothing more.
+Snakemake does not see the modules that a rule's command imports. Rules of tables and figures therefore carry a digest of the
+code that these depend on, so that a change in a figure redraws it. Rules of runs carry none: what was trained is a fact, and
+no change of ours undoes it.
 """
 
 import ast
@@ -10,50 +11,22 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 CAPTIONS = PACKAGE.parents[1] / "rules" / "captions"
 if not CAPTIONS.is_dir():  # an installed package has its own
     CAPTIONS = PACKAGE / "analysis" / "captions"
 
-# What can change a table or figure but not a run. All other modules can change a run.
-ANALYSIS = ("analysis/", "config/figures.py", "results/")
-# What can change neither: how a command is called, what is printed meanwhile, and what is made of finished results.
-OUTER = (
-    *("__init__.py", "__main__.py", "util/provenance.py", "config/files.py", "config/jobs.py"),
-    *("config/consistency.py", "util/partial.py", "execution/mpi/preflight.py", "runs/resuming.py"),
-    *("api/", "archive/", "cli/", "export/", "testing/", "watching/", "workflow_support/"),
-)
-# What can change prepared data.
-DATA = (
-    "config/data",
-    "curves/",
-    "records/curve_files.py",
-    "records/prepare.py",
-    "results/runs.py",
-    "training/data",
-    "util/seeding.py",
-    "util/user_code.py",
-)
-# What can change a prepared record besides: a stopping rate may be calibrated on it.
-RECORDS = ("records/calibration.py", "stopping/lcm.py")
-
 
 @cache
-def code_digest(part: Literal["data", "records", "runs", "analysis"]) -> str:
-    """Sixteen hexadecimal digits that change with the code of ``part``; comments and docstrings do not count."""
+def analysis_digest() -> str:
+    """Sixteen hexadecimal digits that change with the code of tables and figures; comments and docstrings do not count."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*")):
-        name = path.relative_to(PACKAGE).as_posix()
-        if path.suffix not in (".py", ".j2") or name.startswith(OUTER):
-            continue
-        if (part == "runs" and name.startswith(ANALYSIS)) or (part == "data" and not name.startswith(DATA)):
-            continue
-        if part == "records" and not name.startswith(DATA + RECORDS):
-            continue
-        digest.update(name.encode() + b"\0")
-        digest.update(_essence(path))
+    folders = ("analysis", "results", "search", "stopping")
+    for path in sorted(path for folder in folders for path in (PACKAGE / folder).rglob("*")):
+        if path.suffix in (".py", ".j2"):
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + _essence(path))
     return digest.hexdigest()[:16]
 
 
@@ -129,7 +102,7 @@ def code_version(full: bool = False) -> str | None:
 def module_digests() -> dict[str, str]:
     """The sha256 sum of every file of the package's code, by its path in the package.
 
-    Unlike :func:`code_digest`, which goes by syntax trees, these are the same whatever Python computes them.
+    Unlike :func:`analysis_digest`, which goes by syntax trees, these are the same whatever Python computes them.
     """
     return {
         path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, NoReturn, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, NoReturn, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -179,61 +179,65 @@ class Model(Consistent):
             raise refusal(problems_in(error, cls.model_fields), given) from None
 
 
-class NoOptions(Model):
-    """A kind without options."""
-
-
 class OneOf(Model):
-    """A choice between kinds, written ``kind`` or ``{kind: {option: value}}``."""
+    """A choice between kinds, written ``kind`` or ``{kind: {option: value}}``, and dumped in the second form."""
+
+    kind: str
+    """The chosen kind."""
+    options: Any
+    """The chosen kind's options."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Names that kinds had, and what they are called now."""
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, type[Model]]:
+        """The options of each kind."""
+        raise NotImplementedError
+
+    @classmethod
+    def options_of(cls, kind: str) -> type[Model] | None:
+        """The options of a kind; None if there is no such kind."""
+        return cls.kinds().get(kind)
 
     @model_validator(mode="before")
     @classmethod
-    def _expand(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            if given not in cls.model_fields:
-                raise PydanticCustomError(
-                    "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
-                )
-            return {given: {}}
-        if isinstance(given, Mapping):
-            return {key: {} if value is None else value for key, value in given.items()}
-        if not isinstance(given, cls):
-            raise PydanticCustomError(
-                "unknown_kind", "must be one of {allowed}", {"allowed": ", ".join(cls.model_fields)}
-            )
-        return given
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise PydanticCustomError(
-                "one_kind", "needs exactly one of {allowed}", {"allowed": ", ".join(type(self).model_fields)}
-            )
-        return self
+    def _chosen(cls, given: Any) -> Any:
+        if isinstance(given, cls):
+            return given
+        names = tuple(cls.kinds())
+        whole = isinstance(given, Mapping)
+        written = dict(given) if whole else {given: None} if isinstance(given, str) else {}
+        found: list[Problem] = []
+        chosen: dict[str, Any] = {}
+        for kind, options in written.items():
+            at = (kind,) if whole else ()
+            try:
+                model = cls.options_of(str(kind))
+                if model is None:
+                    found.append(_unknown_kind(str(kind), at, names, cls.RENAMED))
+                else:
+                    chosen = {"kind": kind, "options": model.model_validate({} if options is None else options)}
+            except PydanticCustomError as error:
+                found.append(Problem(at, error.message()))
+            except ValidationError as error:
+                found += [problem.within(*at) for problem in problems_in(error)]
+        if not written and not whole:
+            found.append(Problem((), f"must be one of {', '.join(names)}", names))
+        elif len(written) != 1 and not found:
+            found.append(Problem((), f"needs exactly one of {', '.join(names)}", names))
+        if found:
+            raise refusal(found, given)
+        return chosen
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:
         return {self.kind: self.options}
 
-    @property
-    def kind(self) -> str:
-        """The chosen kind."""
-        return next(iter(self.model_fields_set))
-
-    @property
-    def options(self) -> Any:
-        """The chosen kind's options."""
-        return getattr(self, self.kind)
-
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         schema = handler.resolve_ref_schema(handler(core))
-        properties: dict[str, Any] = {}
-        for name, prop in schema.pop("properties").items():
-            prop.pop("default", None)
-            if "anyOf" in prop:  # "options or absent": absent is not something to write
-                prop.update(next(branch for branch in prop.pop("anyOf") if branch.get("type") != "null"))
-            properties[name] = prop
+        properties = {kind: handler(model.__pydantic_core_schema__) for kind, model in cls.kinds().items()}
         form = {
             "type": "object",
             "properties": properties,
@@ -241,10 +245,17 @@ class OneOf(Model):
             "minProperties": 1,
             "maxProperties": 1,
         }
-        schema.pop("additionalProperties", None)
-        schema.pop("type", None)
+        for key in ("additionalProperties", "type", "properties", "required"):
+            schema.pop(key, None)
         schema["anyOf"] = [{"type": "string", "enum": list(properties)}, form]
         return schema
+
+
+def _unknown_kind(kind: str, at: Place, names: tuple[str, ...], renamed: Mapping[str, str]) -> Problem:
+    if kind in renamed:
+        return Problem(at, f"is called {renamed[kind]} now")
+    said = f"unknown key; allowed: {', '.join(names)}" if at else f"must be one of {', '.join(names)}"
+    return Problem(at, said, names)
 
 
 def by_key(data: object, kinds: Mapping[str, type[BaseModel]], what: str) -> BaseModel:

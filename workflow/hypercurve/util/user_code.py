@@ -6,14 +6,41 @@ Only what trains or prepares data does so: reading an experiment imports nothing
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import UserError
+
+REFERENCE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""How an experiment names something in a module: ``package.module:name``."""
+_Base = TypeVar("_Base")
+_IMPORTS = ContextVar("imports", default=True)
+
+
+def imports() -> bool:
+    """Whether searchers and stoppers that an experiment names may be imported."""
+    return _IMPORTS.get()
+
+
+@contextmanager
+def without_imports(wanted: bool = True) -> Iterator[None]:
+    """Read experiments of strangers: none of their searchers and stoppers is imported.
+
+    Args:
+        wanted: False: they are, after all.
+    """
+    token = _IMPORTS.set(not wanted)
+    try:
+        yield
+    finally:
+        _IMPORTS.reset(token)
 
 
 def load_object(reference: str, key: str) -> Any:
@@ -40,7 +67,7 @@ def load_object(reference: str, key: str) -> Any:
             ) from None
         raise UserError(f"{where}: {module_name} imports {error.name}, which is not installed") from error
     except (Exception, SystemExit) as error:
-        raise UserError(f"{where}: {module_name} cannot be imported: {_told(error)}") from error
+        raise UserError(f"{where}: {module_name} cannot be imported: {told(error)}") from error
     if not hasattr(module, name):
         held = sorted(n for n, thing in vars(module).items() if callable(thing) and not n.startswith("_"))
         near = get_close_matches(name, held, n=1)
@@ -52,7 +79,26 @@ def load_object(reference: str, key: str) -> Any:
     return found
 
 
-def _told(error: BaseException) -> str:
+def load_class(reference: str, base: type[_Base]) -> type[_Base]:
+    """A class of the user's that is derived from one of ours.
+
+    Raises:
+        UserError: it cannot be imported, is something else, or lacks a method.
+    """
+    if not re.match(REFERENCE, reference):
+        raise UserError("must be package.module:Class")
+    try:
+        found = load_object(reference, "")
+    except UserError as error:
+        raise UserError(str(error).removeprefix(f" = {reference}: ")) from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise UserError(f"is no {base.__name__}: derive the class from {base.__module__}.{base.__name__}")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise UserError(f"the class lacks {', '.join(missing)}")
+    return found
+
+
+def told(error: BaseException) -> str:
     """What an error says, and in which line it arose."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"

@@ -14,21 +14,7 @@ from ...config.experiment import Experiment
 from ...events.trials import Status, TrialState
 from ...results.runs import RunResult
 from ..tables import Runs
-from .style import (
-    FAILED,
-    FAINT,
-    INK,
-    MUTED,
-    WIDTH,
-    Look,
-    log_axis,
-    looks,
-    new_figure,
-    nothing,
-    pick,
-    share_axis,
-    short,
-)
+from .style import FAILED, FAINT, INK, MUTED, WIDTH, Look, log_axis, looks, new_figure, nothing, pick, share_axis, short
 
 TITLE = "Learning curves"
 CAPTION = """\

@@ -64,12 +64,7 @@ def _fitness(axes: Axes, one: Population, colour: str) -> list[float]:
     few = len(one.run.trials) <= FEW
     axes.add_collection(
         LineCollection(
-            drawn,
-            colors=colour,
-            linewidths=one.width * 0.8,
-            alpha=0.5 if few else 0.25,
-            zorder=2,
-            rasterized=one.dense,
+            drawn, colors=colour, linewidths=one.width * 0.8, alpha=0.5 if few else 0.25, zorder=2, rasterized=one.dense
         )
     )
     means = _means(one)
@@ -77,13 +72,7 @@ def _fitness(axes: Axes, one: Population, colour: str) -> list[float]:
     key = one.setting.objective.key
     final = [value for trial in one.run.trials.values() if (value := trial.performance(key)) is not None]
     axes.scatter(
-        [one.total] * len(final),
-        final,
-        s=16 if few else 8,
-        color=colour,
-        edgecolors="white",
-        linewidths=0.4,
-        zorder=5,
+        [one.total] * len(final), final, s=16 if few else 8, color=colour, edgecolors="white", linewidths=0.4, zorder=5
     )
     bold(axes, one.fit_way() if one.path else None)
     return [value for member in one.run.trials for _, value in one.reports(member)]

@@ -16,15 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ...config.experiment import Experiment
 from ..tables import Runs
 from .members import COLUMNS, FEW, Floats, Population, bold, counted_in, empty, legend, populations_of
-from .style import (
-    FAINT,
-    MUTED,
-    iteration_axis,
-    log_if_positive,
-    new_figure,
-    note,
-    words,
-)
+from .style import FAINT, MUTED, iteration_axis, log_if_positive, new_figure, note, words
 
 TITLE = "The population's schedules"
 CAPTION = """\

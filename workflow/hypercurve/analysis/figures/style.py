@@ -25,6 +25,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from ...config.experiment import Experiment
 from ...config.objective import Objective
 from ...util.files import appearing
+from ...util.words import short as short
 
 WIDTH = 6.3  # inches: 16 cm
 DENSE = 400
@@ -243,22 +244,6 @@ def note(axes: Axes, text: str, above: float = 5) -> None:
     axes.annotate(
         text, (0, 1), xytext=(0, above), xycoords="axes fraction", textcoords="offset points", fontsize=8, color=MUTED
     )
-
-
-def short(value: Any, digits: int = 3) -> str:
-    """A number in few characters; other values as they are."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return str(value)
-    number = float(value)
-    if number == int(number) and abs(number) < 1e6:
-        return f"{int(number):,}".replace(",", "\u202f")
-    if 1e-3 <= abs(number) < 1e6:
-        return f"{number:.{digits}g}"
-    mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    if mantissa == "1":
-        return "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa}e{int(exponent)}"
 
 
 def words(name: str) -> str:

@@ -14,7 +14,9 @@ from math import inf
 
 from ...events.events import Reported
 from ...events.lines import EventLine
+from ...runs.known import KnownTrainings
 from ...runs.run import Run
+from ...runs.trial import Trial
 from ...space.search_space import Configuration
 from . import messages as wire
 from .comm import Tag
@@ -62,16 +64,17 @@ class Placement:
     Args:
         run: the run.
         ranks: the ranks that train, in the order in which they are to get work.
+        known: trainings that were recorded earlier; no rank gets those that are known to their ends.
 
     Attributes:
         trials: the trials that ranks have, by number.
         orders: what ranks must be told next.
     """
 
-    def __init__(self, run: Run, ranks: list[int]):
+    def __init__(self, run: Run, ranks: list[int], known: KnownTrainings | None = None):
         self.trials: dict[int, Placed] = {}
         self.orders: list[Order] = []
-        self._run, self._ranks = run, ranks
+        self._run, self._ranks, self._known = run, ranks, known
         self._committed = dict.fromkeys(ranks, 0)  # sums over the trials of a rank
         self._open = dict.fromkeys(ranks, 0)
         self._ahead = dict.fromkeys(ranks, 0)
@@ -80,12 +83,21 @@ class Placement:
         self._exhausted = False  # there is none
         self._index = {point: number for number, point in enumerate(run.points, start=1)}
 
-    def start(self, number: int) -> Placed:
-        """A trial starts or goes on: give it to a rank, or let the rank know that has it already."""
+    def start(self, number: int) -> Placed | None:
+        """A trial starts or goes on: give it to a rank, or let the rank know that has it already.
+
+        Returns:
+            None where no rank need train it: it is known to its end.
+        """
         state, placed = self._run.trials[number], self.trials.get(number)
         if placed is None:
+            curve, ended = self._ahead_of(number, state.configuration)
+            if ended:
+                return None
+            if len(curve) < len(state.curve):
+                curve = state.curve
             rank = min(self._ranks, key=lambda rank: (self._committed[rank], self._open[rank]))
-            return self._place(number, state.configuration, rank, state.progress, state.curve, state.origin)
+            return self._place(number, state.configuration, rank, state.progress, curve, state.origin)
         placed.ahead = False
         if not placed.over:
             self._ahead[placed.rank] -= 1
@@ -94,15 +106,15 @@ class Placement:
 
     def go_on(self, number: int) -> None:
         """A trial has been let go on from a point: tell its rank if that could not be known."""
-        placed = self.trials[number]
-        if not placed.over and self._run.trials[number].reports >= placed.limit:
+        placed = self.trials.get(number)  # None: its training is known
+        if placed is not None and not placed.over and self._run.trials[number].reports >= placed.limit:
             self._allow(number, placed)
 
     def remove(self, number: int, best: bool = False) -> None:
         """A trial is over."""
         placed = self.trials.pop(number, None)
         if placed is None:
-            return  # it was paused when the journal ended
+            return  # it is known, or was paused when the journal ended
         if not placed.over:
             self._close(placed)
         self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
@@ -142,9 +154,18 @@ class Placement:
             self._exhausted = True
             return False
         self._next += 1
-        self._ahead[rank] += 1
-        self._place(number, configuration, rank, 0.0, [], inf)
+        curve, ended = self._ahead_of(number, configuration)
+        if not ended:
+            self._ahead[rank] += 1
+            self._place(number, configuration, rank, 0.0, curve, inf)
         return True
+
+    def _ahead_of(self, number: int, configuration: Configuration) -> tuple[wire.Curve, bool]:
+        """What is known of a training, and whether that is all of it."""
+        if self._known is None:
+            return [], False
+        trial = Trial(number, configuration, self._run.setting.seed, self._run.repeat)
+        return self._known.ahead(trial, self._run.points)
 
     def _place(
         self, number: int, configuration: Configuration, rank: int, progress: float, curve: wire.Curve, started: float

@@ -9,10 +9,11 @@ import time
 
 from ...events.journal import Journal
 from ...events.lines import Wall
+from ...runs.known import KnownTrainings
 from ...runs.run import Run
 from ...training.trainer import Trainer
 from ...util.provenance import origin
-from ..event_loop import Watch, drive, retrained_best
+from ..event_loop import Watch, drive, finish
 from . import messages as wire
 from .comm import Comm, Inbox, Outbox, Tag, check_interrupted, orphaned
 from .supervisor import Supervisor
@@ -26,7 +27,15 @@ _QUICK = 0.0002  # seconds of training to a point below which reports are sent t
 _TOGETHER = 0.001  # seconds for which they are held back at most
 
 
-def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, watch: Watch | None = None) -> None:
+def execute(
+    run: Run,
+    trainer: Trainer,
+    journal: Journal | None,
+    comm: Comm,
+    *,
+    known: KnownTrainings | None = None,
+    watch: Watch | None = None,
+) -> None:
     """Carry a run to its end with all ranks; each calls this.
 
     Args:
@@ -34,6 +43,7 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
         trainer: trains this rank's trials.
         journal: on rank 0, where every event is written before its actions take effect.
         comm: the ranks; see :mod:`hypercurve.execution.mpi.comm`.
+        known: on rank 0, trainings that were recorded earlier, and are not done again.
         watch: on rank 0, called now and then, for progress displays.
 
     Raises:
@@ -47,20 +57,20 @@ def execute(run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, 
     if not journal.lines:
         journal.append(run.start(Wall(at=time.time(), origin=origin())))
     own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
-    supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None))
+    supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None), known)
     if run.ended is None:
         supervisor.resume()
         try:
-            drive(run, supervisor, journal.add)
+            drive(run, supervisor, journal.add, known)
         finally:
             if not orphaned():  # else a rerun may write the journal by now
                 journal.flush()
     metrics = supervisor.finish()
     if run.best is not None and run.tested is None:
-        trial = run.trial(run.best.number)
-        if metrics is None:
-            metrics = dict(trainer.test(trial, retrained_best(run, trainer)))
-        journal.append(run.test(metrics, Wall(at=time.time())))
+        if metrics is not None:
+            journal.append(run.test(metrics, Wall(at=time.time())))
+        else:
+            journal.append(finish(run, trainer, None, known, journal.path.parent))
     if watch is not None:
         watch(run)
 

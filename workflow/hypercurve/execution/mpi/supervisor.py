@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ...events.events import Completed, Continue, Event, Failed, Pause, Resume, Started, Stop
 from ...events.journal import Journal
 from ...events.lines import EventLine
+from ...runs.known import KnownTrainings
 from ...runs.run import Due, Run
 from ..event_loop import Watch
 from . import messages as wire
@@ -32,14 +33,25 @@ class Supervisor:
         comm: the ranks.
         own: rank 0's own worker; None where rank 0 only supervises.
         watch: called now and then.
+        known: trainings that were recorded earlier, which no rank trains.
     """
 
-    def __init__(self, run: Run, journal: Journal, comm: Comm, own: Worker | None, watch: Watch):
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        comm: Comm,
+        own: Worker | None,
+        watch: Watch,
+        known: KnownTrainings | None = None,
+    ):
         self.worker = 0
         self._run, self._journal, self._own, self._watch = run, journal, own, watch
         self._inbox, self._outbox = Inbox(comm), Outbox(comm)
         self._others = range(1, comm.size)
-        self._placement = Placement(run, [*self._others, *([0] if own is not None else [])])  # rank 0 has more to do
+        self._known = known
+        ranks = [*self._others, *([0] if own is not None else [])]  # rank 0 has more to do
+        self._placement = Placement(run, ranks, known)
         self._trials = self._placement.trials
         self._unstarted = 0  # number of the first trial whose start is not taken yet
         self._arrived: deque[int] = deque()  # trials with reports, in the order that these came
@@ -83,7 +95,8 @@ class Supervisor:
             case Completed():
                 best = self._run.best is not None and self._run.best.number == number
                 if best:
-                    self._keeper = self._trials[number].rank
+                    placed = self._trials.get(number)
+                    self._keeper = None if placed is None else placed.rank
                 self._placement.remove(number, best)
             case Failed():
                 self._placement.remove(number)
@@ -97,14 +110,28 @@ class Supervisor:
                     self._arrived = deque(number for number in self._arrived if number != trial)
                 case Resume(trial):
                     self._start(trial)
+        if self._arrival:
+            self._expect_known()
         self._taken += 1
         if self._taken >= _BURST:
             self._write_and_send()
 
     def _start(self, number: int) -> None:
         placed = self._placement.start(number)
-        if self._arrival:
+        if self._arrival and placed is not None:
             self._arrived.extend([number] * len(placed.early))
+
+    def _expect_known(self) -> None:
+        """In order of arrival, what is known is there at once."""
+        going = [action.trial for action in self._run.actions if isinstance(action, Continue | Resume)]
+        for number in going:
+            due = self._run.due_of(number)
+            if (
+                self._known is not None
+                and due is not None
+                and self._known.report(self._run.trial(number), due.progress)
+            ):
+                self._arrived.append(number)
 
     def finish(self) -> dict[str, float] | None:
         """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
@@ -137,7 +164,7 @@ class Supervisor:
         return metrics
 
     def _any_arrived(self) -> bool:
-        while self._arrived and self._arrived[0] not in self._trials:
+        while self._arrived and self._run.due_of(self._arrived[0]) is None:
             self._arrived.popleft()
         return bool(self._arrived)
 

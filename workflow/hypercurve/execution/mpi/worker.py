@@ -109,7 +109,9 @@ class Worker:
             number: the trial's.
             best: it is complete, and the best of the run so far: keep its network in place of the one kept so far.
         """
-        self._going.pop(number, None)
+        going = self._going.pop(number, None)
+        if going is not None and going.session is not None:
+            going.session.close()
         performance = self._performances.pop(number, None)
         if not best:
             self._kept.pop(number, None)
@@ -118,6 +120,7 @@ class Worker:
             self._kept.pop(self._best[0], None)
         assert performance is not None
         self._best = (number, performance)
+        self._trainer.keep(*self._kept[number])
 
     def choose(self) -> int | None:
         """The trial to train next, or None."""
@@ -138,6 +141,7 @@ class Worker:
             del self._going[number]
             if session is not None and isinstance(event, Completed):
                 self._keep(going.trial, session, event.metrics[self._objective.key])
+                session.close()
         else:
             self._rank(going)
         return point, line

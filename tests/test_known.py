@@ -1,0 +1,313 @@
+"""A recorded training is a fact: whatever a results folder holds of it is used, and nothing is trained twice."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hypercurve.cli import main
+from hypercurve.config.experiment import Experiment
+from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import RawLine, encode_line, without_wall
+from hypercurve.events.journal import read_lines
+from hypercurve.execution.serial import execute
+from hypercurve.runs.known import KnownTrainings
+from hypercurve.runs.resuming import history, restart, resumable
+from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
+from hypercurve.training.synthetic import SyntheticTrainer
+from hypercurve.training.trainer import Report, Session, Trainer
+
+LCM = {"lcm": {"check_points": [0.2, 0.4]}}
+STOPS: dict[str, Any] = {
+    "none": None,
+    "lcm": {"lcm": {"check_points": [0.2, 0.4], "configurations": 20}},
+    "asha stopping": {"asha": {"form": "stopping"}},
+    "median": "median",
+    "patience": {"patience": {"points": 2}},
+}
+"""Stoppers whose decisions do not depend on how many trials there will be."""
+SEARCHES: dict[str, Any] = {
+    "random": "random",
+    "sobol": "sobol",
+    "tpe": {"tpe": {"startup": 5}},
+    "gp": {"gp": {"startup": 5, "candidates": 20}},
+    "cmaes": "cmaes",
+    "pso": "pso",
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    given = {
+        "data": {"name": "digits"},
+        "model": "synthetic",
+        "space": {"learning_rate": {"log_uniform": [0.001, 1.0]}, "momentum": {"uniform": [0.0, 0.9]}, "epochs": 4},
+        "budget": {"trials": 20},
+        "training": {"accumulation_points": 5},
+        "methods": {"random": {"search": "random"}, "lcm": {"search": "random", "stop": LCM, "slots": 2}},
+    }
+    return Experiment.model_validate(given | changes)
+
+
+class Counting(Trainer):
+    """The synthetic trainer, noting every point that is really trained to."""
+
+    def __init__(self) -> None:
+        self.inner, self.trained = SyntheticTrainer(), []
+        self.trained: list[tuple[int, float]] = []
+
+    def open(self, trial: Trial) -> Session:
+        session = self.inner.open(trial)
+        advance = session.advance
+
+        def noted(progress: float) -> Report:
+            self.trained.append((trial.number, progress))
+            return advance(progress)
+
+        session.advance = noted  # type: ignore[method-assign]
+        return session
+
+    def test(self, *arguments: Any) -> Any:
+        return self.inner.test(*arguments)
+
+    @property
+    def trials(self) -> set[int]:
+        return {trial for trial, _ in self.trained}
+
+
+def carry_out(folder: Path, given: Setting, repeat: int = 0, model: str | None = None, **options: Any) -> Counting:
+    """Carry out a run in an experiment's results folder; what it really trained."""
+    run = Run(given, repeat, samples=1000, data="none", model=model)
+    output = folder / "runs" / given.method / str(repeat) / "journal.jsonl"
+    trainer = Counting()
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal, known=KnownTrainings(output, run.header, **options))
+    return trainer
+
+
+def lines_of(folder: Path, method: str, repeat: int = 0) -> list[RawLine]:
+    return read_lines(folder / "runs" / method / str(repeat) / "journal.jsonl")[0]
+
+
+def events(lines: Sequence[RawLine]) -> list[RawLine]:
+    return [without_wall(line) for line in lines]
+
+
+def test_a_larger_budget_trains_only_what_is_new(tmp_path: Path) -> None:
+    carry_out(tmp_path, experiment().setting("e", "random"))
+    more = experiment(budget={"trials": 30}).setting("e", "random")
+    assert carry_out(tmp_path, more).trials == set(range(20, 30))
+    carry_out(tmp_path / "fresh", more)
+    assert events(lines_of(tmp_path, "random")) == events(lines_of(tmp_path / "fresh", "random"))
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("search", SEARCHES)
+def test_more_trials_go_on_from_the_last_line_where_decisions_do_not_depend_on_their_number(
+    tmp_path: Path, search: str, stop: str
+) -> None:
+    if stop != "none" and search not in ("random", "tpe"):
+        pytest.skip("pairs: every searcher, every stopper")
+    methods = {"m": {"search": SEARCHES[search], "slots": 2, **({"stop": STOPS[stop]} if STOPS[stop] else {})}}
+    before = carry_out(tmp_path, experiment(methods=methods).setting("e", "m"))
+    first = lines_of(tmp_path, "m")
+    after = carry_out(tmp_path, experiment(methods=methods, budget={"trials": 30}).setting("e", "m"))
+    second = lines_of(tmp_path, "m")
+    ended = next(number for number, line in enumerate(first) if line["event"] == "ended")
+    # With fewer trials the queue is empty sooner: up to the last start, all decisions are the same.
+    same = next(n for n in range(1, ended) if without_wall(first[n]) != without_wall(second[n]))
+    assert max(n for n in range(ended) if any("start" in action for action in first[n]["then"])) < same
+    assert not set(before.trained) & set(after.trained), "nothing is trained twice"
+
+
+def test_methods_with_the_same_draws_train_their_union(tmp_path: Path) -> None:
+    e = experiment()
+    alone = carry_out(tmp_path / "alone", e.setting("e", "lcm"))
+    carry_out(tmp_path, e.setting("e", "random"))
+    after = carry_out(tmp_path, e.setting("e", "lcm"))
+    assert alone.trained
+    assert after.trained == []
+    assert events(lines_of(tmp_path, "lcm")) == events(lines_of(tmp_path / "alone", "lcm"))
+    walls = [line["wall"] for line in lines_of(tmp_path, "lcm") if line["event"] in ("reported", "completed")]
+    assert {wall["reused"] for wall in walls} == {"random/0"}
+
+
+def test_what_a_stopper_left_unfinished_is_gone_on_with(tmp_path: Path) -> None:
+    e = experiment()
+    stopped = carry_out(tmp_path, e.setting("e", "lcm"))
+    after = carry_out(tmp_path, e.setting("e", "random"))
+    whole = carry_out(tmp_path / "alone", e.setting("e", "random"))
+    assert set(whole.trained) == {(trial, point) for trial in range(20) for point in (0.2, 0.4, 0.6, 0.8, 1.0)}
+    known = {trial for trial in range(20) if (trial, 1.0) in stopped.trained}
+    assert known
+    assert after.trials == set(range(20)) - known
+    assert events(lines_of(tmp_path, "random")) == events(lines_of(tmp_path / "alone", "random"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"methods": {"renamed": {"search": "random"}}},
+        {"methods": {"random": {"search": "random"}, "new": {"search": "random", "stop": "median"}}},
+        {"description": "another question"},
+        {"repeats": 3},
+        {"figures": ["best"]},
+        {"cost": {"step": 1.0}},
+    ],
+    ids=str,
+)
+def test_what_does_not_change_a_training_trains_nothing(tmp_path: Path, change: dict[str, Any]) -> None:
+    carry_out(tmp_path, experiment().setting("e", "random"))
+    changed = experiment(**change)
+    for method in changed.methods:
+        assert carry_out(tmp_path, changed.setting("e", method)).trained == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 1}, {"training": {"accumulation_points": 10}}, {"training": {"threads": 2, "accumulation_points": 5}}],
+    ids=str,
+)
+def test_what_changes_a_training_trains_anew_and_keeps_the_old(tmp_path: Path, change: dict[str, Any]) -> None:
+    carry_out(tmp_path, experiment().setting("e", "random"))
+    before = lines_of(tmp_path, "random")
+    assert len(carry_out(tmp_path, experiment(**change).setting("e", "random")).trials) > 15  # some fail at once
+    kept = [read_lines(path)[0] for path in history(tmp_path / "runs" / "random" / "0" / "journal.jsonl")]
+    assert before in kept
+    assert carry_out(tmp_path, experiment().setting("e", "random")).trained == [], "and it is taken again"
+    assert lines_of(tmp_path, "random") == before
+
+
+def test_other_code_of_the_users_is_another_training(tmp_path: Path) -> None:
+    given = experiment().setting("e", "random")
+    carry_out(tmp_path, given, model="0123456789abcdef")
+    assert carry_out(tmp_path, given, model="fedcba9876543210").trials == set(range(20))
+
+
+def test_another_repeat_is_another_training(tmp_path: Path) -> None:
+    given = experiment(repeats=2).setting("e", "random")
+    carry_out(tmp_path, given, repeat=0)
+    assert len(carry_out(tmp_path, given, repeat=1).trials) > 15  # some fail at once
+
+
+def test_failures_are_known_with_their_reasons(tmp_path: Path) -> None:
+    class Failing(Counting):
+        def open(self, trial: Trial) -> Session:
+            if trial.number % 3 == 0:
+                raise ValueError(f"no layer {trial.number}")
+            return super().open(trial)
+
+    given = experiment().setting("e", "random")
+    run = Run(given, 0, samples=1000, data="none")
+    with resumable(tmp_path / "runs" / "random" / "0" / "journal.jsonl", run.header) as journal:
+        execute(run, Failing(), journal)
+    assert carry_out(tmp_path, experiment().setting("e", "lcm")).trained == []
+    failed = {line["trial"]: line["reason"] for line in lines_of(tmp_path, "lcm") if line["event"] == "failed"}
+    assert failed == {trial: f"ValueError: no layer {trial}" for trial in range(0, 20, 3)}
+
+
+def test_further_places_are_used_if_they_are_named_and_others_only_if_they_may(tmp_path: Path) -> None:
+    given = experiment().setting("e", "random")
+    carry_out(tmp_path / "other", given)
+    assert carry_out(tmp_path / "here", given).trained
+    assert carry_out(tmp_path / "there", given, further=[tmp_path / "other"]).trained == []
+    lcm = experiment().setting("e", "lcm")
+    assert carry_out(tmp_path / "other", lcm, others=False).trained
+
+
+def test_a_run_that_goes_on_beside_is_looked_at_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hypercurve.runs.known.EVERY", 0.0)
+    monkeypatch.setattr("hypercurve.runs.known.SHARE", 0.0)
+    e = experiment()
+    run = Run(e.setting("e", "lcm"), 0, samples=1000, data="none")
+    known = KnownTrainings(tmp_path / "runs" / "lcm" / "0" / "journal.jsonl", run.header)
+    configuration = encode_line(run.start())["then"][0]["configuration"]
+    assert known.report(Trial(0, configuration, 0, 0), 0.2) is None
+    carry_out(tmp_path, e.setting("e", "random"))
+    found = known.report(Trial(0, configuration, 0, 0), 0.2)
+    assert found is not None
+    assert found.source == "random/0"
+
+
+def test_a_killed_journal_gives_what_it_holds(tmp_path: Path) -> None:
+    e = experiment()
+    for method in ("random", "lcm"):
+        carry_out(tmp_path / "whole", e.setting("e", method))
+    content = (tmp_path / "whole" / "runs" / "random" / "0" / "journal.jsonl").read_bytes()
+    for cut in range(0, len(content), 997):
+        path = tmp_path / str(cut) / "runs" / "random" / "0" / "journal.partial.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content[:cut])
+        after = carry_out(tmp_path / str(cut), e.setting("e", "lcm"))
+        held = [line for line in read_lines(path)[0] if line["event"] in ("reported", "completed", "failed")]
+        over = {line["trial"] for line in held if line["event"] != "reported"}
+        # Without a snapshot, a training begins anew; of those that are over, only the chosen one may, to be tested.
+        assert len(over & after.trials) <= 1
+        assert events(lines_of(tmp_path / str(cut), "lcm")) == events(lines_of(tmp_path / "whole", "lcm"))
+
+
+def test_a_run_starts_over_from_its_known_trainings(tmp_path: Path) -> None:
+    given = experiment().setting("e", "random")
+    carry_out(tmp_path, given)
+    output = tmp_path / "runs" / "random" / "0" / "journal.jsonl"
+    before = output.read_bytes()
+    aside = restart(output)
+    assert not output.exists()
+    assert [path.read_bytes() for path in aside] == [before]
+    assert carry_out(tmp_path, given).trained == []
+    assert output.read_bytes() != before, "decided anew, at another time"
+    assert events(lines_of(tmp_path, "random")) == events([json.loads(line) for line in before.splitlines()])
+
+
+@pytest.fixture
+def cli_run(tmp_path: Path, prepared: Path) -> Iterator[Any]:
+    def search(given: Setting, *options: str, ranks: int = 0) -> Path:
+        folder = tmp_path / "runs" / given.method
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "setting.json").write_text(given.model_dump_json())
+        output = folder / "0" / "journal.jsonl"
+        arguments = ["search", str(folder / "setting.json"), "--data", str(prepared), "-o", str(output), *options]
+        if not ranks:
+            assert main(arguments) == 0
+            return output
+        command = ["mpiexec", "--oversubscribe", "-n", str(ranks), sys.executable, "-m", "hypercurve", *arguments]
+        subprocess.run(
+            [*command, "--tasks", str(ranks)], check=True, capture_output=True, timeout=120, env={**os.environ}
+        )
+        return output
+
+    return search  # type: ignore[return-value]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["virtual", "arrival"])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
+    tmp_path: Path, cli_run: Any, ranks: int, order: str
+) -> None:
+    methods = {"random": {"search": "random"}}
+    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}  # type: ignore[assignment]
+    e = experiment(methods=methods)
+    cli_run(e.setting("e", "random"))
+    output = cli_run(e.setting("e", "lcm"), ranks=ranks)
+    walls = [line["wall"] for line in read_lines(output)[0] if line["event"] in ("reported", "completed")]
+    assert {wall.get("reused") for wall in walls} == {"random/0"}
+    whole = cli_run(
+        experiment(methods={"all": {"search": "random", "slots": 3, "order": order}}).setting("e", "all"), ranks=ranks
+    )
+    assert {line["wall"].get("reused") for line in read_lines(whole)[0] if line["event"] == "completed"} == {"random/0"}
+    more = experiment(methods=methods, budget={"trials": 30}).setting("e", "lcm")
+    trained = {
+        line["trial"]
+        for line in read_lines(cli_run(more, ranks=ranks))[0]
+        if "reused" not in line.get("wall", {"reused": 0}) and line["event"] in ("reported", "completed")
+    }
+    assert trained
+    assert trained <= set(range(20, 30))

@@ -1,0 +1,63 @@
+"""The network that a run has found, as a file beside its journal: what it is called, and what the journal says of it.
+
+Under `wall` of a journal's last line, `network` names the file and its sha256 sum. Files are written by
+:meth:`hypercurve.training.trainer.Trainer.export`.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..util.files import appearing, sha256
+
+FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
+"""A Keras model; arrays (a loop's state, or weights of a model that Keras cannot write); bytes of a loop; of a program."""
+
+
+def find(folder: Path) -> Path | None:
+    """The file in a run's folder; None where there is none."""
+    return next((path for name in FILES if (path := folder / name).is_file()), None)
+
+
+def keep_only(path: Path) -> None:
+    """Delete what stands beside a file that takes its place under another name."""
+    for name in FILES:
+        if name != path.name:
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def copied(path: Path, folder: Path) -> Path:
+    """The same file in another folder, without a copy where the file system can."""
+    target = folder / path.name
+    if not (target.exists() and target.samefile(path)):
+        with appearing(target) as temporary:
+            temporary.unlink(missing_ok=True)
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+        keep_only(target)
+    return target
+
+
+def described(path: Path) -> dict[str, str]:
+    """What a journal says of a file: its name and sha256 sum."""
+    return {"file": path.name, "sha256": sha256(path)}
+
+
+def problem(folder: Path, said: Mapping[str, str] | None) -> str | None:
+    """What is wrong with the file in a run's folder, beginning with its name.
+
+    Nothing is, where there is no file: it may have been left out.
+
+    Args:
+        folder: the run's.
+        said: what the journal says of it; None if it says nothing.
+    """
+    path = find(folder)
+    if path is None or not isinstance(said, Mapping):  # a journal of strangers may say anything
+        return None
+    if said.get("file") != path.name:
+        return f"{path.name}: is not the file that the journal names, {said.get('file')!r}"
+    return None if said.get("sha256") == sha256(path) else f"{path.name}: was changed after the run wrote it"

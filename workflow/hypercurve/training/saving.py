@@ -1,0 +1,105 @@
+"""Trials in flight that survive: a trainer around any other saves the states of its sessions while they train.
+
+A session is saved at safe moments within its training, into one file that the next state replaces. A trial that is opened
+again goes on from there to equal bits, and gives once more what it had reported. Sessions that wait, such as those of paused
+trials, leave memory beyond a bound and come back when they are trained on. The files are those of
+:mod:`hypercurve.training.saved_states`.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ..runs.trial import Trial
+from .saved_states import SavedState, read_state, write_state
+from .saving_bounds import Bounds
+from .saving_session import SavingSession
+from .trainer import Snapshot, Trainer
+
+
+def described(trial: Trial) -> str:
+    """What a trial's training depends on, as far as the trial knows."""
+    return json.dumps([trial.number, dict(trial.configuration), trial.seed, trial.repeat])
+
+
+def identity_of(training: str | None) -> Callable[[Trial], str]:
+    """What tells the trials of one kind of training from all others: see :mod:`hypercurve.config.identity`."""
+    return lambda trial: f"{training} {described(trial)}"
+
+
+class SavingTrainer(Trainer):
+    """A trainer around any other. Sessions must be closed when their trials are over.
+
+    Args:
+        trainer: trains.
+        folder: where states are; made when there is one. No two processes may have the same trial open.
+        minutes: after how many a state is saved whatever that costs; sooner where all saving together costs less than 2 % of
+            the training and 10 ms for each trial. 0: at every safe moment; None: never.
+        memory: bytes of states beyond which the sessions that were trained longest ago leave memory; None: no bound.
+        identity: what a trial's training depends on: its state is used by trainings of the same identity only.
+        ask: called at safe moments: raises where the run is asked to end, and all states are saved before that.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: Path,
+        *,
+        minutes: float | None = 5.0,
+        memory: int | None = 2 * 2**30,
+        identity: Callable[[Trial], str] = described,
+        ask: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.trainer, self.folder, self.identity = trainer, folder, identity
+        self._kept: Path | None = None
+        self.bounds = Bounds(minutes, memory, ask)
+
+    def open(self, trial: Trial) -> SavingSession:
+        """A session where its saved state stands, or at the start of its training.
+
+        Raises:
+            Exception: what the trainer raises.
+        """
+        path = self.folder / f"{trial.repeat}-{trial.number}.state"
+        return SavingSession(self.trainer, trial, path, self.identity(trial), self.bounds)
+
+    def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
+        """Metrics of a trained network on the test set, as ``test_...``."""
+        return self.trainer.test(trial, snapshot)
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        """See :meth:`hypercurve.training.trainer.Trainer.export`."""
+        return self.trainer.export(trial, snapshot, folder)
+
+    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep the best trial's network, in place of the one kept so far."""
+        if self.bounds.minutes is None:
+            return
+        path, before = self._best(trial), self._kept
+        write_state(path, SavedState(self.identity(trial), snapshot, 1.0, 0.0, ()))
+        self._kept = path
+        if before is not None and before != path:
+            before.unlink(missing_ok=True)
+
+    def kept(self, trial: Trial) -> Snapshot | None:
+        """The network of a trial, if this or an earlier process has kept it."""
+        state = read_state(self._best(trial), self.identity(trial), trial.number)
+        return None if state is None else state.snapshot
+
+    def _best(self, trial: Trial) -> Path:
+        return self.folder / f"best-{trial.repeat}-{trial.number}.state"
+
+    @property
+    def training(self) -> bool:
+        """Whether a session is being trained at this moment."""
+        return self.bounds.training
+
+    def save_now(self) -> None:
+        """Save all sessions that have trained since they were saved; not to be called while one is training."""
+        self.bounds.save_now()
+
+    def clear(self) -> None:
+        """Delete all states: the run is over."""
+        self.bounds.awake.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)

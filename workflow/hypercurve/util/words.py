@@ -1,0 +1,34 @@
+"""Numbers and lists as a reader of reports would write them."""
+
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+NARROW = "\u202f"
+
+
+def short(value: Any, digits: int = 3) -> str:
+    """A number in few characters; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return str(value)
+    number = float(value)
+    if number == int(number) and abs(number) < 1e6:
+        return f"{int(number):,}".replace(",", NARROW)
+    if 1e-3 <= abs(number) < 1e6:
+        return f"{number:.{digits}g}"
+    mantissa, exponent = f"{number:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    if mantissa == "1":
+        return "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}e{int(exponent)}"
+
+
+def shares(values: Iterable[float]) -> str:
+    """Shares as percentages: ``10, 20 and 40 %``."""
+    return listing([f"{round(100 * value, 4):g}" for value in values]) + f"{NARROW}%"
+
+
+def listing(items: Iterable[str]) -> str:
+    """``a, b and c``."""
+    *most, last = [*items]
+    return f"{', '.join(most)} and {last}" if most else last
