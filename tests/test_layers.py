@@ -1,6 +1,7 @@
 """The package's layers, as docs/architecture.md lists them."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,12 @@ def test_pure_packages_import_no_clock_no_files_and_no_chance() -> None:
         if target in IMPURE
     ]
     assert impure == []
+
+
+def test_only_the_encoding_knows_the_keys_of_a_journals_lines() -> None:
+    key = re.compile(r"""\["(event|then|wall)"\]|\.get\("(event|then|wall|origin)"|"(event|then)":""")
+    knowing = {name for name, path in modules().items() if key.search(path.read_text(encoding="utf-8"))}
+    assert knowing == {"events.encoding"}
 
 
 def test_no_file_is_longer_than_a_reader_holds_in_the_head() -> None:

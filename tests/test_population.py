@@ -307,6 +307,7 @@ class TestScheduler:
             if isinstance(event, Reported) and lag:
                 copies = [a for a in driver.actions.get((member, driver.step[member]), []) if isinstance(a, Copy)]
                 assert copies == ([expected[member]] if member in expected else [])
+                assert all(copy.progress == driver.points[driver.step[member] - 2] for copy in copies)
 
         driver.take = take  # type: ignore[method-assign]
         driver.run()

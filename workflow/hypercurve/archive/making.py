@@ -158,7 +158,7 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
     """
     if isinstance(experiment.model, str):
         return {}
-    made = {lines[0].get("model") for lines in results.journals.values()}
+    made = {run.model for run in results.runs.values()}
     try:
         sources, digest = code_files(experiment.model), model_digest(experiment.model)
     except UserError as error:
@@ -177,7 +177,7 @@ def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
     sources: dict[str, Path] = {}
     for name, method in experiment.methods.items():
         sources |= rule_files(method)
-        made = {lines[0].get("rules") for (of, _), lines in results.journals.items() if of == name}
+        made = {run.rules for (of, _), run in results.runs.items() if of == name}
         if made != {rules_digest(method)}:
             raise ArchiveError(
                 f"methods.{name}: its rules were changed after the runs were made; run the workflow again"

@@ -65,7 +65,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     if model != results.runs[method, repeat].model:
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
     rules = rules_digest(setting)
-    if rules != lines[0].get("rules"):
+    if rules != results.runs[method, repeat].rules:
         raise ArchiveError(f"{', '.join(own)}: is not the code that decided the archive's runs; see code/user")
     run = Run(
         setting, repeat, samples=samples, data=digest, record=results.records.get(method), model=model, rules=rules

@@ -132,9 +132,9 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
         for name, entry in manifest.files.items():
             if name in copies and entry.sha256 != copies[name]:
                 yield f"{name}: is not what {file} says of it"
-        for (method, repeat), lines in results.journals.items():
+        for (method, repeat), run in results.runs.items():
             some = sums if key == "model" else {name: sums[name] for name in own[method] if name in sums}
-            if lines[0].get(key) != (digest_of(some) if some else None):
+            if getattr(run, key) != (digest_of(some) if some else None):
                 yield f"runs/{method}/{repeat}/journal.jsonl: was made with other code than {file} lists"
 
 

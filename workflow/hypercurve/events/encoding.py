@@ -155,11 +155,10 @@ def _decode_run(raw: RawLine, wall: Wall) -> RunHeader:
 
 
 def _decode_wall(found: Mapping[str, Any]) -> Wall:
-    seconds, overhead, worker, at, *others = map(found.get, Wall._fields)
-    for value in (seconds, overhead, at):
-        if value is not None:
+    wall = Wall(*map(found.get, Wall._fields))
+    for value in (wall.seconds, wall.overhead, wall.at):
+        if value is not None and (type(value) is not float or not isfinite(value)):
             _number(value)
-    wall = Wall(seconds, overhead, worker, at, *others)
     return wall if wall.test is None else wall._replace(test=_metrics(wall.test))
 
 
@@ -168,9 +167,9 @@ def _decode_actions(raw: RawLine) -> Sequence[Action]:
 
 
 def _decode_action(raw: RawLine) -> Action:
+    if "continue" in raw:  # first, and without a pattern, being the most frequent
+        return Continue(_trial(raw["continue"]))
     match raw:
-        case {"continue": trial}:
-            return Continue(_trial(trial))
         case {"start": trial, "configuration": configuration}:
             return Start(_trial(trial), dict(configuration))
         case {"stop": trial}:

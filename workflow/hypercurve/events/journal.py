@@ -82,7 +82,7 @@ def parse(raw: bytes) -> RawLine:
     Raises:
         ValueError, RecursionError: it is not a JSON object.
     """
-    line = json.loads(raw, parse_constant=_refuse)
+    line = _decode(raw.decode())
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
     return line
@@ -99,7 +99,10 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-UNREADABLE = KeyError, TypeError, ValueError, AttributeError
+_decode = json.JSONDecoder(parse_constant=_refuse).decode  # made once: `json.loads` would make one for every line
+
+
+UNREADABLE = KeyError, TypeError, ValueError, AttributeError, OverflowError
 """What a JSON object raises that is no line of a journal, or does not follow from the lines before it."""
 
 

@@ -75,6 +75,7 @@ class RunResult:
         time: virtual time of the last event.
         stopping_rate: what a record gave LCM for a regret budget; None where there is none.
         model: digest of the user's own code that was trained; None for a built-in model.
+        rules: digest of the user's own searcher and stopper; None without any.
         begun: when it began, and with what code on what machine, as far as its journal says.
     """
 
@@ -92,6 +93,7 @@ class RunResult:
     time: float = 0.0
     stopping_rate: float | None = None
     model: str | None = None
+    rules: str | None = None
     begun: Wall = NO_WALL
 
     @property
@@ -134,7 +136,8 @@ class RunResult:
     def of(cls, header: RunHeader) -> Self:
         """A run that has begun."""
         run = cls(header.experiment, header.method, header.repeat, header.setting, header.data, header.samples)
-        run.stopping_rate, run.model, run.begun = header.stopping_rate, header.model, header.wall
+        run.stopping_rate, run.model, run.rules = header.stopping_rate, header.model, header.rules
+        run.begun = header.wall
         run._apply(header)
         return run
 

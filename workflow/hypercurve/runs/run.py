@@ -19,7 +19,7 @@ from ..curves.record import Record
 from ..curves.table import Curves
 from ..events.encoding import RawLine, decode_line
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Resume, Start, Stop
-from ..events.journal import JournalError, check_line
+from ..events.journal import UNREADABLE, JournalError, check_line
 from ..events.lines import NO_WALL, BatchHeader, Ended, EndReason, EventLine, Line, RunHeader, Tested, Wall
 from ..events.trials import TrialState
 from ..population.scheduler import PopulationScheduler
@@ -238,7 +238,7 @@ class Run:
             where = f"{source}:{number}"
             try:
                 again = self._again(number, decode_line(raw))
-            except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
+            except (*UNREADABLE, AssertionError) as error:
                 raise JournalError(f"{where}: does not follow from the lines before it ({error!r})") from None
             check_line(again, raw, where, "the settings and the lines before it lead")
 
