@@ -22,12 +22,14 @@ class SearchContext:
         mode: whether a higher (``max``) or a lower (``min``) objective is better.
         seed: the experiment's seed.
         repeat: which repeat of the method this is, from 0.
+        trials: the budget's number of trials; None: the budget is in something else.
     """
 
     space: Space
     mode: Literal["min", "max"] = "max"
     seed: int = 0
     repeat: int = 0
+    trials: int | None = None
 
 
 class SearchOptions(Model):
@@ -36,6 +38,11 @@ class SearchOptions(Model):
     def size(self, space: Space) -> int | None:
         """How many configurations there are to try; None: without end."""
         return None
+
+    @property
+    def counts_trials(self) -> bool:
+        """Whether configurations depend on the budget's number of trials. Then the budget must be in trials."""
+        return False
 
 
 class Searcher(ABC):
