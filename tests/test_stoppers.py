@@ -17,8 +17,8 @@ from hypercurve.stopping import brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import Bracket, Rung, floor_log, halving, hyperband, rung_points
 from hypercurve.stopping.halving import SuccessiveHalving
+from hypercurve.stopping.lowest import Lowest
 from hypercurve.stopping.median import MedianStopping
-from hypercurve.stopping.order import Lowest
 from hypercurve.stopping.patience import Patience
 from hypercurve.stopping.stopper import Decision, Stopper
 from pairs import pairs
