@@ -21,6 +21,7 @@ from hypercurve.config.rules import Stop
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.schedulers import make_searcher
+from hypercurve.search.registry import SEARCHERS
 from hypercurve.stopping.registry import STOPPERS
 from hypercurve.stopping.stopper import Decision, Stopper
 from hypercurve.testing.contract import CHECKS, cases
@@ -331,6 +332,11 @@ def test_another_sentence_for_the_report_reruns_nothing(tmp_path: Path) -> None:
 def test_tables_of_rules_are_up_to_date(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert text == rule_tables.up_to_date(text), f"{page} is out of date: run `make schema`"
+
+
+@pytest.mark.parametrize("kind", [*SEARCHERS, *STOPPERS])
+def test_the_page_of_methods_has_every_rule(kind: str) -> None:
+    assert f"\n| `{kind}` |" in (ROOT / "docs" / "methods.md").read_text(encoding="utf-8"), "it needs a row there"
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """What a searcher is: a rule that says which configurations are tried, and all that the package must know of it.
 
 A searcher is one class in one file, with one line in :mod:`.registry`; or a class of the user's own, named in the experiment
-(docs/your-rule.md).
+(docs/your-rule.md). Only :meth:`Searcher.suggest` must be written. :mod:`.sobol` is a short one that does not learn;
+:mod:`.learning` has what those that learn share.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ class SearchOptions(Model):
     """Base of searchers' options."""
 
     def size(self, space: Space) -> int | None:
-        """How many configurations there are to try; None: without end."""
+        """How many configurations there are to try in all, as in a grid; None: as many as the budget allows."""
         return None
 
     @property
@@ -62,7 +63,8 @@ class Searcher(ABC):
         examples: options with which the contract tests try it.
         independent: whether :meth:`suggest` depends on the trial's number alone. Then executors may ask for later trials
             before their turn, and train them while they would otherwise wait, in other jobs as well.
-        sample: whether its configurations are a random sample of the space, from which a record may be calibrated.
+        sample: whether its configurations are a random sample of the space. Only trials of such a search show what a regret
+            budget of ``lcm`` costs (docs/methods.md).
     """
 
     rule: ClassVar[str] = ""
@@ -77,7 +79,7 @@ class Searcher(ABC):
 
     @classmethod
     def build(cls, options: Any, context: SearchContext) -> "Searcher":
-        """The searcher of a run."""
+        """The searcher of a run; to be overridden by a class whose ``__init__`` takes other arguments."""
         return cls(options, context)
 
     @classmethod
