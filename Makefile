@@ -76,7 +76,7 @@ format: env ## lay out the code
 	ruff format .
 	snakefmt Snakefile workflow/Snakefile rules
 
-schema: env ## write anew what follows from the code: the JSON schema of experiment files, the captions of figures
+schema: env ## write anew what follows from the code: the JSON schema of experiment files, tables of searchers and stoppers, captions of figures
 	hypercurve schema --output config/experiment.schema.json
 	python tests/rule_tables.py
 	python -c 'from hypercurve.analysis.figures import captions; print(captions(), end="")' > rules/captions/figure.rst

@@ -22,6 +22,12 @@ def rules(word: str, registry: Mapping[str, Any]) -> Iterator[str]:
         yield f"| `{kind}` | {rule.rule} |"
 
 
+def searchers() -> Iterator[str]:
+    yield "| searcher | what it does | independent | a random sample |\n| --- | --- | --- | --- |"
+    for kind, rule in SEARCHERS.items():
+        yield f"| `{kind}` | {rule.rule} | {'yes' if rule.independent else 'no'} | {'yes' if rule.sample else 'no'} |"
+
+
 def options(word: str, registry: Mapping[str, Any]) -> Iterator[str]:
     yield f"| {word} | option | meaning | default | allowed |\n| --- | --- | --- | --- | --- |"
     for kind, rule in registry.items():
@@ -69,7 +75,7 @@ def in_a_line(word: str, registry: Mapping[str, Any]) -> Iterator[str]:
 
 
 TABLES = {
-    "searchers": lambda: rules("searcher", SEARCHERS),
+    "searchers": searchers,
     "options of searchers": lambda: options("searcher", SEARCHERS),
     "stoppers": lambda: rules("stopper", STOPPERS),
     "options of stoppers": lambda: options("stopper", STOPPERS),

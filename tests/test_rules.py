@@ -19,6 +19,8 @@ from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.rules import Stop
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import read_lines
+from hypercurve.runs.schedulers import make_searcher
+from hypercurve.search.registry import SEARCHERS
 from hypercurve.stopping.registry import STOPPERS
 from hypercurve.stopping.stopper import Decision, Stopper
 from hypercurve.testing.contract import CHECKS, cases
@@ -52,6 +54,27 @@ class Halfway(Searcher):
         if completed and (self.best is None or performance > self.best[0]):
             self.best = performance, self.tried[trial]
 '''
+
+
+COUNTING = """
+from hypercurve.search.searcher import Searcher, SearchOptions
+
+
+class SlicesOptions(SearchOptions):
+    @property
+    def counts_trials(self):
+        return True
+
+
+class Slices(Searcher):
+    \"\"\"One trial in the middle of each of as many slices as there are trials.\"\"\"
+
+    Options = SlicesOptions
+    independent = True
+
+    def suggest(self, trial):
+        return self.context.space.decode([(trial + 0.5) / self.context.trials] * len(self.context.space.variables))
+"""
 
 
 @pytest.fixture
@@ -106,6 +129,20 @@ def test_a_searcher_that_lacks_its_method_is_told_before_anything_runs(here: Pat
     (here / "my_searches.py").write_text(SEARCHER.replace("def suggest", "def sugest"))
     told = said(here, EXPERIMENT.replace("search: random, slots", 'search: "my_searches:Halfway", slots'))
     assert 'methods.ratio.search = "my_searches:Halfway": the class lacks suggest' in told
+
+
+def test_a_searcher_may_depend_on_the_number_of_trials(here: Path) -> None:
+    (here / "my_searches.py").write_text(COUNTING)
+    given = EXPERIMENT.replace("search: random, slots", 'search: "my_searches:Slices", slots')
+    (here / "my-rule.yaml").write_text(given)
+    setting = read_experiment(here / "my-rule.yaml").setting("my-rule", "ratio")
+    searcher = make_searcher(setting, 0)
+    rates = [searcher.suggest(trial) for trial in range(20)]
+    assert len({str(rate) for rate in rates}) == 20
+    told = said(here, given.replace("{trials: 20}", "{seconds: 5}"))
+    assert 'methods.ratio.search = "my_searches:Slices": needs a budget in trials, but it is in seconds' in told
+    told = said(here, given.replace("{trials: 20}", "{trials: 20, at: [10]}"))
+    assert "budget.at = [10]: ratio's configurations depend on the number of trials" in told
 
 
 @pytest.mark.parametrize(
@@ -276,6 +313,11 @@ def test_a_stopper_of_ours_is_one_class_and_one_line_of_the_registry(
 def test_tables_of_rules_are_up_to_date(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert text == rule_tables.up_to_date(text), f"{page} is out of date: run `make schema`"
+
+
+@pytest.mark.parametrize("kind", [*SEARCHERS, *STOPPERS])
+def test_the_page_of_methods_has_every_rule(kind: str) -> None:
+    assert f"\n| `{kind}` |" in (ROOT / "docs" / "methods.md").read_text(encoding="utf-8"), "it needs a row there"
 
 
 @pytest.mark.slow

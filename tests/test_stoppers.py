@@ -17,8 +17,8 @@ from hypercurve.stopping import brackets
 from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import Bracket, Rung, floor_log, halving, hyperband, rung_points
 from hypercurve.stopping.halving import SuccessiveHalving
+from hypercurve.stopping.lowest import Lowest
 from hypercurve.stopping.median import MedianStopping
-from hypercurve.stopping.order import Lowest
 from hypercurve.stopping.patience import Patience
 from hypercurve.stopping.stopper import Decision, Stopper
 from pairs import pairs
@@ -367,7 +367,7 @@ def test_budgets_in_samples_hold_and_paused_trials_count_as_stopped(tmp_path: Pa
     state = run(given, tmp_path / "journal.jsonl")
     assert state.ended == "samples"
     assert 0.8 * 6e4 < state.samples <= 6e4
-    assert state.samples == sum(trial.samples for trial in state.trials.values())
+    assert state.samples == sum(trial.cost_of.trained(trial.progress) for trial in state.trials.values())
     assert {trial.status for trial in state.trials.values()} <= {"completed", "stopped", "failed"}
 
 

@@ -1,4 +1,4 @@
-"""The command `replay`: methods on recorded curves, from files to tables and a figure.
+"""Replays: methods on recorded curves, from files to tables and a figure. The command `replay` calls this.
 
 What is replayed is an experiment with `model: recorded`: read from a file, or put together from the command line, one for
 each file of curves, since accumulation points are those that were recorded.

@@ -258,10 +258,18 @@ def _counted(experiment: Parts, name: str) -> Iterator[Problem]:
     method, budget, at = experiment.methods[name], experiment.budget, ("methods", name)
     if method.record and budget.trials is None:
         yield Problem((*at, "record"), f"chooses among a known number of trials, but the budget is in {budget.kind}")
+    counts = method.search is not None and method.search.options.counts_trials
+    if counts and budget.trials is None:
+        yield Problem((*at, "search"), f"needs a budget in trials, but it is in {budget.kind}")
     if budget.kind != "trials" or not budget.at:
         return
     if method.search and method.search.options.size(space_of(experiment, name)[0]) is not None:
         yield Problem(("budget", "at"), f"the first trials of {name}'s {method.search.kind} are one corner of it")
+    if counts:
+        said = (
+            f"{name}'s configurations depend on the number of trials: its first trials are no run with a smaller budget"
+        )
+        yield Problem(("budget", "at"), said)
     if method.stop and method.stop.options.counts_trials:
         yield Problem(
             (*at, "stop", method.stop.kind), "needs `configurations` (n), which must not change with the budget"

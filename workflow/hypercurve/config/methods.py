@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from ..search.registry import SEARCHERS
 from ..space.search_space import Rule
 from ..util.partial import told
 from ..util.schema import Model, Name, Number, OneOf, Problem, Share, Whole, in_words
@@ -108,13 +109,13 @@ class Method(Model):
             said = "trials that a record has chosen are not like those in it"
             yield Problem((), f"`preselect` does not go with a regret budget: {said}")
         if self.search is not None and not self.search.rule.sample:
-            said = "a regret budget is calibrated on random draws: `search` must be `random` or `sobol`"
-            yield Problem((), f"search = {self.search.kind}: {said}")
+            said = "a regret budget is calibrated on random draws"
+            fit = ", ".join(kind for kind, rule in SEARCHERS.items() if rule.sample)
+            yield Problem((), f"search = {self.search.kind}: {said}: `search` must be one of {fit}")
 
     def _record_faults(self) -> Iterator[Problem]:
         if self.preselect is not None and not self.record:
             yield Problem((), "`preselect` has an effect only with a `record`")
         if self.record and (self.search is None or self.search.learns):
-            yield Problem(
-                (), "a `record` chooses among drawn configurations: `search` must be `random`, `grid` or `sobol`"
-            )
+            fit = ", ".join(kind for kind, rule in SEARCHERS.items() if rule.independent)
+            yield Problem((), f"a `record` chooses among drawn configurations: `search` must be one of {fit}")

@@ -1,4 +1,4 @@
-"""From what a session does to the event it means; the same for every executor."""
+"""Training a trial to a point, checking what it reports, and the event that follows; the same for every executor."""
 
 import math
 import time

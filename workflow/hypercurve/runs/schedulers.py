@@ -54,7 +54,7 @@ def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -
     assert setting.search is not None
     if curves is not None:
         return RecordedSearch(curves.configurations)
-    context = SearchContext(setting.space, setting.objective.mode, setting.seed, repeat)
+    context = SearchContext(setting.space, setting.objective.mode, setting.seed, repeat, setting.trials)
     search = setting.search
     if search.is_own:
         return OwnSearcher(search.kind, search.rule, search.options, context)

@@ -1,7 +1,8 @@
 """What a searcher is: a rule that says which configurations are tried, and all that the package must know of it.
 
 A searcher is one class in one file, with one line in :mod:`.registry`; or a class of the user's own, named in the experiment
-(docs/your-rule.md).
+(docs/your-rule.md). Only :meth:`Searcher.suggest` must be written. :mod:`.sobol` is a short one that does not learn;
+:mod:`.learning` has what those that learn share.
 """
 
 from abc import ABC, abstractmethod
@@ -22,20 +23,27 @@ class SearchContext:
         mode: whether a higher (``max``) or a lower (``min``) objective is better.
         seed: the experiment's seed.
         repeat: which repeat of the method this is, from 0.
+        trials: the budget's number of trials; None: the budget is in something else.
     """
 
     space: Space
     mode: Literal["min", "max"] = "max"
     seed: int = 0
     repeat: int = 0
+    trials: int | None = None
 
 
 class SearchOptions(Model):
     """Base of searchers' options."""
 
     def size(self, space: Space) -> int | None:
-        """How many configurations there are to try; None: without end."""
+        """How many configurations there are to try in all, as in a grid; None: as many as the budget allows."""
         return None
+
+    @property
+    def counts_trials(self) -> bool:
+        """Whether configurations depend on the budget's number of trials. Then the budget must be in trials."""
+        return False
 
 
 class Searcher(ABC):
@@ -55,7 +63,8 @@ class Searcher(ABC):
         examples: options with which the contract tests try it.
         independent: whether :meth:`suggest` depends on the trial's number alone. Then executors may ask for later trials
             before their turn, and train them while they would otherwise wait, in other jobs as well.
-        sample: whether its configurations are a random sample of the space, from which a record may be calibrated.
+        sample: whether its configurations are a random sample of the space. Only trials of such a search show what a regret
+            budget of ``lcm`` costs (docs/methods.md).
     """
 
     rule: ClassVar[str] = ""
@@ -70,7 +79,7 @@ class Searcher(ABC):
 
     @classmethod
     def build(cls, options: Any, context: SearchContext) -> "Searcher":
-        """The searcher of a run."""
+        """The searcher of a run; to be overridden by a class whose ``__init__`` takes other arguments."""
         return cls(options, context)
 
     @classmethod

@@ -13,7 +13,7 @@ from ..space.search_space import Configuration
 from ..util.schema import Problem
 from ..util.words import shares
 from . import brackets
-from .order import Lowest
+from .lowest import Lowest
 from .stopper import Decision, Factor, Point, StopContext, StopOptions, Stopper, beyond
 
 

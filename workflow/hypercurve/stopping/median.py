@@ -9,7 +9,7 @@ from typing_extensions import override
 from ..space.search_space import Configuration
 from ..util.schema import Problem, Whole
 from ..util.words import shares, short
-from .order import Lowest
+from .lowest import Lowest
 from .stopper import Decision, Point, StopContext, StopOptions, Stopper, beyond
 
 

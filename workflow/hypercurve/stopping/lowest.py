@@ -1,4 +1,4 @@
-"""The lowest of a growing set of losses, in logarithmic time."""
+"""The lowest of a growing set of losses, in logarithmic time; for ``asha`` and ``median``."""
 
 import heapq
 
