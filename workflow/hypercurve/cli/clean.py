@@ -4,7 +4,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..util.errors import UserError
 from .arguments import Arguments, Parser
 
 HELP = "remove superseded journals and saved states of trials; says what and how much, and asks"
@@ -28,7 +27,8 @@ def run(given: Arguments) -> None:
         print(f"{path}: {len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
     if not given.yes:
         if not sys.stdin.isatty():
-            raise UserError("removes what cannot be brought back: type it in a terminal, or give --yes")
+            print("Nothing is removed: type this in a terminal, or give --yes.")
+            return
         if input("Remove them? What only they hold would be trained again. [y/N] ").strip().lower() not in ("y", "yes"):
             return
     for path in found:
