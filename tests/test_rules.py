@@ -280,8 +280,8 @@ def test_another_sentence_for_the_report_reruns_nothing(tmp_path: Path) -> None:
     text = path.read_text()
     changes = (
         ("Median rule: once", "Once"),
-        ("points: accumulation", "points"),
-        ("self._warmup = warmup", "self._warmup = 1"),
+        ("Ties go on", "Equal ones go on"),
+        ("self._warmup = options.warmup", "self._warmup = 1"),
     )
     for copy, (old, new) in zip(copies, changes, strict=True):
         assert old in text
