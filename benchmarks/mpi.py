@@ -38,8 +38,8 @@ from hypercurve.execution.mpi import search as supervised
 from hypercurve.execution.mpi.comm import Comm, Inbox, Outbox, Tag, communicator, guarded
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
-from hypercurve.stopping.lcm import LearningCurveMatching
-from hypercurve.stopping.stopper import Decision
+from hypercurve.stopping.lcm import LCMOptions, LearningCurveMatching
+from hypercurve.stopping.stopper import Decision, StopContext
 from hypercurve.training.trainer import Report, Snapshot
 from hypercurve.training.trainer import Trainer as Base
 
@@ -187,13 +187,8 @@ def utilisation(comm: Comm, folder: Path) -> dict[str, float]:
 def matching(recorded: int) -> float:
     """Microseconds that LCM takes for a report at a check point: the median over trials and points."""
     points = tuple(k / 10 for k in range(1, 11))
-    lcm = LearningCurveMatching(
-        configurations=recorded,
-        stopping_rate=0.01,
-        split=0.99,
-        check_points=points[:-1],
-        accumulation_points=points,
-    )
+    options = LCMOptions(configurations=recorded, stopping_rate=0.01, split=0.99, check_points=points[:-1])
+    lcm = LearningCurveMatching(options, StopContext(points))
     draw = np.random.default_rng(0)
     curves = np.sort(draw.random((recorded + 100, len(points))), axis=1)[:, ::-1]
     taken = []

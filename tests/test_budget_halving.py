@@ -30,8 +30,8 @@ from hypercurve.records.prepare import prepare_record, task_of
 from hypercurve.runs.run import Run
 from hypercurve.search.preselection import forecast
 from hypercurve.space.search_space import Space
-from hypercurve.stopping.budget_halving import BudgetHalving
-from hypercurve.stopping.lcm import LearningCurveMatching
+from hypercurve.stopping.budget_halving import BudgetHalving, BudgetHalvingOptions
+from hypercurve.stopping.lcm import LCMOptions, LearningCurveMatching
 from hypercurve.stopping.quotas import (
     FEWEST,
     FINALISTS,
@@ -47,7 +47,7 @@ from hypercurve.stopping.quotas import (
     starters,
 )
 from hypercurve.stopping.ranking import Library, Matcher, correlation, gain, normalised, ranks
-from hypercurve.stopping.stopper import Decision
+from hypercurve.stopping.stopper import Decision, EqualCost, StopContext
 from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.util.errors import UserError
 
@@ -145,9 +145,8 @@ def test_gain_adds_what_was_won_since_half_the_way() -> None:
 def test_the_default_match_predicts_as_the_faithful_rule_does(seed: int, point: int) -> None:
     rng = np.random.default_rng(seed)
     record, curve = rng.random((8, 6)), rng.random(6)
-    faithful = LearningCurveMatching(
-        configurations=8, stopping_rate=0.5, split=0.5, check_points=(0.5,), accumulation_points=evenly(6)
-    )
+    options = LCMOptions(configurations=8, stopping_rate=0.5, split=0.5, check_points=(0.5,))
+    faithful = LearningCurveMatching(options, StopContext(evenly(6)))
     for trial, losses in enumerate(record):
         faithful.on_start(trial, {})
         for progress, loss in zip(evenly(6)[:-1], losses[:-1], strict=True):
@@ -243,8 +242,11 @@ def falling(seed: int, trials: int, points: int, failing: float = 0.0) -> np.nda
     return losses
 
 
-def stopper(trials: int, points: int, cost: float, **more: Any) -> BudgetHalving:
-    return BudgetHalving(trials=trials, points=evenly(points), space=SPACE, cost=cost, **more)
+def stopper(
+    trials: int, points: int, cost: float, cost_of: Any = lambda _: EqualCost(), **options: Any
+) -> BudgetHalving:
+    context = StopContext(evenly(points), trials, space=SPACE, cost_of=cost_of)
+    return BudgetHalving(BudgetHalvingOptions(cost=cost, **options), context)
 
 
 def plainly(losses: np.ndarray, cost: float) -> dict[int, int]:

@@ -1,6 +1,7 @@
 """Learning Curve Matching against the seeds' text, written out a second time as plainly as possible."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,21 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from hypercurve.stopping.lcm import DISTANCES, LearningCurveMatching
-from hypercurve.stopping.stopper import Decision
+from hypercurve.stopping.lcm import DISTANCES, LCMOptions, LearningCurveMatching
+from hypercurve.stopping.stopper import Decision, StopContext
 
 POINTS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 
-def stopper(**changes: object) -> LearningCurveMatching:
-    options: dict[str, object] = {
-        "configurations": 20,
-        "stopping_rate": 0.8,
-        "split": 0.1,
-        "check_points": (0.1, 0.4),
-        "accumulation_points": POINTS,
-    }
-    return LearningCurveMatching(**{**options, **changes})  # type: ignore[arg-type]
+def stopper(mode: Literal["min", "max"] = "max", **changes: object) -> LearningCurveMatching:
+    options = {"configurations": 20, "check_points": (0.1, 0.4), **changes}
+    return LearningCurveMatching(LCMOptions.model_validate(options), StopContext(POINTS, mode=mode))
 
 
 def train(lcm: LearningCurveMatching, trial: int, curve: list[float], performance: float) -> float:

@@ -11,6 +11,7 @@ from hypercurve.runs.schedulers import make_searcher
 from hypercurve.runs.trial_scheduler import TrialScheduler
 from hypercurve.search.random import RandomSearch
 from hypercurve.search.registry import SEARCHERS
+from hypercurve.search.searcher import SearchContext, SearchOptions
 from hypercurve.stopping.registry import STOPPERS
 from hypercurve.stopping.stopper import Decision, Stopper
 from hypercurve.testing.contract import CHECKS, Driver, cases, method, scheduler
@@ -99,7 +100,7 @@ class Listener(RandomSearch):
     """Random search that notes what it is told."""
 
     def __init__(self, given: Setting):
-        super().__init__(given.space, 0, 0)
+        super().__init__(SearchOptions(), SearchContext(given.space))
         self.heard: list[tuple[int, float, float | None, bool]] = []
 
     def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:

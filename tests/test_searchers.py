@@ -29,7 +29,8 @@ from hypercurve.search.gaussian_process import _best_and_latest, expected_improv
 from hypercurve.search.outcomes import normal_scores, score
 from hypercurve.search.random import RandomSearch
 from hypercurve.search.registry import SEARCHERS
-from hypercurve.search.searcher import Searcher
+from hypercurve.search.searcher import SearchContext, Searcher, SearchOptions
+from hypercurve.search.swarm import ParticleSwarm, PSOOptions
 from hypercurve.space.search_space import Configuration, Space
 from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.util.seeding import generator, integer_seed
@@ -130,7 +131,10 @@ class TestContract:
 @pytest.mark.parametrize("search", LEARNING)
 def test_the_first_suggestions_are_those_of_random_search(search: str) -> None:
     given = setting(search, SPACES["mixed"])
-    searcher, random = make_searcher(given, 3), RandomSearch(given.space, given.seed, 3)
+    searcher, random = (
+        make_searcher(given, 3),
+        RandomSearch(SearchOptions(), SearchContext(given.space, seed=given.seed, repeat=3)),
+    )
     assert [searcher.suggest(trial) for trial in range(8)] == [random.suggest(trial) for trial in range(8)]
 
 
@@ -260,22 +264,17 @@ def asked(trial: optuna.Trial) -> Configuration:
 @pytest.mark.parametrize("slots", [1, 5])
 @pytest.mark.parametrize(("search", "startup"), [("tpe", 10), ("cmaes", 1)])
 def test_optuna_itself_suggests_the_same(search: str, startup: int, slots: int) -> None:
-    from hypercurve.search.cmaes import CMAESSearch
-    from hypercurve.search.tpe import TPESearch
-
-    seed = integer_seed(5, 2, search)
+    seed, context = integer_seed(5, 2, search), SearchContext(PLAIN, seed=5, repeat=2)
     sampler: optuna.samplers.BaseSampler
-    ours: Searcher
     if search == "tpe":
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        ours = TPESearch(PLAIN, "max", 5, 2, startup=10, candidates=24)
     else:
         sampler = optuna.samplers.CmaEsSampler(seed=seed, with_margin=True)
-        ours = CMAESSearch(PLAIN, "max", 5, 2, population=None)
-    mine = driven(ours, 60, slots, lambda _, configuration: (1.0, -value(configuration), True))
+    rule = SEARCHERS[search]
+    mine = driven(rule(rule.Options(), context), 60, slots, lambda _, configuration: (1.0, -value(configuration), True))
 
     study = optuna.create_study(sampler=sampler)
-    random = RandomSearch(PLAIN, 5, 2)
+    random = RandomSearch(SearchOptions(), context)
     trials: list[optuna.Trial] = []
     over = 0
     for number in range(60):
@@ -291,15 +290,14 @@ def test_optuna_itself_suggests_the_same(search: str, startup: int, slots: int) 
 
 def test_a_swarm_whose_trials_wait_for_each_other_is_the_textbooks() -> None:
     """Kennedy and Eberhart 1995 with the inertia of Shi and Eberhart 1998, all particles at a time."""
-    from hypercurve.search.swarm import ParticleSwarm
-
     space = Space.model_validate({name: {"uniform": [0.0, 1.0]} for name in "abc"})
     particles, generations, w, c1, c2 = 8, 12, 0.7, 1.4, 1.6
 
     def height(x: np.ndarray) -> np.ndarray:
         return ((x - np.array([0.3, 0.8, 0.01])) ** 2 * np.array([1.0, 2.0, 3.0])).sum(axis=-1)
 
-    swarm = ParticleSwarm(space, "min", 4, 1, particles=particles, inertia=w, own=c1, social=c2)
+    options = PSOOptions(particles=particles, inertia=w, own=c1, social=c2)
+    swarm = ParticleSwarm(options, SearchContext(space, "min", 4, 1))
     x = np.array([generator(4, 1, "configuration", p).random(3) for p in range(particles)])
     v, best, best_height = np.zeros_like(x), x.copy(), np.full(particles, np.inf)
     for generation in range(generations):

@@ -18,9 +18,9 @@ from hypercurve.stopping.asha import AshaPromotion, AshaStopping
 from hypercurve.stopping.brackets import Bracket, Rung, floor_log, halving, hyperband, rung_points
 from hypercurve.stopping.halving import SuccessiveHalving
 from hypercurve.stopping.lowest import Lowest
-from hypercurve.stopping.median import MedianStopping
-from hypercurve.stopping.patience import Patience
-from hypercurve.stopping.stopper import Decision, Stopper
+from hypercurve.stopping.median import MedianOptions, MedianStopping
+from hypercurve.stopping.patience import Patience, PatienceOptions
+from hypercurve.stopping.stopper import Decision, StopContext, Stopper
 from pairs import pairs
 from test_runs import events, run, setting
 
@@ -303,12 +303,16 @@ def test_the_median_rule_is_the_papers(curves: list[list[float]], slots: int, se
 
         def on_failure(self, trial: int) -> None: ...
 
-    assert drive(MedianStopping(POINTS, first, 2), curves, slots, seed) == drive(Textbook(), curves, slots, seed)
+    options = MedianOptions(first_check=first, warmup=2)
+    assert drive(MedianStopping(options, StopContext(POINTS)), curves, slots, seed) == drive(
+        Textbook(), curves, slots, seed
+    )
 
 
 @given(curve=st.lists(LOSSES, min_size=R, max_size=R), points=st.integers(1, 4), margin=st.sampled_from([0.0, 0.25]))
 def test_patience_ends_when_nothing_improves(curve: list[float], points: int, margin: float) -> None:
-    ends, _ = drive(Patience(POINTS, points, margin), [curve], 1, 0)
+    rule = Patience(PatienceOptions(points=points, margin=margin), StopContext(POINTS))
+    ends, _ = drive(rule, [curve], 1, 0)
     end, best, wait = R, math.inf, 0
     for number, loss in enumerate(curve[:-1], start=1):
         wait = 0 if loss < best - margin else wait + 1

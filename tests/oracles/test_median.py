@@ -8,11 +8,15 @@ import pytest
 from ray.tune.schedulers import MedianStoppingRule
 
 from conftest import POINTS, STREAMS, Adapter, Curves, drive, random_stream, stop_if
-from hypercurve.stopping.median import MedianStopping
-from hypercurve.stopping.stopper import Decision
+from hypercurve.stopping.median import MedianOptions, MedianStopping
+from hypercurve.stopping.stopper import Decision, StopContext
 
 Stream = tuple[Curves, int, int]
 WARMUP = 4
+
+
+def ours_from(first: int) -> MedianStopping:
+    return MedianStopping(MedianOptions(first_check=first, warmup=WARMUP), StopContext(POINTS))
 
 
 class OptunaMedian(Adapter):
@@ -91,17 +95,17 @@ class Named(int):
 
 @pytest.mark.parametrize("first", [1, 5])
 def test_given_running_means_optunas_pruner_decides_alike(stream: Stream, first: int) -> None:
-    ours = drive(MedianStopping(POINTS, first, WARMUP), *stream)
+    ours = drive(ours_from(first), *stream)
     assert ours == drive(OptunaMedian(first, running_means=True), *stream)
     assert any(what == "stop" for what, _, _ in ours)
 
 
 def test_asked_beside_completed_trials_ray_tunes_rule_decides_alike(stream: Stream) -> None:
-    assert drive(MedianStopping(POINTS, 1, WARMUP), *stream) == drive(RayMedian(), *stream)
+    assert drive(ours_from(1), *stream) == drive(RayMedian(), *stream)
 
 
 @pytest.mark.parametrize("theirs", [lambda: OptunaMedian(1, running_means=False), lambda: RayMedian(everybody=True)])
 def test_on_values_at_the_point_or_beside_all_trials_they_decide_otherwise(theirs: Callable[[], Adapter]) -> None:
     streams = [random_stream(seed) for seed in STREAMS]
-    others = [drive(MedianStopping(POINTS, 1, WARMUP), *given) != drive(theirs(), *given) for given in streams]
+    others = [drive(ours_from(1), *given) != drive(theirs(), *given) for given in streams]
     assert sum(others) > len(streams) / 4

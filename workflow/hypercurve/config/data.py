@@ -18,6 +18,7 @@ from ..util.schema import Model, Problem, in_words
 from .data_sets import DATA_SETS, DataName
 from .model import Reference
 
+Text = Annotated[str, Field(min_length=1)]
 NO_DATA = "none"
 """In place of the digest of data, where an experiment has none."""
 
@@ -29,49 +30,32 @@ class DataSpec(Model):
     'mnist'
     """
 
-    name: DataName | None = Field(
-        None,
-        description="Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the "
-        "cache of Keras.",
-    )
-    path: str | None = Field(
-        None,
-        min_length=1,
-        description="A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers "
-        "from 0; other numbers are targets of a regression. Not together with `name`.",
-    )
-    function: Reference | None = Field(
-        None,
-        exclude_if=lambda given: given is None,  # digests and folders of what there was before it stay as they were
-        description="A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, "
-        "x_test and y_test, and x_validation and y_validation if it likes: by name, or in this order.",
-    )
-    curves: str | None = Field(
-        None,
-        min_length=1,
-        description="For `model: recorded`, in place of data: recorded learning curves. A CSV file, a journal, or the "
-        "folder of runs: `results/EXPERIMENT`, `results/EXPERIMENT/runs/METHOD`.",
-    )
-    metric: str | None = Field(
-        None,
-        min_length=1,
-        description="The metric of a CSV file of curves that is the learning curve, lower is better; by default the first "
-        "whose name begins with val.",
-    )
-    shuffle: bool = Field(
-        True,
-        description="Whether every repeat draws its configurations from the recorded ones, in an order of its own; if not, "
-        "they come as they were recorded.",
-    )
+    name: DataName | None = None
+    """Data known by name: scikit-learn's `digits`, or `mnist`, `fashion_mnist` or `cifar10` through the cache of Keras."""
+    path: Text | None = None
+    """A NumPy file (.npz) with four arrays: x_train, y_train, x_test, y_test. Labels are whole numbers from 0; other numbers
+    are targets of a regression. Not together with `name`."""
+    # Digests and folders of what there was before it stay as they were.
+    function: Annotated[Reference | None, Field(exclude_if=lambda given: given is None)] = None
+    """A function of yours, as package.module:function, that takes no arguments and gives x_train, y_train, x_test and
+    y_test, and x_validation and y_validation if it likes: by name, or in this order."""
+    curves: Text | None = None
+    """For `model: recorded`, in place of data: recorded learning curves. A CSV file, a journal, or the folder of runs:
+    `results/EXPERIMENT`, `results/EXPERIMENT/runs/METHOD`."""
+    metric: Text | None = None
+    """The metric of a CSV file of curves that is the learning curve, lower is better; by default the first whose name begins
+    with val."""
+    shuffle: bool = True
+    """Whether every repeat draws its configurations from the recorded ones, in an order of its own; if not, they come as
+    they were recorded."""
     validation: Annotated[
         Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)],
         in_words("must be a number of examples, at least 1, or a share of them above 0 and below 1"),
-    ] = Field(
-        0.2,
-        description="How much of the training part is kept for validation: a count (a whole number of at least 1) or a "
-        "share between 0 and 1.",
-    )
-    seed: int = Field(0, ge=0, description="Decides which examples are kept for validation.")
+    ] = 0.2
+    """How much of the training part is kept for validation: a count (a whole number of at least 1) or a share between 0
+    and 1."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides which examples are kept for validation."""
 
     @override
     def faults(self) -> Iterator[Problem]:

@@ -229,13 +229,6 @@ def differences_of_headers(expected: Header, raw: RawLine) -> list[str]:
     return [key for key in told if key in wanted and raw.get(key, wanted[key]) != wanted[key]]
 
 
-def source_of(raw: RawLine) -> Any:
-    """The digest of the source that wrote a journal's first line; None if it does not say."""
-    wall = raw.get("wall")
-    made = wall.get("origin") if isinstance(wall, dict) else None
-    return made.get("source") if isinstance(made, dict) else None
-
-
 def is_last(raw: RawLine) -> bool:
     """Whether a line is the last of a complete run."""
     return event_of(raw) == "tested" or (event_of(raw) == "ended" and raw.get("best") is None)

@@ -18,6 +18,7 @@ from ..config.setting import Setting
 from ..curves.cost import step_at
 from ..events.events import Action, Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from ..search.random import RandomSearch
+from ..search.searcher import SearchContext, SearchOptions
 from ..space.search_space import Configuration
 from .evolution import Move, evolve
 
@@ -53,7 +54,7 @@ class PopulationScheduler:
         self._setting, self._repeat = setting, repeat
         self._options = setting.population
         self._sign = 1.0 if setting.objective.mode == "max" else -1.0
-        searcher = RandomSearch(setting.space, setting.seed, repeat)
+        searcher = RandomSearch(SearchOptions(), SearchContext(setting.space, seed=setting.seed, repeat=repeat))
         self._configurations = {member: searcher.suggest(member) for member in range(setting.members)}
         self._steps = cost.of(self._configurations[0]).steps  # equal for all: only numeric hyperparameters differ
         self._anchors = dict.fromkeys(self._configurations, 0)

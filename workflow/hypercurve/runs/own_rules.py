@@ -90,7 +90,7 @@ class OwnSearcher(Searcher):
 
     def __init__(self, name: str, rule: type[Searcher], options: Any, context: SearchContext):
         self._name, self._space = name, context.space
-        self._rule = _call(name, rule.build, options, context)
+        self._rule = _call(name, rule, options, context)
         self.independent = rule.independent  # type: ignore[misc]  # of this one
 
     @override

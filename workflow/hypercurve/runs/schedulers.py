@@ -58,7 +58,7 @@ def make_searcher(setting: Setting, repeat: int, curves: Curves | None = None) -
     search = setting.search
     if search.is_own:
         return OwnSearcher(search.kind, search.rule, search.options, context)
-    return search.rule.build(search.options, context)
+    return search.rule(search.options, context)
 
 
 def make_stopper(setting: Setting, context: StopContext) -> Stopper | None:

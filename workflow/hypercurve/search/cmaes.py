@@ -1,13 +1,13 @@
 """The covariance matrix adaptation evolution strategy, by Optuna: the searcher ``cmaes``."""
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from typing_extensions import override
 
 from ..space.domains import Choice, Integer
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Whole
 from ..util.seeding import integer_seed
 from .optuna_study import OptunaSearch, suggested
@@ -31,9 +31,6 @@ class CMAESSearch(OptunaSearch):
     not end before the next trial starts: trials beyond its size are drawn from it as well, and only the first ones that are
     over are learned from. Choices, ordered or not, and integers are steps of an axis, with a margin that keeps each of them
     likely (Hamano et al. 2022). All hyperparameters are drawn, and those that are inactive left out.
-
-    Args:
-        population: size of a generation; None: 4 + ⌊3 ln d⌋ for d hyperparameters.
     """
 
     rule = "CMA-ES, an evolution strategy: a normal distribution that adapts to the better half of each generation."
@@ -43,29 +40,24 @@ class CMAESSearch(OptunaSearch):
 
     @override
     @classmethod
-    def build(cls, options: CMAESOptions, context: SearchContext) -> "CMAESSearch":
-        where = context.space, context.mode, context.seed, context.repeat
-        return cls(*where, population=options.population)
-
-    @override
-    @classmethod
     def explain(cls, options: CMAESOptions) -> str:
         size = f", with {options.population} trials in a generation" if options.population else ""
         return f"CMA-ES: draws from a normal distribution that adapts to the better half of each generation{size}."
 
-    def __init__(self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, *, population: int | None):
+    def __init__(self, options: CMAESOptions, context: SearchContext):
         import optuna
 
+        space = context.space
         stepped = any(isinstance(space[name], Integer | Choice) for name in space.variables)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.CmaEsSampler(
-                seed=integer_seed(seed, repeat, "cmaes"),
-                popsize=population,
+                seed=integer_seed(context.seed, context.repeat, "cmaes"),
+                popsize=options.population,
                 with_margin=stepped,
                 warn_independent_sampling=False,
             )
-        super().__init__(sampler, space, mode, seed, repeat, startup=1)
+        super().__init__(sampler, options, context, startup=1)
 
     @override
     def _configuration(self, asked: "optuna.Trial") -> Configuration:

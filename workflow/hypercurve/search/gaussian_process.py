@@ -1,7 +1,7 @@
 """Bayesian optimisation with a Gaussian process and expected improvement (Jones et al. 1998, Snoek et al. 2012)."""
 
 import warnings
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from ..space.domains import Choice
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Whole
 from ..util.seeding import generator
 from ..util.words import short
@@ -47,9 +47,6 @@ class GaussianProcessSearch(LearningSearch):
     one for each value, and inactive hyperparameters stand in the middle. Trials that are going are taken to end as the model
     expects (Ginsbourger et al. 2010, "kriging believer"). Half of the candidates are uniform draws, half lie around the best
     trials. As candidates are drawn from keyed generators, the last bits of the model matter to no suggestion.
-
-    Args:
-        candidates: how many are compared for each suggestion.
     """
 
     rule = "Bayesian optimisation: a Gaussian process and expected improvement."
@@ -59,23 +56,15 @@ class GaussianProcessSearch(LearningSearch):
 
     @override
     @classmethod
-    def build(cls, options: GPOptions, context: SearchContext) -> "GaussianProcessSearch":
-        where = context.space, context.mode, context.seed, context.repeat
-        return cls(*where, startup=options.startup, candidates=options.candidates)
-
-    @override
-    @classmethod
     def explain(cls, options: GPOptions) -> str:
         return (
             f"Bayesian optimisation: after {options.startup} random trials, the one of {short(options.candidates)} "
             "draws with the largest expected improvement under a Gaussian process."
         )
 
-    def __init__(
-        self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, *, startup: int, candidates: int
-    ):
-        super().__init__(space, mode, seed, repeat, startup)
-        self._candidates = candidates
+    def __init__(self, options: GPOptions, context: SearchContext):
+        super().__init__(options, context, options.startup)
+        self._candidates = options.candidates
         self._tried: dict[int, Configuration] = {}
         self._features: dict[int, Array] = {}
         self._scores: dict[int, float] = {}

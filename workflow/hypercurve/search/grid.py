@@ -29,13 +29,9 @@ class GridSearch(Searcher):
     examples = ({"points": 3},)
     independent = True
 
-    def __init__(self, space: Space, points: int):
-        self._configurations = space.grid(points)
-
-    @override
-    @classmethod
-    def build(cls, options: GridOptions, context: SearchContext) -> "GridSearch":
-        return cls(context.space, options.points)
+    def __init__(self, options: GridOptions, context: SearchContext):
+        super().__init__(options, context)
+        self._configurations = context.space.grid(options.points)
 
     @override
     @classmethod

@@ -1,16 +1,16 @@
 """What searchers that learn have in common: scores of what came out, and random search until enough is known."""
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Whole
 from .outcomes import score
 from .random import RandomSearch
-from .searcher import Searcher
+from .searcher import SearchContext, Searcher, SearchOptions
 
 Startup = Annotated[Whole, Field(ge=1, le=10_000)]
 
@@ -28,19 +28,16 @@ class LearningSearch(Searcher):
     numbers.
 
     Args:
-        space: the space.
-        mode: whether a higher or a lower objective is better.
-        seed: the experiment's seed.
-        repeat: which repeat.
+        options, context: as of any searcher.
         startup: until this many trials are over, suggestions are those of random search.
     """
 
-    def __init__(self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, startup: int):
-        self.space, self.seed, self.repeat = space, seed, repeat
-        self._mode = mode
+    def __init__(self, options: Any, context: SearchContext, startup: int):
+        super().__init__(options, context)
+        self.space, self.seed, self.repeat = context.space, context.seed, context.repeat
         self._startup = startup
         self._over = 0
-        self._random = RandomSearch(space, seed, repeat)
+        self._random = RandomSearch(SearchOptions(), context)
 
     @override
     def suggest(self, trial: int) -> Configuration:
@@ -55,7 +52,7 @@ class LearningSearch(Searcher):
     def on_result(self, trial: int, progress: float, performance: float | None, completed: bool) -> None:
         """A trial's outcome: see :func:`hypercurve.search.outcomes.score`."""
         self._over += 1
-        self.learn(trial, score(progress, performance, completed, self._mode))
+        self.learn(trial, score(progress, performance, completed, self.context.mode))
 
     @abstractmethod
     def drawn(self, trial: int, configuration: Configuration) -> None:

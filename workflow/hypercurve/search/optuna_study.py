@@ -4,38 +4,26 @@ A study in memory is asked and told. It minimises scores (:mod:`hypercurve.searc
 one that Optuna sees as complete. Optuna is imported when the first of these searchers is made.
 """
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from ..space.domains import Choice, Constant, Domain, Integer, LogUniform, Uniform
-from ..space.search_space import Configuration, Space, Value
+from ..space.search_space import Configuration, Value
 from .learning import LearningSearch, rounded
+from .searcher import SearchContext
 
 if TYPE_CHECKING:
     import optuna
 
 
 class OptunaSearch(LearningSearch):
-    """Asks a study, and tells it what came of trials.
+    """Asks a study with a sampler of Optuna's, and tells it what came of trials."""
 
-    Args:
-        sampler: Optuna's.
-        space, mode, seed, repeat, startup: as of :class:`.learning.LearningSearch`.
-    """
-
-    def __init__(
-        self,
-        sampler: "optuna.samplers.BaseSampler",
-        space: Space,
-        mode: Literal["min", "max"],
-        seed: int,
-        repeat: int,
-        startup: int,
-    ):
+    def __init__(self, sampler: "optuna.samplers.BaseSampler", options: Any, context: SearchContext, startup: int):
         import optuna
 
-        super().__init__(space, mode, seed, repeat, startup)
+        super().__init__(options, context, startup)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(sampler=sampler, direction="minimize")
         self._asked: dict[int, optuna.Trial] = {}

@@ -2,9 +2,9 @@
 
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.seeding import generator
-from .searcher import SearchContext, Searcher, SearchOptions
+from .searcher import Searcher, SearchOptions
 
 
 class RandomSearch(Searcher):
@@ -18,14 +18,6 @@ class RandomSearch(Searcher):
     independent = True
     sample = True
 
-    def __init__(self, space: Space, seed: int, repeat: int):
-        self._space, self._seed, self._repeat = space, seed, repeat
-
-    @override
-    @classmethod
-    def build(cls, options: SearchOptions, context: SearchContext) -> "RandomSearch":
-        return cls(context.space, context.seed, context.repeat)
-
     @override
     @classmethod
     def explain(cls, options: SearchOptions) -> str:
@@ -34,4 +26,4 @@ class RandomSearch(Searcher):
     @override
     def suggest(self, trial: int) -> Configuration:
         """The draw that belongs to this trial."""
-        return self._space.sample(generator(self._seed, self._repeat, "configuration", trial))
+        return self.context.space.sample(generator(self.context.seed, self.context.repeat, "configuration", trial))

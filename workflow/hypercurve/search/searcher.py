@@ -78,11 +78,6 @@ class Searcher(ABC):
         self.options, self.context = options, context
 
     @classmethod
-    def build(cls, options: Any, context: SearchContext) -> "Searcher":
-        """The searcher of a run; to be overridden by a class whose ``__init__`` takes other arguments."""
-        return cls(options, context)
-
-    @classmethod
     def explain(cls, options: Any) -> str:
         """What it does with these options, in a sentence for the report."""
         given = ", ".join(f"{name} = {value}" for name, value in options.model_dump(mode="json").items())

@@ -2,7 +2,7 @@
 
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.seeding import integer_seed
 from .searcher import SearchContext, Searcher, SearchOptions
 
@@ -14,15 +14,10 @@ class SobolSearch(Searcher):
     independent = True
     sample = True
 
-    def __init__(self, space: Space, seed: int, repeat: int):
-        self._space = space
-        self._seed = integer_seed(seed, repeat, "sobol")
+    def __init__(self, options: SearchOptions, context: SearchContext):
+        super().__init__(options, context)
+        self._seed = integer_seed(context.seed, context.repeat, "sobol")
         self._configurations: list[Configuration] = []
-
-    @override
-    @classmethod
-    def build(cls, options: SearchOptions, context: SearchContext) -> "SobolSearch":
-        return cls(context.space, context.seed, context.repeat)
 
     @override
     @classmethod
@@ -34,5 +29,5 @@ class SobolSearch(Searcher):
         """The sequence's point with this number."""
         if trial >= len(self._configurations):
             # A longer sequence starts with the shorter one, so doubling keeps what was given out.
-            self._configurations = self._space.sobol(max(64, 2 * trial), self._seed)
+            self._configurations = self.context.space.sobol(max(64, 2 * trial), self._seed)
         return self._configurations[trial]

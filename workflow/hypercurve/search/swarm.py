@@ -1,13 +1,13 @@
 """Particle swarm optimisation: an evolutionary method whose members remember where they did well."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Number, Whole
 from ..util.seeding import generator
 from .learning import LearningSearch, rounded
@@ -44,12 +44,6 @@ class ParticleSwarm(LearningSearch):
     over, if there is one, the one with the fewest moves, and the first of those. So trials that all wait for each other are
     the textbook's generations, and a slow trial holds up nobody else. A position is a best only if it scores better than
     the one before.
-
-    Args:
-        particles: size of the swarm.
-        inertia: share of a velocity that is kept.
-        own: pull of a particle's own best position.
-        social: pull of the swarm's best position.
     """
 
     rule = "Particle swarm, an evolutionary method: particles move towards the best positions they have had."
@@ -59,32 +53,16 @@ class ParticleSwarm(LearningSearch):
 
     @override
     @classmethod
-    def build(cls, options: PSOOptions, context: SearchContext) -> "ParticleSwarm":
-        return cls(context.space, context.mode, context.seed, context.repeat, **options.model_dump())
-
-    @override
-    @classmethod
     def explain(cls, options: PSOOptions) -> str:
         return (
             f"Particle swarm: {options.particles} particles move towards the best positions that they and the swarm "
             f"have had (inertia {options.inertia:g}, pulls {options.own:g} and {options.social:g})."
         )
 
-    def __init__(
-        self,
-        space: Space,
-        mode: Literal["min", "max"],
-        seed: int,
-        repeat: int,
-        *,
-        particles: int,
-        inertia: float,
-        own: float,
-        social: float,
-    ):
-        super().__init__(space, mode, seed, repeat, startup=0)
-        self._inertia, self._own, self._social = inertia, own, social
-        axes = len(space.variables)
+    def __init__(self, options: PSOOptions, context: SearchContext):
+        super().__init__(options, context, startup=0)
+        self._inertia, self._own, self._social = options.inertia, options.own, options.social
+        particles, axes = options.particles, len(context.space.variables)
         self._position = np.zeros((particles, axes))
         self._velocity = np.zeros((particles, axes))
         self._best = np.zeros((particles, axes))

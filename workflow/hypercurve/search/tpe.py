@@ -1,12 +1,12 @@
 """The Tree-structured Parzen Estimator, by Optuna: the searcher ``tpe``."""
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Whole
 from ..util.seeding import integer_seed
 from ..util.words import short
@@ -34,9 +34,6 @@ class TPESearch(OptunaSearch):
     with the largest ratio of the densities is tried. Trials that are going count as bad ones, so that trials at once differ
     (constant liar). Only active hyperparameters are modelled: those that depend on each other together. Unordered choices
     are categorical, ordered ones are numbers.
-
-    Args:
-        candidates: how many are drawn for each suggestion.
     """
 
     rule = "Tree-structured Parzen Estimator: tries what looks like good trials and not like bad ones."
@@ -46,35 +43,27 @@ class TPESearch(OptunaSearch):
 
     @override
     @classmethod
-    def build(cls, options: TPEOptions, context: SearchContext) -> "TPESearch":
-        where = context.space, context.mode, context.seed, context.repeat
-        return cls(*where, startup=options.startup, candidates=options.candidates)
-
-    @override
-    @classmethod
     def explain(cls, options: TPEOptions) -> str:
         return (
             f"Tree-structured Parzen Estimator: after {options.startup} random trials, the one of "
             f"{short(options.candidates)} draws that looks most like good trials and least like bad ones."
         )
 
-    def __init__(
-        self, space: Space, mode: Literal["min", "max"], seed: int, repeat: int, *, startup: int, candidates: int
-    ):
+    def __init__(self, options: TPEOptions, context: SearchContext):
         import optuna
 
-        conditional = any(domain.when for domain in space.domains.values())
+        conditional = any(domain.when for domain in context.space.domains.values())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(
-                seed=integer_seed(seed, repeat, "tpe"),
-                n_startup_trials=startup,
-                n_ei_candidates=candidates,
+                seed=integer_seed(context.seed, context.repeat, "tpe"),
+                n_startup_trials=options.startup,
+                n_ei_candidates=options.candidates,
                 multivariate=True,
                 group=conditional,
                 constant_liar=True,
             )
-        super().__init__(sampler, space, mode, seed, repeat, startup)
+        super().__init__(sampler, options, context, options.startup)
 
     @override
     def _configuration(self, asked: "optuna.Trial") -> Configuration:

@@ -21,7 +21,7 @@ A failed trial (NaN and infinite losses fail trials) is never kept. Decisions de
 offset, so losses, errors and negated scores are treated alike.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -29,7 +29,7 @@ import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
-from ..space.search_space import Configuration, Space
+from ..space.search_space import Configuration
 from ..util.schema import Number, Problem, Share
 from ..util.words import listing, shares, short
 from .quotas import (
@@ -47,7 +47,6 @@ from .quotas import (
 from .ranking import VIEWS, Library, Matcher, View, correlation, gain, library_of, lowest, normalised, ranks
 from .stopper import (
     Decision,
-    EqualCost,
     Floats,
     Point,
     Prior,
@@ -109,19 +108,6 @@ class BudgetHalvingOptions(StopOptions):
 class BudgetHalving(Stopper):
     """Halving within a given cost, by several views of the learning curves, and by a record if there is one.
 
-    Args:
-        trials: how many there are.
-        points: accumulation points, increasing, ending with 1.
-        space: codes configurations, for the view ``match``.
-        cost: share of all trials' full training that may be spent.
-        views: names of the views of :mod:`.ranking` that count.
-        matcher: of the view ``match``.
-        split: share of the trials that never pause.
-        prior: what a record says about the trials; None: no record.
-        library: the record's curves, for the view ``match``.
-        guard: least rank correlation at which a record is believed.
-        cost_of: what a configuration's training costs; by default, all cost the same.
-
     Attributes:
         takes_prior: whether the guard can judge the record: only then may trials come in its order.
     """
@@ -129,24 +115,6 @@ class BudgetHalving(Stopper):
     source = "this project: docs/methods.md"
     Options = BudgetHalvingOptions
     examples = ({"cost": 0.4}, {"cost": 0.5, "views": ["match", "last"], "split": 0.1, "match": {"stopped": True}})
-
-    @override
-    @classmethod
-    def build(cls, options: BudgetHalvingOptions, context: StopContext) -> "BudgetHalving":
-        number, cost = number_of(options.configurations, context), options.share(context)
-        return cls(
-            trials=min(number, context.trials or number),
-            points=context.points,
-            space=context.space,
-            cost=cost,
-            views=options.views,
-            matcher=options.match,
-            split=options.split,
-            prior=context.prior,
-            library=None if context.record is None else library_of(context.record, context.points, cost),
-            guard=options.guard,
-            cost_of=context.cost_of,
-        )
 
     @override
     @classmethod
@@ -185,31 +153,21 @@ class BudgetHalving(Stopper):
     def first_rung(cls, options: BudgetHalvingOptions, context: StopContext) -> float:
         return first_rung_of(context.points, options.share(context))
 
-    def __init__(
-        self,
-        *,
-        trials: int,
-        points: Sequence[float],
-        space: Space,
-        cost: float,
-        views: Sequence[str] = ("lowest", "gain"),
-        matcher: Matcher = Matcher(),  # noqa: B008  (frozen)
-        split: float = 0.0,
-        prior: Prior | None = None,
-        library: Library | None = None,
-        guard: float = GUARD,
-        cost_of: Callable[[Configuration], TrialCost] = lambda _: EqualCost(),
-    ):
-        self._points, self._space, self._views, self._matcher = tuple(points), space, tuple(views), matcher
-        self._prior, self._library, self._guard = prior, library, guard
-        self._rungs = rungs_of(points, cost)
+    def __init__(self, options: BudgetHalvingOptions, context: StopContext):
+        super().__init__(options, context)
+        number, cost = number_of(options.configurations, context), options.share(context)
+        trials = min(number, context.trials or number)
+        self._points, self._space = context.points, context.space
+        self._views, self._matcher = options.views, options.match
+        self._prior = prior = context.prior
+        self._library = None if context.record is None else library_of(context.record, self._points, cost)
+        self._rungs = rungs_of(self._points, cost)
         self._legs = [b - a for a, b in pairwise((0.0, *self._rungs, 1.0))]
-        self._exempt = round(split * trials) if "match" in self._views else 0
+        self._exempt = round(options.split * trials) if "match" in self._views else 0
         # In full trainings; what never pauses is paid for.
         self._budget = max(cost * trials, min(LEAST, trials)) - self._exempt
         self._finalists = finalists_of(self._budget)
         self._all = self._exempt + starters(trials - self._exempt, self._legs, self._budget, self._finalists)
-        self._cost_of = cost_of
         self._costs: dict[int, TrialCost] = {}  # of trials that are not over
         self._started, self._full, self._spent = 0, 0.0, 0.0  # trials, their full cost, and what they have cost so far
         self._trust: float | None = None  # the guard's correlation; None before, 0 where a record is dropped
@@ -234,7 +192,7 @@ class BudgetHalving(Stopper):
         """Begin the trial's curve."""
         self._curves[trial] = []
         if trial >= self._exempt:
-            cost = self._costs[trial] = self._cost_of(configuration)
+            cost = self._costs[trial] = self.context.cost_of(configuration)
             self._started += 1
             self._full += cost.seconds(1.0)
         if "match" in self._views:
@@ -308,7 +266,7 @@ class BudgetHalving(Stopper):
         """The guard: believe the record, or drop it and let the others start. Whether there is nobody to wait for."""
         seen = sorted(self._first)
         found = correlation(prior.first[seen], np.array([self._first[trial] for trial in seen]))
-        believed = found >= self._guard and len(seen) >= FEWEST
+        believed = found >= self.options.guard and len(seen) >= FEWEST
         self._trust = found if believed else 0.0
         if not believed:
             self._missing = self._all - self._admitted

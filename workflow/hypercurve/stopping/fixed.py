@@ -47,10 +47,8 @@ class Fixed(SuccessiveHalving):
     Options = FixedOptions
     examples = ({}, {"share": 0.4, "keep": 2, "configurations": 5})
 
-    @override
-    @classmethod
-    def build(cls, options: FixedOptions, context: StopContext) -> "Fixed":
-        return cls([_bracket(options, context)], context.points, context.trials)
+    def __init__(self, options: FixedOptions, context: StopContext):
+        super().__init__([_bracket(options, context)], context.points, context.trials)
 
     @override
     @classmethod

@@ -166,10 +166,8 @@ class Halving(SuccessiveHalving):
     Options = HalvingOptions
     examples = ({}, {"configurations": 7, "reduction_factor": 2, "first_rung": 2})
 
-    @override
-    @classmethod
-    def build(cls, options: HalvingOptions, context: StopContext) -> "Halving":
-        return cls([options.bracket(context)], context.points, context.trials)
+    def __init__(self, options: HalvingOptions, context: StopContext):
+        super().__init__([options.bracket(context)], context.points, context.trials)
 
     @override
     @classmethod

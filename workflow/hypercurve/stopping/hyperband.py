@@ -26,11 +26,9 @@ class Hyperband(SuccessiveHalving):
     Options = HyperbandOptions
     examples = ({}, {"reduction_factor": 2})
 
-    @override
-    @classmethod
-    def build(cls, options: HyperbandOptions, context: StopContext) -> "Hyperband":
+    def __init__(self, options: HyperbandOptions, context: StopContext):
         found = brackets.hyperband(len(context.points), options.reduction_factor)
-        return cls(found, context.points, context.trials)
+        super().__init__(found, context.points, context.trials)
 
     @override
     @classmethod

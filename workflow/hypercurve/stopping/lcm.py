@@ -179,17 +179,7 @@ def ends_badly(nearest: int, performances: Floats, keep: float) -> bool:
 
 
 class LearningCurveMatching(Stopper):
-    """The stopper.
-
-    Args:
-        configurations: n, the number of configurations.
-        stopping_rate: s in (0, 1).
-        split: r in (0, 1).
-        check_points: C, a subset of ``accumulation_points``.
-        accumulation_points: A, increasing, ending with 1.
-        distance: d, a key of :data:`DISTANCES`.
-        mode: whether a performance is better when larger (``max``) or smaller (``min``).
-    """
+    """The stopper."""
 
     rule = "Stop a trial whose nearest completed curve ended in the worst share s."
     source = (
@@ -198,19 +188,6 @@ class LearningCurveMatching(Stopper):
     )
     Options = LCMOptions
     examples = ({}, {"distance": "cosine", "split": 0.3})
-
-    @override
-    @classmethod
-    def build(cls, options: LCMOptions, context: StopContext) -> "LearningCurveMatching":
-        return cls(
-            configurations=number_of(options.configurations, context),
-            stopping_rate=options.rate(context),
-            split=options.split,
-            check_points=options.check_points,
-            accumulation_points=context.points,
-            distance=options.distance,
-            mode=context.mode,
-        )
 
     @override
     @classmethod
@@ -229,30 +206,21 @@ class LearningCurveMatching(Stopper):
             f"nearest losses so far ({options.distance} distance) ended in the worst {worst}."
         )
 
-    def __init__(
-        self,
-        *,
-        configurations: int,
-        stopping_rate: float,
-        split: float,
-        check_points: tuple[float, ...],
-        accumulation_points: tuple[float, ...],
-        distance: str = "euclidean",
-        mode: Literal["max", "min"] = "max",
-    ):
+    def __init__(self, options: LCMOptions, context: StopContext):
+        super().__init__(options, context)
         # The tolerance keeps 100 · 0.29 = 28.999999999999996 from ending the accumulation stage a trial early.
-        self._accumulate = configurations * split + 1e-9
-        self._keep = 1.0 - stopping_rate
-        self._check_points = frozenset(check_points)
-        self._distance = DISTANCES[distance]
-        self._summed = SUMS.get(distance)
+        self._accumulate = number_of(options.configurations, context) * options.split + 1e-9
+        self._keep = 1.0 - options.rate(context)
+        self._check_points = frozenset(options.check_points)
+        self._distance = DISTANCES[options.distance]
+        self._summed = SUMS.get(options.distance)
         self._sums: dict[int, tuple[int, Floats]] = {}  # by trial: points added up, and the sums by completed curve
-        self._sign = 1.0 if mode == "max" else -1.0
+        self._sign = 1.0 if context.mode == "max" else -1.0
         self._curves: dict[int, list[float]] = {}
         self._checked: set[int] = set()
         # The completed curves X, Z: doubled when full, so that adding one costs constant time on average. A row of X is a
         # point.
-        self._losses = np.empty((len(accumulation_points), 16))
+        self._losses = np.empty((len(context.points), 16))
         self._performances = np.empty(16)
         self._size = 0
 

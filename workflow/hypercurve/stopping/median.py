@@ -59,22 +59,12 @@ class MedianStopping(Stopper):
     over all *completed* trials, of the mean of their first k losses. Ties go on. It is asked at every point from
     ``first_check`` on, once ``warmup`` trials have completed. Trials that were stopped or failed count in no median, as in
     the paper, which leaves only the two numbers open.
-
-    Args:
-        points: accumulation points, increasing, ending with 1.
-        first_check: the first point at which a trial may stop, counted from 1.
-        warmup: completed trials before any is stopped, at least 1.
     """
 
     rule = "Stop a trial whose lowest loss is above the median of what completed trials had on average by then."
     source = "Golovin et al. 2017, Google Vizier, KDD, section 3.2.2"
     Options = MedianOptions
     examples = ({}, {"warmup": 2})
-
-    @override
-    @classmethod
-    def build(cls, options: MedianOptions, context: StopContext) -> "MedianStopping":
-        return cls(context.points, options.first(len(context.points)), options.warmup)
 
     @override
     @classmethod
@@ -86,10 +76,11 @@ class MedianStopping(Stopper):
             "median of what complete trainings had on average by then."
         )
 
-    def __init__(self, points: Sequence[float], first_check: int, warmup: int):
-        self._checks = tuple(points[first_check - 1 : -1])
-        self._warmup = warmup
-        self._medians = [Medians() for _ in points[:-1]]  # by point, of running means
+    def __init__(self, options: MedianOptions, context: StopContext):
+        super().__init__(options, context)
+        self._checks = context.points[options.first(len(context.points)) - 1 : -1]
+        self._warmup = options.warmup
+        self._medians = [Medians() for _ in context.points[:-1]]  # by point, of running means
         self._means: dict[int, list[float]] = {}  # by trial going, by point
         self._totals: dict[int, float] = {}
         self._best: dict[int, float] = {}

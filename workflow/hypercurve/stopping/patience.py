@@ -1,6 +1,5 @@
 """Early stopping within a trial: the stopper ``patience``."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -32,22 +31,12 @@ class Patience(Stopper):
     The rule, as in Keras' ``EarlyStopping`` (Prechelt 1998 compares criteria): a loss below the lowest so far by more
     than ``margin`` is an improvement, and the first loss is one. At the ``points``-th report in a row without one, the trial
     stops. Equal losses are no improvement.
-
-    Args:
-        accumulation_points: increasing, ending with 1.
-        points: reports without improvement that end a trial, at least 1.
-        margin: how much lower a loss must be, at least 0.
     """
 
     rule = "Stop a trial when its own loss has not improved for a number of points."
     source = "Prechelt 1998, Early stopping — but when?"
     Options = PatienceOptions
     examples = ({}, {"points": 2})
-
-    @override
-    @classmethod
-    def build(cls, options: PatienceOptions, context: StopContext) -> "Patience":
-        return cls(context.points, options.wait(len(context.points)), options.margin)
 
     @override
     @classmethod
@@ -59,10 +48,11 @@ class Patience(Stopper):
             f"{short(points)} accumulation points."
         )
 
-    def __init__(self, accumulation_points: Sequence[float], points: int, margin: float):
-        self._all = tuple(accumulation_points)
+    def __init__(self, options: PatienceOptions, context: StopContext):
+        super().__init__(options, context)
+        self._all = context.points
         self._numbers = {point: number for number, point in enumerate(self._all, start=1)}
-        self._points, self._margin = points, margin
+        self._points, self._margin = options.wait(len(self._all)), options.margin
         self._best: dict[int, tuple[float, int]] = {}  # by trial: lowest loss, and number of its point
 
     def on_start(self, trial: int, configuration: Configuration) -> None:

@@ -162,7 +162,7 @@ class Stopper:
 
     @classmethod
     def build(cls, options: Any, context: StopContext) -> "Stopper":
-        """The stopper of a run."""
+        """The stopper of a run, for a rule with a class for each of its forms."""
         return cls(options, context)
 
     @classmethod

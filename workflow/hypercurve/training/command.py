@@ -264,14 +264,9 @@ class CommandSession(EpochSession):
     def _written(self) -> bytes:
         if (size := self._size()) < 0:
             raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
-        if size > self.room:
-            raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {self.room} allows")
+        if size > (room := self.trainer.spec.state_bytes):
+            raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {room} allows")
         return self._file("snapshot").read_bytes()
-
-    @property
-    def room(self) -> int:
-        """Room for a snapshot file."""
-        return self.trainer.spec.state_bytes
 
     def _adjust(self) -> None:
         """The next segment is started with the new ones."""
