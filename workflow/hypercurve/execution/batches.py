@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config.setting import Setting
 from ..events.encoding import differences_of_headers
-from ..events.events import Completed, Failed, Reported, Start, Started
+from ..events.events import Completed, Reported, Start, Started
 from ..events.journal import Journal, JournalError, decode
 from ..events.lines import EventLine, Tested, Wall
 from ..runs.known import Curve, KnownTrainings, networks_beside
