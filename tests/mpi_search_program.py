@@ -25,7 +25,7 @@ from hypercurve.training.trainer import Report, Session, Trainer
 from hypercurve.util.errors import UserError
 
 
-class Changed:
+class Changed(Trainer):
     """The synthetic trainer with something done before every report."""
 
     def __init__(self, rank: int):

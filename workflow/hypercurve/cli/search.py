@@ -45,7 +45,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
-    from ..execution.mpi.comm import GRACE, check_interrupted, communicator, guarded
+    from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded
     from ..runs.resuming import resumable
     from ..watching.progress import Progress
 
@@ -61,8 +61,13 @@ def _search_together(given: Arguments, setting: Any) -> None:
         if setting.population is None:
             if comm.rank == 0:
                 known = known_of(given, state, given.output)
-            supervised.execute(state, trainer, journal, comm, known=known, watch=watch)
-            trainer.clear()
+            try:
+                supervised.execute(state, trainer, journal, comm, known=known, watch=watch)
+            except Interrupted:
+                trainer.save_now()  # of a rank that waits, too
+                raise
+            if comm.rank == 0:  # who goes by the network that was kept, when all others have left
+                trainer.clear()
             tell(known)
         else:
             population.execute(state, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)

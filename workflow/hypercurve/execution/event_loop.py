@@ -4,15 +4,15 @@ Where reports come from, and what becomes of decisions, is the part of a :class:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..events.events import Event, Started
 from ..events.lines import EventLine, Line, Wall
 from ..events.networks import copied, described
-from ..runs.known import Curve, KnownTrainings
+from ..runs.known import KnownTrainings
 from ..runs.run import Due, Run
 from ..runs.trial import Trial
 from ..training.recorded_curves import retrain
@@ -78,7 +78,13 @@ def _known(run: Run, due: Due, known: KnownTrainings | None) -> EventLine | None
 
 def must_equal(run: Run, known: KnownTrainings | None) -> bool:
     """Whether what is trained again must come out with equal bits: ours must, on the kind of processor that trained it."""
-    return isinstance(run.setting.model, str) and (known is None or known.processors <= {origin()["processor"]})
+    return equal_bits(run, None if known is None else known.processors)
+
+
+def equal_bits(run: Run, processors: Collection[Any] | None) -> bool:
+    """The same, given the names of the processors that trained what is known; None: nothing but what this one has."""
+    ours = isinstance(run.setting.model, str)
+    return ours and (processors is None or set(processors) <= {origin()["processor"]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ class Best:
     """
 
     trial: Trial
-    curve: Curve
+    curve: Sequence[tuple[float, Mapping[str, float]]]
     reported: Mapping[str, float] | None = None
     snapshot: Snapshot | None = None
 

@@ -6,12 +6,13 @@ readings of another kind, travel as JSON instead.
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from struct import Struct
 
 from ...events.encoding import decode_line, encode_line
 from ...events.events import Completed, Event, Reported
-from ...events.lines import EventLine, Wall
+from ...events.lines import EventLine, Tested, Wall
 from ...space.search_space import Configuration
 
 Curve = Sequence[tuple[float, Mapping[str, float]]]
@@ -22,7 +23,6 @@ Curve = Sequence[tuple[float, Mapping[str, float]]]
 _REPORT = Struct("<ii6d")
 _GO = Struct("<iid")  # trial, points that it may train to, virtual time of its start
 _RELEASE = Struct("<i?")  # trial, whether it is the best so far
-_TRIAL = Struct("<i")
 _nan = math.nan
 
 
@@ -77,16 +77,26 @@ def unpack_detail(message: bytes | bytearray) -> EventLine:
     return line
 
 
-def pack_start(trial: int, configuration: Configuration, curve: Curve, limit: int, started: float) -> bytes:
-    """A trial to train; see :meth:`Worker.start`. Its configuration and curve are JSON."""
-    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve]).encode()
+def pack_start(
+    trial: int,
+    configuration: Configuration,
+    curve: Curve,
+    limit: int,
+    started: float,
+    processors: Collection[str | None] | None = None,
+) -> bytes:
+    """A trial to train; see :meth:`Worker.start`. Its configuration, its curve and what trained that are JSON."""
+    trained = None if processors is None else list(processors)
+    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve, trained]).encode()
 
 
-def unpack_start(message: bytes | bytearray) -> tuple[int, Configuration, Curve, int, float]:
+def unpack_start(
+    message: bytes | bytearray,
+) -> tuple[int, Configuration, Curve, int, float, Collection[str | None] | None]:
     """What :func:`pack_start` was given."""
     trial, limit, started = _GO.unpack_from(message)
-    configuration, curve = json.loads(message[_GO.size :])
-    return trial, configuration, curve, limit, started
+    configuration, curve, processors = json.loads(message[_GO.size :])
+    return trial, configuration, curve, limit, started, processors
 
 
 def pack_go(trial: int, limit: int, started: float) -> bytes:
@@ -111,23 +121,24 @@ def unpack_release(message: bytes | bytearray) -> tuple[int, bool]:
     return trial, best
 
 
-def pack_trial(trial: int) -> bytes:
-    """A trial's number."""
-    return _TRIAL.pack(trial)
+def pack_test(trial: int, reported: Mapping[str, float] | None, folder: Path) -> bytes:
+    """A trial to test; see :meth:`Worker.test`."""
+    return json.dumps([trial, None if reported is None else dict(reported), str(folder)]).encode()
 
 
-def unpack_trial(message: bytes | bytearray) -> int:
-    """What :func:`pack_trial` was given."""
-    (trial,) = _TRIAL.unpack(message)
-    return int(trial)
+def unpack_test(message: bytes | bytearray) -> tuple[int, Mapping[str, float] | None, Path]:
+    """What :func:`pack_test` was given."""
+    trial, reported, folder = json.loads(message)
+    return trial, reported, Path(folder)
 
 
-def pack_metrics(metrics: dict[str, float]) -> bytes:
-    """Metrics on the test set."""
-    return json.dumps(metrics).encode()
+def pack_tested(line: Tested) -> bytes:
+    """What a test gave."""
+    return json.dumps(encode_line(line)).encode()
 
 
-def unpack_metrics(message: bytes | bytearray) -> dict[str, float]:
-    """What :func:`pack_metrics` was given."""
-    metrics: dict[str, float] = json.loads(message)
-    return metrics
+def unpack_tested(message: bytes | bytearray) -> Tested:
+    """What :func:`pack_tested` was given."""
+    line = decode_line(json.loads(message))
+    assert isinstance(line, Tested)
+    return line

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
-from ...events.events import Reported
+from ...events.events import Completed, Failed, Reported
 from ...events.lines import EventLine
 from ...runs.known import KnownTrainings
 from ...runs.run import Run
@@ -42,6 +42,7 @@ class Placed:
         got: how many it has reported.
         ahead: it has not started yet.
         over: it has reported its end.
+        completed: that was no failure: the rank has its network.
         early: reports that are not taken yet.
     """
 
@@ -50,6 +51,7 @@ class Placed:
     got: int
     ahead: bool
     over: bool = False
+    completed: bool = False
     early: deque[EventLine] = field(default_factory=deque)
 
     @property
@@ -120,8 +122,8 @@ class Placement:
         self.orders.append((placed.rank, Tag.RELEASE, wire.pack_release(number, best)))
 
     def reported(self, line: EventLine) -> Placed | None:
-        """A report has come; None: of a trial that was stopped at an earlier point."""
-        placed = self.trials.get(line.event.trial)
+        """A report has come; None: of a trial that was stopped at an earlier point, or one that was known meanwhile."""
+        placed, state = self.trials.get(line.event.trial), self._run.trials.get(line.event.trial)
         if placed is None:
             return None
         placed.got += 1
@@ -129,9 +131,19 @@ class Placement:
             self._take(placed.rank, 1)
         if not isinstance(line.event, Reported):
             self._close(placed)
-            placed.over = True
+            placed.over, placed.completed = True, isinstance(line.event, Completed)
+        if state is not None and line.event.progress <= state.progress and not isinstance(line.event, Failed):
+            return None
         placed.early.append(line)
         return placed
+
+    def known(self, number: int, progress: float) -> None:
+        """A report up to there was known when it was due: the same from its rank is not needed."""
+        placed = self.trials.get(number)
+        while placed is not None and placed.early and placed.early[0].event.progress <= progress:
+            if isinstance(placed.early[0].event, Failed):
+                return  # nothing more will come: see Supervisor.report
+            placed.early.popleft()
 
     def assign_ahead(self) -> None:
         """Hand out trials before their turn to ranks that run out of work that will be wanted."""
@@ -174,7 +186,9 @@ class Placement:
         self.trials[number] = placed
         self._committed[rank] += placed.committed
         self._open[rank] += 1
-        self.orders.append((rank, Tag.START, wire.pack_start(number, configuration, curve, placed.limit, started)))
+        trained = None if self._known is None else self._known.processors
+        message = wire.pack_start(number, configuration, curve, placed.limit, started, trained)
+        self.orders.append((rank, Tag.START, message))
         return placed
 
     def _allow(self, number: int, placed: Placed) -> None:

@@ -65,10 +65,10 @@ def execute(
         finally:
             if not orphaned():  # else a rerun may write the journal by now
                 journal.flush()
-    metrics = supervisor.finish()
+    tested = supervisor.finish()
     if run.best is not None and run.tested is None:
-        if metrics is not None:
-            journal.append(run.test(metrics, Wall(at=time.time())))
+        if tested is not None:
+            journal.append(run.test(tested.metrics, tested.wall))
         else:
             journal.append(finish(run, trainer, None, known, journal.path.parent))
     if watch is not None:
@@ -93,7 +93,7 @@ def _serve(worker: Worker, inbox: Inbox, outbox: Outbox) -> None:
                 outbox.drain()
                 return
             if tag is Tag.TEST:
-                outbox.send(wire.pack_metrics(worker.test(wire.unpack_trial(message))), 0, Tag.TESTED)
+                outbox.send(wire.pack_tested(worker.test(*wire.unpack_test(message))), 0, Tag.TESTED)
             else:
                 worker.handle(tag, message)
         check_interrupted()

@@ -8,10 +8,11 @@ once if they come fast.
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from ...events.events import Completed, Continue, Event, Failed, Pause, Resume, Started, Stop
 from ...events.journal import Journal
-from ...events.lines import EventLine
+from ...events.lines import EventLine, Tested
 from ...runs.known import KnownTrainings
 from ...runs.run import Due, Run
 from ..event_loop import Watch
@@ -56,6 +57,7 @@ class Supervisor:
         self._unstarted = 0  # number of the first trial whose start is not taken yet
         self._arrived: deque[int] = deque()  # trials with reports, in the order that these came
         self._keeper: int | None = None  # who has the best trial's network
+        self._waited: Event | None = None  # the report that came last from a rank
         self._arrival = run.setting.order == "arrival"
         self._taken = 0
         self._watched = 0.0
@@ -83,21 +85,28 @@ class Supervisor:
         early = self._trials[due.trial].early
         if not early:
             self._until(lambda: bool(early))
-        return early.popleft()
+        line = early.popleft()
+        if isinstance(line.event, Failed) and line.event.progress < due.progress:  # elsewhere it got further
+            line = line._replace(event=replace(line.event, progress=due.progress))
+        self._waited = line.event
+        return line
 
     def decided(self, event: Event) -> None:
         """Prepare what ranks must be told."""
         number = event.trial
+        if event is not self._waited and not isinstance(event, Started):
+            self._placement.known(number, event.progress)
         match event:
             case Started():
                 self._start(number)
                 self._unstarted = number + 1
             case Completed():
                 best = self._run.best is not None and self._run.best.number == number
+                placed = self._trials.get(number)
+                has = placed is not None and placed.completed  # if it is known, its rank may not have come to its end
                 if best:
-                    placed = self._trials.get(number)
-                    self._keeper = None if placed is None else placed.rank
-                self._placement.remove(number, best)
+                    self._keeper = placed.rank if placed is not None and has else None
+                self._placement.remove(number, best and has)
             case Failed():
                 self._placement.remove(number)
         for action in self._run.actions:
@@ -133,20 +142,22 @@ class Supervisor:
             ):
                 self._arrived.append(number)
 
-    def finish(self) -> dict[str, float] | None:
-        """End the work of all ranks; the metrics of the chosen network on the test set, if a rank still has it."""
+    def finish(self) -> Tested | None:
+        """End the work of all ranks; the test of the chosen network, if a rank still has it, which then writes its file."""
         best = self._run.best if self._run.tested is None else None
         keeper = self._keeper if best is not None else None
         self._send_orders()
         for rank in self._others:
             if rank != keeper:
                 self._outbox.send(b"", rank, Tag.LEAVE)
-        metrics: dict[str, float] | None = None
-        if best is not None and keeper == 0:
-            assert self._own is not None
-            metrics = self._own.test(best.number)
-        elif best is not None and keeper is not None:
-            self._outbox.send(wire.pack_trial(best.number), keeper, Tag.TEST)
+        tested: Tested | None = None
+        if best is not None and keeper is not None:
+            reported, folder = self._run.best_test, self._journal.path.parent
+            if keeper == 0:
+                assert self._own is not None
+                tested = self._own.test(best.number, reported, folder)
+            else:
+                self._outbox.send(wire.pack_test(best.number, reported, folder), keeper, Tag.TEST)
         left = 0
         while left < len(self._others):
             received = self._inbox.receive()
@@ -157,16 +168,25 @@ class Supervisor:
             if tag is Tag.LEFT:
                 left += 1
             elif tag is Tag.TESTED:
-                metrics = wire.unpack_metrics(message)
+                tested = wire.unpack_tested(message)
                 self._outbox.send(b"", rank, Tag.LEAVE)
             # all else is surplus
         self._outbox.drain()
-        return metrics
+        return tested
 
     def _any_arrived(self) -> bool:
-        while self._arrived and self._run.due_of(self._arrived[0]) is None:
+        while self._arrived and not self._at_hand(self._arrived[0]):
             self._arrived.popleft()
         return bool(self._arrived)
+
+    def _at_hand(self, number: int) -> bool:
+        """Whether a trial's next report is here, or known."""
+        due, placed = self._run.due_of(number), self._trials.get(number)
+        if due is None:
+            return False
+        if placed is not None and placed.early:
+            return True
+        return self._known is not None and self._known.report(self._run.trial(number), due.progress) is not None
 
     def _until(self, ready: Callable[[], bool]) -> None:
         """Receive, and train on rank 0, until something is so."""

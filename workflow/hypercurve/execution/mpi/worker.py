@@ -1,17 +1,20 @@
 """A worker: the trials that one rank has, and which of them it trains next. Sends and receives nothing itself."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 
 from ...curves.cost import TrialCost
 from ...events.events import Completed
-from ...events.lines import EventLine
+from ...events.lines import EventLine, Tested
 from ...runs.run import Run
 from ...runs.trial import Trial
 from ...space.search_space import Configuration
 from ...training.recorded_curves import retrain
 from ...training.trainer import Session, Snapshot, Trainer
 from ..advance import ReportCheck, advance
+from ..event_loop import Best, equal_bits
 from . import messages as wire
 from .comm import Tag
 
@@ -28,7 +31,8 @@ class Going:
         done: how many points it has trained to.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
         started: virtual time of its start, later by what it was paused; infinite before.
-        curve: what was reported before a resume.
+        curve: what was reported before a resume, or is known.
+        processors: names of those that trained it; None: this rank's only.
         session: None before it is opened.
         priority: the trial with the least is trained next.
     """
@@ -39,6 +43,7 @@ class Going:
     limit: int
     started: float
     curve: wire.Curve
+    processors: Collection[str | None] | None = None
     session: Session | None = None
     priority: Priority = (False, 0.0, 0)
 
@@ -61,7 +66,7 @@ class Worker:
     def __init__(self, run: Run, trainer: Trainer, rank: int):
         self.rank = rank
         self.points = run.points
-        self._cost, self._trainer = run.cost, trainer
+        self._run, self._cost, self._trainer = run, run.cost, trainer
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
         self._check = ReportCheck.of(run.setting)
         self._going: dict[int, Going] = {}
@@ -81,18 +86,27 @@ class Worker:
             case _:
                 raise AssertionError(f"a message {tag!r} to a worker")
 
-    def start(self, number: int, configuration: Configuration, curve: wire.Curve, limit: int, started: float) -> None:
+    def start(
+        self,
+        number: int,
+        configuration: Configuration,
+        curve: wire.Curve,
+        limit: int,
+        started: float,
+        processors: Collection[str | None] | None = None,
+    ) -> None:
         """Take a trial.
 
         Args:
             number: the trial's.
             configuration: its hyperparameters.
-            curve: what was reported before a resume; the trial is trained to there again, and must come out the same.
+            curve: what was reported before a resume, or is known; the trial is trained to there again.
             limit: points that it will train to whatever is decided.
             started: virtual time of its start; infinite: it has not started, and may never.
+            processors: names of those that trained the curve: see :func:`hypercurve.execution.event_loop.equal_bits`.
         """
         trial = Trial(number, configuration, self._seed, self._repeat)
-        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve)
+        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve, processors)
         self._going[number] = going
         self._rank(going)
 
@@ -141,18 +155,28 @@ class Worker:
             del self._going[number]
             if session is not None and isinstance(event, Completed):
                 self._keep(going.trial, session, event.metrics[self._objective.key])
-                session.close()
+            if going.session is not None:
+                going.session.close()
         else:
             self._rank(going)
         return point, line
 
-    def test(self, number: int) -> dict[str, float]:
-        """Measure the best trial's network on the test set."""
-        return dict(self._trainer.test(*self._kept[number]))
+    def test(self, number: int, reported: Mapping[str, float] | None, folder: Path) -> Tested:
+        """Measure the best trial's network on the test set, and put its file beside the journal.
+
+        Args:
+            number: the trial's.
+            reported: metrics on the test set that the trial has reported by itself.
+            folder: of the journal.
+        """
+        trial, snapshot = self._kept[number]
+        metrics, wall = Best(trial, (), reported, snapshot).finish(self._trainer, None, folder, equal=True)
+        return Tested(number, metrics, wall)
 
     def _session(self, going: Going) -> Session:
         if going.session is None:
-            going.session = retrain(self._trainer, going.trial, going.curve)
+            equal = equal_bits(self._run, going.processors)
+            going.session = retrain(self._trainer, going.trial, going.curve, equal=equal)
         return going.session
 
     def _keep(self, trial: Trial, session: Session, performance: float) -> None:
