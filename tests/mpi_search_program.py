@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from hypercurve.config.setting import Setting
 from hypercurve.events.journal import Journal
 from hypercurve.execution.mpi import search as supervised
 from hypercurve.execution.mpi.comm import communicator, guarded
+from hypercurve.runs import known as looking
+from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
@@ -88,7 +90,19 @@ class Killed(Slow):
             os.kill(os.getpid(), which)
 
 
+class Overtaken(Slow):
+    """When this run has begun, another one is there that has done all of some trials and a part of others."""
+
+    def before(self, trial: Trial, progress: float) -> None:
+        super().before(trial, progress)
+        if progress > 0.3 and not (there := Path(os.environ["OVERTAKEN"])).exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):  # another rank was faster
+                os.link(os.environ["OVERTAKING"], there)
+
+
 TRAINERS = {"plain": lambda _: SyntheticTrainer(), "slow": Slow, "faulty": Faulty, "broken": Broken, "killed": Killed}
+TRAINERS["overtaken"] = Overtaken
 
 
 def trainer_of(case: dict[str, Any], setting: Setting, rank: int) -> Trainer:
@@ -106,9 +120,13 @@ def main() -> None:
             setting = Setting.model_validate(case["setting"])
             run = Run(setting, 0, samples=1000, data="none")
             with Journal(Path(case["journal"])) if comm.rank == 0 else nullcontext() as journal:
-                supervised.execute(run, trainer_of(case, setting, comm.rank), journal, comm)
+                known = None
+                if journal is not None and case.get("known"):
+                    known = KnownTrainings(Path(case["journal"]), run.header)
+                supervised.execute(run, trainer_of(case, setting, comm.rank), journal, comm, known=known)
 
 
 if __name__ == "__main__":
+    looking.EVERY = looking.SHARE = 0  # at all times
     signal.alarm(300)  # whatever is wrong, nothing stays behind
     main()

@@ -13,6 +13,7 @@ import pytest
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
+from hypercurve.events import networks
 from hypercurve.events.encoding import RawLine, encode_line, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.execution.batches import run_batch, trial_table
@@ -426,3 +427,72 @@ def test_sessions_of_a_batch_are_closed_when_their_trials_have_failed(tmp_path: 
     with resumable(tmp_path / "0.jsonl", run.batch_header(0)) as journal:
         run_batch(run, trial_table(given, 0), Diverging(), journal, 0)
     assert closed == set(range(4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["virtual", "arrival"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_ranks_may_be_overtaken_by_a_run_beside(tmp_path: Path, ranks: int, order: str) -> None:
+    methods: dict[str, Any] = {"random": {"search": "random"}}
+    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}
+    e = experiment(methods=methods)
+    carry_out(tmp_path / "whole", e.setting("e", "random"))
+    lines = (tmp_path / "whole" / "runs" / "random" / "0" / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    part = [line for line in lines if json.loads(line).get("trial", 0) % 3 or json.loads(line).get("progress", 0) < 0.7]
+    (tmp_path / "part").write_bytes(b"".join(part))
+    output = tmp_path / "runs" / "lcm" / "0" / "journal.jsonl"
+    given = e.setting("e", "lcm")
+    cases = [{"setting": given.model_dump(mode="json"), "journal": str(output), "trainer": "overtaken", "known": True}]
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    program = Path(__file__).with_name("mpi_search_program.py")
+    command = ["mpiexec", "--oversubscribe", "-n", str(ranks), sys.executable, str(program), str(ranks), "cases.json"]
+    there = tmp_path / "runs" / "random" / "0" / "journal.partial.jsonl"
+    environment = {**os.environ, "OVERTAKEN": str(there), "OVERTAKING": str(tmp_path / "part")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = read_lines(output)[0]
+    reused = [line["wall"].get("reused") for line in found if line["event"] in ("reported", "completed")]
+    assert set(reused) == {None, "random/0"}
+    if order == "virtual":
+        carry_out(tmp_path / "alone", given)
+        assert events(found) == events(lines_of(tmp_path / "alone", "lcm"))
+    else:
+        again = Run(given, 0, samples=1000, data="none")
+        again.fold(found, "journal")
+        assert again.complete
+
+
+@pytest.mark.slow
+def test_the_rank_that_has_the_chosen_network_writes_its_file_and_says_so(tmp_path: Path) -> None:
+    given = Experiment.model_validate(
+        {
+            "model": {"loop": "user_models:Loop"},
+            "objective": {"metric": "error", "mode": "min"},
+            "space": {"learning_rate": {"log_uniform": [0.001, 0.4]}, "epochs": 5},
+            "budget": {"trials": 8},
+            "training": {"accumulation_points": 5},
+            "methods": {"m": {"search": "random", "slots": 3}},
+        }
+    ).setting("e", "m")
+    (tmp_path / "setting.json").write_text(given.model_dump_json())
+    found = []
+    for ranks in (0, 3):
+        start = ["mpiexec", "--oversubscribe", "-n", str(ranks)] if ranks else []
+        output = tmp_path / str(ranks) / "journal.jsonl"
+        command = [
+            *start,
+            sys.executable,
+            "-m",
+            "hypercurve",
+            "search",
+            str(tmp_path / "setting.json"),
+            "-o",
+            str(output),
+        ]
+        command += ["--tasks", str(ranks)] if ranks else []
+        subprocess.run(command, check=True, cwd=Path(__file__).parent, capture_output=True, timeout=120)
+        found.append(read_lines(output)[0])
+        assert networks.problem(output.parent, found[-1][-1]["wall"]["network"]) is None
+        assert sorted(path.name for path in output.parent.iterdir()) == ["best.npz", "history", "journal.jsonl"]
+    assert events(found[0]) == events(found[1])
+    assert found[0][-1]["wall"]["network"]["file"] == found[1][-1]["wall"]["network"]["file"] == "best.npz"
