@@ -392,7 +392,9 @@ class TestReport:
 
     def test_of_runs_that_found_nothing(self, tmp_path: Path) -> None:
         text = self.write(experiment(budget={"trials": 4}, repeats=2), tmp_path, failing=1.0)
-        assert "no trial completed" in text
+        assert "no trial completed; all failed, see Failed trials" in text
+        assert "random completed no trial, so it has no performance." in text
+        assert "means over the others" not in text
         assert "nan" not in text.replace("loss is nan", "")
 
     def test_without_a_comparison_is_refused(self, compared: tuple[Experiment, tables.Runs], tmp_path: Path) -> None:

@@ -184,6 +184,15 @@ class TestTraits:
         assert row["performance_sd"] == pytest.approx(0.04 / math.sqrt(2))
         assert (row["saved"], row["ended_early"], row["changes"]) == (1 - 50 / 80, 0.5, 0)
 
+    def test_trainings_that_were_taken_from_other_runs_keep_nobody_busy(self) -> None:
+        chosen = experiment(repeats=1, baseline="lcm", methods={"lcm": {"search": "random", "stop": "lcm"}})
+        run = self.run("lcm", 0, 0.1, 0.2, 0.90)
+        run.events[0] = run.events[0]._replace(reused=True, at=100.0)
+        assert run.wall == 10
+        assert traits.traits(chosen, {"lcm": [run]})["utilisation"].tolist() == [8 / (2 * 10)]
+        run.events[1] = run.events[1]._replace(reused=True)
+        assert math.isnan(traits.traits(chosen, {"lcm": [run]})["utilisation"][0])
+
     def test_of_a_population(self, by_hand: tuple[Experiment, RunResult]) -> None:
         row = traits.traits(by_hand[0], {"pbt": [by_hand[1]]}).iloc[0]
         assert (row["saved"], row["ended_early"], row["changes"]) == (0, 3 / 7, 3 / 4)

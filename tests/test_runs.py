@@ -235,7 +235,7 @@ def test_failing_trials_are_recorded_and_never_end_the_run(tmp_path: Path) -> No
         1: (0.2, "ValueError: no such layer"),
         2: (0.6, "diverged: loss is nan"),
         3: (0.6, "diverged: loss is inf"),
-        4: (1.0, "the trainer reported no val_accuracy, which is the objective"),
+        4: (1.0, "the trainer reported no val_accuracy, which is the objective; it reported loss"),
         5: (0.4, "MemoryError"),
     }
     assert "Traceback" in failures[1]["wall"]["traceback"]

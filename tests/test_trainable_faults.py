@@ -70,7 +70,7 @@ def outcome(session: Session, given: Setting) -> Event:
         ("no number", 2 / 3, "epoch 2: loss = 'small' is no number"),
         ("bad name", 2 / 3, "epoch 2: reported 'val loss', which cannot be a metric's name"),
         ("diverges", 2 / 3, "diverged: loss is nan"),
-        ("no objective", 1.0, "the trainer reported no val_loss, which is the objective"),
+        ("no objective", 1.0, "the trainer reported no val_loss, which is the objective; it reported loss"),
     ],
 )
 def test_faults_of_a_loop_fail_its_trial_with_a_reason(fault: str, progress: float, reason: str | None) -> None:

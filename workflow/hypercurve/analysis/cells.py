@@ -20,7 +20,7 @@ MOST = 20
 def summary(
     experiment: Experiment, table: pd.DataFrame, played: Mapping[str, Any] | None = None
 ) -> Iterator[dict[str, str]]:
-    """What came out, a line per method other than the baseline.
+    """What came out, a line per method other than the baseline, which has one if it completed no trial.
 
     Args:
         experiment: the experiment.
@@ -36,6 +36,8 @@ def summary(
             parts.append(f"{own['cost']} of full training with a regret of {own['regret']}")
         elif pd.notna(row["speedup"]) and row["speedup"] > 0 and method != experiment.reference:
             parts.append(_computing(1 / row["speedup"]))
+        if method == experiment.reference and row["completed"] == 0:
+            parts.append(_nothing(row))
         if method != experiment.reference:
             parts += _against(experiment, row, bests.get(experiment.reference))
         if parts:
@@ -66,7 +68,12 @@ def _against(experiment: Experiment, row: Mapping[Any, Any], best: float | None)
     if pd.notna(row["best_performance_mean"]):
         yield f"the same best configuration in {int(row['same_best'])} of {repeats} repeat{'s' * (repeats > 1)}"
     else:
-        yield "no trial completed"
+        yield _nothing(row)
+
+
+def _nothing(row: Mapping[Any, Any]) -> str:
+    """What a method says that completed no trial."""
+    return "no trial completed" + ("; all failed, see Failed trials" if row["failed"] == row["trials"] > 0 else "")
 
 
 def _computing(ratio: float) -> str:
@@ -121,6 +128,11 @@ def nothing(experiment: Experiment, runs: Runs) -> dict[str, int]:
     """Repeats in which a method found nothing, by method."""
     empty = {method: sum(run.chosen is None for run in runs[method]) for method in experiment.methods}
     return {method: many for method, many in empty.items() if many}
+
+
+def reused(runs: Runs) -> list[str]:
+    """The methods for which trainings were taken from other runs."""
+    return [method for method, own in runs.items() if any(event.reused for run in own for event in run.events)]
 
 
 def budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:

@@ -64,6 +64,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         },
         comparison=[cells.row(experiment, row) for row in table.to_dict("records")],
         nothing=cells.nothing(experiment, runs),
+        reused=cells.reused(runs),
         metric=experiment.objective.metric,
         budgets=cells.budgets(experiment, runs),
         replayed=played,

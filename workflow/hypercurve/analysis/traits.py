@@ -67,7 +67,8 @@ def traits(experiment: Experiment, runs: Runs) -> pd.DataFrame:
     - ``workers``: how many workers reported.
     - ``utilisation``: seconds of training and evaluation over workers × seconds by the clock from the first report's
       beginning to the last report (see :attr:`~hypercurve.results.runs.RunResult.wall`). Waiting, compilation and
-      pauses between jobs are what is missing to 1. Empty without readings of the clock.
+      pauses between jobs are what is missing to 1. Trainings that were taken from other runs do not count. Empty
+      without readings of the clock, and where nothing was trained.
     - ``configurations_differ``: share of the configurations that a repeat started with which another repeat did not, mean
       over pairs of repeats: 0 where each repeat tries the same, 1 where none comes twice. ``choices_differ``: share of
       pairs of repeats that chose different configurations. ``performance_sd``: standard deviation (n - 1) of the best
@@ -108,9 +109,12 @@ def workers(run: RunResult) -> list[int]:
 
 
 def utilisation(run: RunResult) -> float | None:
-    """Share of the workers' time that went into training and evaluation; None without readings of the clock."""
-    span = run.wall
-    return None if not span else sum(event.seconds for event in run.events) / (len(workers(run)) * span)
+    """Share of the workers' time that went into training and evaluation.
+
+    None without readings of the clock, and where all trainings were taken from other runs.
+    """
+    span, own = run.wall, [event.seconds for event in run.events if not event.reused]
+    return sum(own) / (len(workers(run)) * span) if span and own else None
 
 
 def saved(run: RunResult, setting: Setting) -> float:

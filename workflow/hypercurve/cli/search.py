@@ -132,7 +132,8 @@ def known_of(given: Arguments, run: Any, output: Path) -> Any:
 def tell(known: Any) -> None:
     """Say in the log how much was known."""
     for source, trials in ({} if known is None else known.used).items():
-        print(f"{len(trials)} trials known from {source}", file=sys.stderr)
+        many = f"{len(trials)} trial{'s' * (len(trials) != 1)}"
+        print(f"{many} taken from {source}, where they were trained before", file=sys.stderr)
 
 
 def check_data(given: Arguments, setting: Any) -> None:

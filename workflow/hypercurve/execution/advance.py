@@ -47,7 +47,8 @@ class ReportCheck:
             elif report.progress == 1:
                 return f"the trainer reported no {name}, on which there is a bound"
         if (self.always or report.progress == 1) and self.objective not in report.metrics:
-            return f"the trainer reported no {self.objective}, which is the objective"
+            there = ", ".join(report.metrics)
+            return f"the trainer reported no {self.objective}, which is the objective; it reported {there}"
         return None
 
 

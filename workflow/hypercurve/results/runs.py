@@ -40,6 +40,7 @@ class RunEvent(NamedTuple):
         worker: who trained; None if the journal does not say.
         at: when that ended, in seconds since 1970; None if the journal does not say.
         cost: virtual seconds of the trial so far.
+        reused: whether another run had trained it, so that no time by the clock went into it here.
     """
 
     kind: Kind
@@ -51,11 +52,12 @@ class RunEvent(NamedTuple):
     worker: int | None = None
     at: float | None = None
     cost: float = 0.0
+    reused: bool = False
 
     @property
     def began(self) -> float | None:
         """When the training for this report began, in seconds since 1970."""
-        return None if self.at is None else self.at - self.seconds - self.overhead
+        return self.at if self.at is None or self.reused else self.at - self.seconds - self.overhead
 
 
 @dataclass(slots=True)
@@ -221,18 +223,19 @@ def _read(path: Path) -> RunResult:
         except UNREADABLE as error:
             raise unreadable(error, f"{path}:{number}") from None
         if trial is not None and isinstance(line, EventLine):
-            event, (seconds, overhead, worker, at, *_), time, _ = line
+            event, wall, time, _ = line
             run.events.append(
                 RunEvent(
                     KINDS[type(event)],
                     trial.number,
                     trial.progress,
                     time or 0.0,
-                    seconds or 0.0,
-                    overhead or 0.0,
-                    worker,
-                    at,
+                    wall.seconds or 0.0,
+                    wall.overhead or 0.0,
+                    wall.worker,
+                    wall.at,
                     trial.cost,
+                    wall.reused is not None,
                 )
             )
     if not run.reason:

@@ -47,7 +47,7 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
             journal.clear()
         if not journal.lines and (found := _finished(output, header)) is not None:
             journal.take(found)
-            print(f"{output}: taken from {found}", file=sys.stderr)
+            print(f"{output}: this run is complete already, in {found}; nothing is trained again", file=sys.stderr)
         elif journal.lines:
             print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
         yield journal

@@ -181,7 +181,8 @@ def _summary(
     gone = sum(seconds for _, seconds in pauses)
     time = sum(end - start for start, end in there.values()) + (0 if jobs else gone * len(there))
     busy = sum(bar.end - bar.start for bar in found) / time if time else 0.0
-    training = run.seconds / time if jobs and time else utilisation(run) or 0.0
+    own = sum(event.seconds for event in run.events if not event.reused)
+    training = own / time if jobs and time else utilisation(run) or 0.0
     noun = "job" if jobs else "worker"
     text = f"{short(len(there))} {noun}{'s' * (len(there) > 1)}"
     text += f", busy {100 * busy:.0f}\u202f% of the time, training {100 * training:.0f}\u202f%"
