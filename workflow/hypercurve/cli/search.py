@@ -127,7 +127,8 @@ def known_of(given: Arguments, run: Any, output: Path) -> Any:
 def tell(known: Any) -> None:
     """Say in the log how much was known."""
     for source, trials in ({} if known is None else known.used).items():
-        print(f"{len(trials)} trial{'s' * (len(trials) != 1)} taken from {source}, where they were trained before", file=sys.stderr)
+        noun = "trial" if len(trials) == 1 else "trials"
+        print(f"{len(trials)} {noun} taken from {source}, not trained again", file=sys.stderr)
 
 
 def check_data(given: Arguments, setting: Any) -> None:
