@@ -23,7 +23,7 @@ from hypercurve.runs.resuming import history, restart, resumable
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Session, Trainer
+from hypercurve.training.trainer import Report, Session, Snapshot, Trainer
 
 LCM = {"lcm": {"check_points": [0.2, 0.4]}}
 STOPS: dict[str, Any] = {
@@ -496,3 +496,74 @@ def test_the_rank_that_has_the_chosen_network_writes_its_file_and_says_so(tmp_pa
         assert sorted(path.name for path in output.parent.iterdir()) == ["best.npz", "history", "journal.jsonl"]
     assert events(found[0]) == events(found[1])
     assert found[0][-1]["wall"]["network"]["file"] == found[1][-1]["wall"]["network"]["file"] == "best.npz"
+
+
+class Writing(Counting):
+    """Writes the network of a trial as a file."""
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path:
+        path = folder / "best.bin"
+        path.write_text(f"{trial.number} {snapshot.weights}")
+        networks.keep_only(path)
+        return path
+
+
+def test_a_journal_that_comes_back_brings_its_network_and_a_superseded_one_leaves_none(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "random" / "0"
+    output = folder / "journal.jsonl"
+    found = {}
+    for name, trials in (("small", 5), ("large", 20), ("small", 5), ("large", 20), ("again", 25)):
+        given = experiment(budget={"trials": trials}).setting("e", "random")
+        run, trainer = Run(given, 0, samples=1000, data="none"), Writing()
+        with resumable(output, run.header) as journal:
+            execute(run, trainer, journal, known=KnownTrainings(output, run.header))
+        said = read_lines(output)[0][-1]["wall"]["network"]
+        assert networks.problem(folder, said) is None
+        content = (folder / "best.bin").read_text()
+        assert content.split()[0] == str(run.best.number if run.best else None)
+        assert trainer.trained == [] or name not in found
+        assert found.setdefault(name, content) == content
+    assert found["small"] != found["large"] == found["again"], "or this test tests nothing"
+    # Of a run whose chosen trial was known, but not its network, no other's is left beside the journal.
+    for path in (folder / "history").glob("*.best.bin"):
+        path.unlink()
+    (folder / "best.bin").write_text("somebody's")
+    run, trainer = (
+        Run(experiment(budget={"trials": 22}).setting("e", "random"), 0, samples=1000, data="none"),
+        Writing(),
+    )
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal, known=KnownTrainings(output, run.header))
+    assert "network" not in read_lines(output)[0][-1]["wall"]
+    assert networks.find(folder) is None
+    assert [path.read_text() for path in (folder / "history").glob("*.best.bin")] == ["somebody's"]
+
+
+def test_a_damaged_journal_of_the_history_is_passed_over_and_what_it_holds_before_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = experiment().setting("e", "random")
+    carry_out(tmp_path, given)
+    output = tmp_path / "runs" / "random" / "0" / "journal.jsonl"
+    before = events(lines_of(tmp_path, "random"))
+    (kept,) = history(output)
+    lines = kept.read_bytes().splitlines(keepends=True)
+    output.unlink()
+    kept.unlink()
+    kept.write_bytes(b"".join([*lines[:60], b'{"event": \xff}\n', *lines[61:]]))
+    trained = carry_out(tmp_path, given).trained
+    assert f"{kept}:61: damaged line" in capsys.readouterr().err
+    assert trained
+    held = {json.loads(line)["trial"] for line in lines[:60] if b'"completed"' in line or b'"failed"' in line}
+    assert not held & {trial for trial, _ in trained} or len(held & {trial for trial, _ in trained}) == 1
+    assert events(lines_of(tmp_path, "random")) == before
+
+
+def test_a_finished_journal_that_nobody_has_kept_is_kept_before_another_takes_its_place(tmp_path: Path) -> None:
+    output = tmp_path / "runs" / "random" / "0" / "journal.jsonl"
+    carry_out(tmp_path, experiment(seed=1).setting("e", "random"))
+    before = output.read_bytes()
+    for path in history(output):
+        path.unlink()
+    carry_out(tmp_path, experiment().setting("e", "random"))
+    assert before in [path.read_bytes() for path in history(output)]
