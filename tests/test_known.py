@@ -17,6 +17,7 @@ from hypercurve.events import networks
 from hypercurve.events.encoding import RawLine, encode_line, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.execution.batches import run_batch, trial_table
+from hypercurve.execution.mpi.worker import Worker
 from hypercurve.execution.serial import execute
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import history, restart, resumable
@@ -60,7 +61,7 @@ class Counting(Trainer):
     """The synthetic trainer, noting every point that is really trained to."""
 
     def __init__(self) -> None:
-        self.inner, self.trained = SyntheticTrainer(), []
+        self.inner = SyntheticTrainer()
         self.trained: list[tuple[int, float]] = []
 
     def open(self, trial: Trial) -> Session:
@@ -294,8 +295,8 @@ def cli_run(tmp_path: Path, prepared: Path) -> Iterator[Any]:
 def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
     tmp_path: Path, cli_run: Any, ranks: int, order: str
 ) -> None:
-    methods = {"random": {"search": "random"}}
-    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}  # type: ignore[assignment]
+    methods: dict[str, Any] = {"random": {"search": "random"}}
+    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}
     e = experiment(methods=methods)
     cli_run(e.setting("e", "random"))
     output = cli_run(e.setting("e", "lcm"), ranks=ranks)
@@ -316,7 +317,8 @@ def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
 
 
 def test_what_members_of_a_population_report_is_of_no_other_training(tmp_path: Path) -> None:
-    methods = {"random": {"search": "random"}, "pbt": {"population": {"members": 8, "every": 500, "explore": {}}}}
+    population = {"members": 8, "every": 500, "explore": {}}
+    methods: dict[str, Any] = {"random": {"search": "random"}, "pbt": {"population": population}}
     e = experiment(methods=methods, space={"learning_rate": {"log_uniform": [0.001, 0.1]}, "epochs": 4})
     run = Run(e.setting("e", "pbt"), 0, samples=1000, data="none")
     header = Run(e.setting("e", "random"), 0, samples=1000, data="none").header
@@ -511,7 +513,7 @@ class Writing(Counting):
 def test_a_journal_that_comes_back_brings_its_network_and_a_superseded_one_leaves_none(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "random" / "0"
     output = folder / "journal.jsonl"
-    found = {}
+    found: dict[str, str] = {}
     for name, trials in (("small", 5), ("large", 20), ("small", 5), ("large", 20), ("again", 25)):
         given = experiment(budget={"trials": trials}).setting("e", "random")
         run, trainer = Run(given, 0, samples=1000, data="none"), Writing()
@@ -567,3 +569,25 @@ def test_a_finished_journal_that_nobody_has_kept_is_kept_before_another_takes_it
         path.unlink()
     carry_out(tmp_path, experiment().setting("e", "random"))
     assert before in [path.read_bytes() for path in history(output)]
+
+
+def test_a_rank_keeps_what_it_saved_of_a_trial_until_its_end_is_written() -> None:
+    said: list[str] = []
+
+    class Saying(Counting):
+        def open(self, trial: Trial) -> Session:
+            session = super().open(trial)
+            session.rest = lambda: said.append("rest")  # type: ignore[method-assign]
+            session.close = lambda: said.append("close")  # type: ignore[method-assign]
+            return session
+
+    run = Run(
+        experiment(space={"learning_rate": 0.1, "epochs": 4}).setting("e", "random"), 0, samples=1000, data="none"
+    )
+    worker = Worker(run, Saying(), 1)
+    worker.start(0, {"learning_rate": 0.1, "epochs": 4}, [], 5, 0.0)
+    while (number := worker.choose()) is not None:
+        worker.advance(number)
+    assert said == ["rest"]
+    worker.release(0, best=False)
+    assert said == ["rest", "close"]
