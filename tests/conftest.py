@@ -1,5 +1,6 @@
 """Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from hypercurve.config.setting import Setting
 # No assertion is about time, Hypothesis's own included: machines that run tests are busy.
 settings.register_profile("hypercurve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hypercurve")
+
+if os.geteuid() == 0:
+    os.environ |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""

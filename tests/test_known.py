@@ -17,13 +17,14 @@ from hypercurve.events import networks
 from hypercurve.events.encoding import RawLine, encode_line, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.execution.batches import run_batch, trial_table
+from hypercurve.execution.mpi.worker import Worker
 from hypercurve.execution.serial import execute
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import history, restart, resumable
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
 from hypercurve.training.synthetic import SyntheticTrainer
-from hypercurve.training.trainer import Report, Session, Trainer
+from hypercurve.training.trainer import Report, Session, Snapshot, Trainer
 
 LCM = {"lcm": {"check_points": [0.2, 0.4]}}
 STOPS: dict[str, Any] = {
@@ -60,7 +61,7 @@ class Counting(Trainer):
     """The synthetic trainer, noting every point that is really trained to."""
 
     def __init__(self) -> None:
-        self.inner, self.trained = SyntheticTrainer(), []
+        self.inner = SyntheticTrainer()
         self.trained: list[tuple[int, float]] = []
 
     def open(self, trial: Trial) -> Session:
@@ -294,8 +295,8 @@ def cli_run(tmp_path: Path, prepared: Path) -> Iterator[Any]:
 def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
     tmp_path: Path, cli_run: Any, ranks: int, order: str
 ) -> None:
-    methods = {"random": {"search": "random"}}
-    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}  # type: ignore[assignment]
+    methods: dict[str, Any] = {"random": {"search": "random"}}
+    methods["lcm"] = {"search": "random", "stop": LCM, "slots": 3, "order": order}
     e = experiment(methods=methods)
     cli_run(e.setting("e", "random"))
     output = cli_run(e.setting("e", "lcm"), ranks=ranks)
@@ -316,7 +317,8 @@ def test_ranks_train_nothing_that_is_known_and_what_is_partly_known_from_there(
 
 
 def test_what_members_of_a_population_report_is_of_no_other_training(tmp_path: Path) -> None:
-    methods = {"random": {"search": "random"}, "pbt": {"population": {"members": 8, "every": 500, "explore": {}}}}
+    population = {"members": 8, "every": 500, "explore": {}}
+    methods: dict[str, Any] = {"random": {"search": "random"}, "pbt": {"population": population}}
     e = experiment(methods=methods, space={"learning_rate": {"log_uniform": [0.001, 0.1]}, "epochs": 4})
     run = Run(e.setting("e", "pbt"), 0, samples=1000, data="none")
     header = Run(e.setting("e", "random"), 0, samples=1000, data="none").header
@@ -496,3 +498,96 @@ def test_the_rank_that_has_the_chosen_network_writes_its_file_and_says_so(tmp_pa
         assert sorted(path.name for path in output.parent.iterdir()) == ["best.npz", "history", "journal.jsonl"]
     assert events(found[0]) == events(found[1])
     assert found[0][-1]["wall"]["network"]["file"] == found[1][-1]["wall"]["network"]["file"] == "best.npz"
+
+
+class Writing(Counting):
+    """Writes the network of a trial as a file."""
+
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path:
+        path = folder / "best.bin"
+        path.write_text(f"{trial.number} {snapshot.weights}")
+        networks.keep_only(path)
+        return path
+
+
+def test_a_journal_that_comes_back_brings_its_network_and_a_superseded_one_leaves_none(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "random" / "0"
+    output = folder / "journal.jsonl"
+    found: dict[str, str] = {}
+    for name, trials in (("small", 5), ("large", 20), ("small", 5), ("large", 20), ("again", 25)):
+        given = experiment(budget={"trials": trials}).setting("e", "random")
+        run, trainer = Run(given, 0, samples=1000, data="none"), Writing()
+        with resumable(output, run.header) as journal:
+            execute(run, trainer, journal, known=KnownTrainings(output, run.header))
+        said = read_lines(output)[0][-1]["wall"]["network"]
+        assert networks.problem(folder, said) is None
+        content = (folder / "best.bin").read_text()
+        assert content.split()[0] == str(run.best.number if run.best else None)
+        assert trainer.trained == [] or name not in found
+        assert found.setdefault(name, content) == content
+    assert found["small"] != found["large"] == found["again"], "or this test tests nothing"
+    # Of a run whose chosen trial was known, but not its network, no other's is left beside the journal.
+    for path in (folder / "history").glob("*.best.bin"):
+        path.unlink()
+    (folder / "best.bin").write_text("somebody's")
+    run, trainer = (
+        Run(experiment(budget={"trials": 22}).setting("e", "random"), 0, samples=1000, data="none"),
+        Writing(),
+    )
+    with resumable(output, run.header) as journal:
+        execute(run, trainer, journal, known=KnownTrainings(output, run.header))
+    assert "network" not in read_lines(output)[0][-1]["wall"]
+    assert networks.find(folder) is None
+    assert [path.read_text() for path in (folder / "history").glob("*.best.bin")] == ["somebody's"]
+
+
+def test_a_damaged_journal_of_the_history_is_passed_over_and_what_it_holds_before_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = experiment().setting("e", "random")
+    carry_out(tmp_path, given)
+    output = tmp_path / "runs" / "random" / "0" / "journal.jsonl"
+    before = events(lines_of(tmp_path, "random"))
+    (kept,) = history(output)
+    lines = kept.read_bytes().splitlines(keepends=True)
+    output.unlink()
+    kept.unlink()
+    kept.write_bytes(b"".join([*lines[:60], b'{"event": \xff}\n', *lines[61:]]))
+    trained = carry_out(tmp_path, given).trained
+    assert f"{kept}:61: damaged line" in capsys.readouterr().err
+    assert trained
+    held = {json.loads(line)["trial"] for line in lines[:60] if b'"completed"' in line or b'"failed"' in line}
+    assert not held & {trial for trial, _ in trained} or len(held & {trial for trial, _ in trained}) == 1
+    assert events(lines_of(tmp_path, "random")) == before
+
+
+def test_a_finished_journal_that_nobody_has_kept_is_kept_before_another_takes_its_place(tmp_path: Path) -> None:
+    output = tmp_path / "runs" / "random" / "0" / "journal.jsonl"
+    carry_out(tmp_path, experiment(seed=1).setting("e", "random"))
+    before = output.read_bytes()
+    for path in history(output):
+        path.unlink()
+    carry_out(tmp_path, experiment().setting("e", "random"))
+    assert before in [path.read_bytes() for path in history(output)]
+
+
+def test_a_rank_keeps_what_it_saved_of_a_trial_until_its_end_is_written() -> None:
+    said: list[str] = []
+
+    class Saying(Counting):
+        def open(self, trial: Trial) -> Session:
+            session = super().open(trial)
+            session.rest = lambda: said.append("rest")  # type: ignore[method-assign]
+            session.close = lambda: said.append("close")  # type: ignore[method-assign]
+            return session
+
+    run = Run(
+        experiment(space={"learning_rate": 0.1, "epochs": 4}).setting("e", "random"), 0, samples=1000, data="none"
+    )
+    worker = Worker(run, Saying(), 1)
+    worker.start(0, {"learning_rate": 0.1, "epochs": 4}, [], 5, 0.0)
+    while (number := worker.choose()) is not None:
+        worker.advance(number)
+    assert said == ["rest"]
+    worker.release(0, best=False)
+    assert said == ["rest", "close"]

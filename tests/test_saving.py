@@ -108,6 +108,26 @@ def reports(trainer: Trainer, trial: Trial = TRIAL) -> tuple[list[Mapping[str, f
 # Killed
 
 
+@pytest.mark.slow
+def test_a_training_whose_end_is_not_recorded_yet_is_not_lost(trainer: Trainer, tmp_path: Path) -> None:
+    """Ranks train ahead: a report may wait for long until it is written, and the job may be killed meanwhile."""
+    first = SavingTrainer(trainer, tmp_path, minutes=0)
+    session = first.open(TRIAL)
+    expected = [session.advance(point) for point in POINTS]
+    weights = session.snapshot().weights.tobytes()
+    session.rest()
+    assert not first.bounds.awake
+    second = SavingTrainer(trainer, tmp_path, minutes=0)
+    trained = killed_at(second, np.inf)
+    session = second.open(TRIAL)
+    again = [session.advance(point) for point in POINTS]
+    assert [(one.metrics, one.test) for one in again] == [(one.metrics, one.test) for one in expected]
+    assert session.snapshot().weights.tobytes() == weights
+    assert trained == []
+    session.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_trial_killed_at_any_safe_moment_goes_on_to_equal_bits(trainer: Trainer, tmp_path: Path) -> None:
     whole = SavingTrainer(trainer, tmp_path / "whole", minutes=0)
     moments = killed_at(whole, np.inf)

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..events import networks
 from ..events.encoding import decode_line
 from ..events.events import Completed, Copy, Event, Failed, Reported, Start
 from ..events.journal import UNREADABLE, whole_lines
@@ -67,7 +68,7 @@ class KnownTrainings:
         self._seen: dict[Path, tuple[int, int]] = {}  # by file: size and time of its last change
         self._reports: dict[str, dict[float, KnownReport]] = {}  # by trial number and configuration
         self._tests: dict[str, Mapping[str, float]] = {}
-        self._networks: dict[str, Path] = {}
+        self._networks: dict[str, dict[Path, Wall]] = {}  # by journals whose last lines name them
         self.processors: set[Any] = set()
         """Names of those that trained what is known."""
         self.used: dict[str, set[int]] = {}
@@ -133,7 +134,9 @@ class KnownTrainings:
 
     def network(self, trial: Trial) -> Path | None:
         """The file of a trained network, if another run or a batch has kept it."""
-        return self._networks.get(_key(trial.number, trial.configuration))
+        named = self._networks.get(_key(trial.number, trial.configuration), {})
+        found = (networks.located(networks_beside(path), wall.network) for path, wall in named.items())
+        return next((path for path in found if path is not None), None)
 
     def _files(self) -> Iterator[Path]:
         run = self._output.parent
@@ -176,8 +179,8 @@ class KnownTrainings:
             match line:
                 case Tested(trial, metrics, wall) if trial in keys:
                     self._tests.setdefault(keys[trial], metrics)
-                    if path is not None and (kept := network_of(path, wall)) is not None:
-                        self._networks.setdefault(keys[trial], kept)
+                    if path is not None and wall.network is not None:
+                        self._networks.setdefault(keys[trial], {})[path] = wall
                 case EventLine(Reported() | Completed() | Failed() as event, wall) if event.trial in keys:
                     key = keys[event.trial]
                     self._reports.setdefault(key, {}).setdefault(event.progress, KnownReport(event, wall, source))
@@ -206,23 +209,14 @@ def _key(number: int, configuration: Mapping[str, Any]) -> str:
 
 def _journals(run: Path, stem: str = "journal") -> Iterator[Path]:
     """All that a run has recorded: its journal, its batches, and what these superseded."""
-    yield from sorted([*run.glob(f"{stem}.*jsonl"), *run.glob(f"history/{stem}.*jsonl")])
-    yield from sorted([*run.glob("batches/*.jsonl"), *run.glob("batches/history/*.jsonl")])
-
-
-def network_of(journal: Path, wall: Wall) -> Path | None:
-    """The network that the last line of a journal, or of a batch, names, if it is still there."""
-    named = wall.network
-    if not isinstance(named, Mapping) or not isinstance(named.get("file"), str):
-        return None
-    path = networks_beside(journal) / Path(named["file"]).name
-    return path if path.is_file() else None
+    yield from sorted([*run.glob(f"{stem}.*jsonl"), *run.glob(f"{networks.HISTORY}/{stem}.*jsonl")])
+    yield from sorted([*run.glob("batches/*.jsonl"), *run.glob(f"batches/{networks.HISTORY}/*.jsonl")])
 
 
 def networks_beside(journal: Path) -> Path:
     """Where the network of a journal's best trial is: beside it, but that of a batch in a folder of its own."""
-    batch = journal.parent.name == "batches"
-    return journal.with_name(f"{journal.name.split('.')[0]}.best") if batch else journal.parent
+    folder = journal.parent.parent if journal.parent.name == networks.HISTORY else journal.parent
+    return folder / f"{journal.name.split('.')[0]}.best" if folder.name == "batches" else folder
 
 
 def _source_of(path: Path) -> str:

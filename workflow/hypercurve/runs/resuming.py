@@ -13,18 +13,19 @@ rule declares: what Snakemake deletes is taken from there again, if it is still 
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from filecmp import cmp
 from pathlib import Path
 
+from ..events import networks
 from ..events.encoding import differences_of_headers
-from ..events.journal import Journal, first_line
+from ..events.journal import Journal, JournalError, first_line, read_lines
 from ..events.lines import Header
+from .known import networks_beside
 
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
-HISTORY = "history"
 
 
 @contextmanager
@@ -45,10 +46,16 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
             shutil.copyfile(partial, kept)
             print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}", file=sys.stderr)
             journal.clear()
-        if not journal.lines and (found := _finished(output, header)) is not None:
-            journal.take(found)
-            print(f"{output}: this run is complete already, in {found}; nothing is trained again", file=sys.stderr)
-        elif journal.lines:
+        if not journal.lines:
+            if output.exists():
+                keep(output, output)
+            found = _finished(output, header)
+            networks.replace_by(networks_beside(output), None if found is None else _network(found))
+            if found is not None:
+                journal.take(found)
+                said = "its journal is there already" if found == output else f"taken from {found}"
+                print(f"{output}: {said}; what it holds is not trained again", file=sys.stderr)
+        else:
             print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
         yield journal
         journal.check_place()
@@ -63,7 +70,7 @@ def partial_of(output: Path) -> Path:
 
 def history(output: Path) -> list[Path]:
     """What was finished or superseded, oldest first."""
-    found = (output.parent / HISTORY).glob(f"{output.stem}.*{output.suffix}")
+    found = (output.parent / networks.HISTORY).glob(f"{output.stem}.*{output.suffix}")
     return [
         path for number, path in sorted((_number(path), path) for path in found) if path.stem.count(".") == 1 and number
     ]
@@ -99,7 +106,7 @@ def restart(output: Path) -> list[Path]:
 
 
 def _next(output: Path) -> Path:
-    folder = output.parent / HISTORY
+    folder = output.parent / networks.HISTORY
     folder.mkdir(parents=True, exist_ok=True)
     number = max(map(_number, folder.glob(f"{output.stem}.*{output.suffix}")), default=0) + 1
     return folder / f"{output.stem}.{number}{output.suffix}"
@@ -112,9 +119,25 @@ def _number(path: Path) -> int:
 
 
 def _finished(output: Path, header: Header) -> Path | None:
-    """The newest journal that was begun with the same settings, data and code, and may have been finished."""
+    """The newest journal that was begun with the same settings, data and code, and may have been finished.
+
+    One that is damaged is passed over, which is said: what it holds before that is known all the same.
+    """
     for path in [*([output] if output.exists() else []), *reversed(history(output))]:
         line = first_line(path)
-        if line is not None and not differences_of_headers(header, line):
-            return path
+        if line is None or differences_of_headers(header, line):
+            continue
+        try:
+            read_lines(path)
+        except JournalError as error:
+            print(f"{error}; this journal is not gone on with", file=sys.stderr)
+            continue
+        return path
     return None
+
+
+def _network(journal: Path) -> Mapping[str, str] | None:
+    """What a journal's last line says of its network."""
+    lines, _ = read_lines(journal)
+    wall = lines[-1].get("wall") if lines else None
+    return wall.get("network") if isinstance(wall, dict) else None

@@ -71,6 +71,8 @@ def write_state(path: Path, state: SavedState) -> None:
                 report.seconds,
                 report.overhead,
                 report.compiler,
+                None,
+                None if report.test is None else {name: float(value) for name, value in report.test.items()},
             ]
             for report in state.reports
         ],

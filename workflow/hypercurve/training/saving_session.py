@@ -204,6 +204,16 @@ class SavingSession(Session):
         self._woken().adjust(configuration, anchor)
         self._wrong, self.saved = True, False
 
+    def rest(self) -> None:
+        """Leave memory; the state at the end is saved, or an earlier one stays."""
+        if self._due():
+            self._share = self.progress
+            self.save()
+        if self._inner is not None:
+            self._inner.close()
+        self._inner = None
+        self._bounds.awake.pop(self, None)
+
     def close(self) -> None:
         """Delete what was saved."""
         if self._inner is not None:

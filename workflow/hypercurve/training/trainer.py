@@ -142,6 +142,10 @@ class Session(Protocol):
         """
         return
 
+    def rest(self) -> None:
+        """The training is over, but its last report is not recorded yet: leave memory; what was saved stays."""
+        self.close()
+
     def close(self) -> None:
         """The trial is over, and all that was kept of it but its reports may go."""
         return

@@ -70,6 +70,7 @@ class Worker:
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
         self._check = ReportCheck.of(run.setting)
         self._going: dict[int, Going] = {}
+        self._over: dict[int, Session] = {}  # complete, but that may not be written yet
         self._kept: dict[int, tuple[Trial, Snapshot]] = {}  # complete, and perhaps the best
         self._best: tuple[int, float] | None = None
         self._performances: dict[int, float] = {}
@@ -124,8 +125,9 @@ class Worker:
             best: it is complete, and the best of the run so far: keep its network in place of the one kept so far.
         """
         going = self._going.pop(number, None)
-        if going is not None and going.session is not None:
-            going.session.close()
+        session = self._over.pop(number, None) if going is None else going.session
+        if session is not None:
+            session.close()
         performance = self._performances.pop(number, None)
         if not best:
             self._kept.pop(number, None)
@@ -155,7 +157,9 @@ class Worker:
             del self._going[number]
             if session is not None and isinstance(event, Completed):
                 self._keep(going.trial, session, event.metrics[self._objective.key])
-            if going.session is not None:
+                session.rest()
+                self._over[number] = session  # a report may wait for long until it is written
+            elif going.session is not None:
                 going.session.close()
         else:
             self._rank(going)
