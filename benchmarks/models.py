@@ -41,6 +41,7 @@ from hypercurve.runs.trial import Trial
 from hypercurve.training.data import DataError, load, prepare
 from hypercurve.training.keras_trainer import KerasTrainer
 from hypercurve.util.seeding import generator
+from processes import QUIET, Server, this_script
 
 EXPERIMENT = Path(__file__).parents[1] / "config" / "experiments" / "cifar10-trials.yaml"
 BATCH = 32
@@ -178,40 +179,6 @@ def first_trial(folder: Path) -> None:
     session.advance(1 / session.total)
 
 
-class Server:
-    """A process that measures when asked to."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            this_script(*arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment(),
-        )
-
-    def ask(self) -> list[float]:
-        """The next measurement."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer: list[float] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
-def this_script(*arguments: str) -> list[str]:
-    return [sys.executable, __file__, *arguments]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
 def compare(folder: Path, filters: int, threads: int, repeats: int) -> dict[str, float]:
     """Medians of what epochs take, ours and Keras's, and of the arithmetic rates."""
     common = ("--folder", str(folder), "--threads", str(threads), "--filters", str(filters))
@@ -219,7 +186,7 @@ def compare(folder: Path, filters: int, threads: int, repeats: int) -> dict[str,
     answers: dict[str, list[list[float]]] = {name: [] for name in servers}
     for _ in range(repeats):
         for name, server in servers.items():
-            answers[name].append(server.ask())
+            answers[name].append(json.loads(server.ask()))
     for server in servers.values():
         server.close()
     ours, ours_processor, rate, product = (median(part) for part in zip(*answers["ours"], strict=True))
@@ -266,7 +233,7 @@ def measure(program: str, source: str | None, quick: bool) -> None:
         latencies = []
         for _ in range(repeats):
             start = time.perf_counter()
-            subprocess.run(this_script("--serve", "first", "--folder", str(folder)), check=True, env=environment())
+            subprocess.run(this_script("--serve", "first", "--folder", str(folder)), check=True, env=QUIET)
             latencies.append(time.perf_counter() - start)
         common = ("--folder", str(folder), "--structures", str(structures))
         compilers, many = (
@@ -276,7 +243,7 @@ def measure(program: str, source: str | None, quick: bool) -> None:
                     check=True,
                     stdout=subprocess.PIPE,
                     text=True,
-                    env=environment(),
+                    env=QUIET,
                 ).stdout.splitlines()[-1]
             )
             for part in ("compilers", "structures")

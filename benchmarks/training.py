@@ -29,6 +29,7 @@ from hypercurve.config.data import DataSpec
 from hypercurve.runs.trial import Trial
 from hypercurve.training.data import DataError, load, prepare
 from hypercurve.training.keras_trainer import KerasTrainer, SampleOrder
+from processes import QUIET, Server, this_script
 
 BATCH_SIZES = (32, 64, 96, 144, 192, 288, 376, 512)
 RATE, MOMENTUM, BATCH = 0.05, 0.5, 32
@@ -133,39 +134,6 @@ def run_trials(folder: Path, numbers: range, remember: tuple[int, ...] = ()) -> 
     print(json.dumps({**result, "seconds": seconds, "overhead": overhead}))
 
 
-def this_script(*arguments: str) -> list[str]:
-    return [sys.executable, __file__, *arguments]
-
-
-def quiet() -> dict[str, str]:
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-class FitServer:
-    """A process that fits epochs with Keras when asked to."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            this_script("--serve-fit", str(folder), *options),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=quiet(),
-        )
-
-    def epoch(self, name: str) -> float:
-        """Seconds of one epoch of a network."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{name}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self) -> None:
-        self.process.communicate()
-
-
 def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Median seconds per epoch of each contender, by network."""
     trainer = {name: KerasTrainer(name, folder) for name in ("softmax", "mlp")}
@@ -177,7 +145,10 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
     steps = samples // BATCH
     by_hand.epoch(order.steps(0, 100))
     times: dict[str, dict[str, list[float]]] = {name: {who: [] for who in CONTENDERS} for name in sessions}
-    servers = {"fit": FitServer(folder), "fit, one thread": FitServer(folder, "--one-thread")}
+    servers = {
+        "fit": Server("--serve-fit", str(folder)),
+        "fit, one thread": Server("--serve-fit", str(folder), "--one-thread"),
+    }
     for session in sessions.values():
         session.advance(1 / (repeats + 1))
     for repeat in range(1, repeats + 1):
@@ -189,7 +160,7 @@ def compare(folder: Path, repeats: int) -> dict[str, dict[str, float]]:
                 by_hand.epoch(order.steps(repeat * steps, (repeat + 1) * steps))
                 times[name]["numpy"].append(time.perf_counter() - start)
             for who, server in servers.items():
-                times[name][who].append(server.epoch(name))
+                times[name][who].append(float(server.ask(name)))
     for server in servers.values():
         server.close()
     return {name: {who: median(t) for who, t in kinds.items() if t} for name, kinds in times.items()}
@@ -241,13 +212,13 @@ def random_trials(folder: Path, quick: bool) -> tuple[dict[str, Any], float]:
     """What many trials in one process take, and wall seconds per trial with two processes."""
     first, last = (20, 40) if quick else (20, 200)
     command = this_script("--worker", "0", str(last), "--remember", str(first), str(last), "--folder", str(folder))
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=quiet())
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=QUIET)
     many: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     many["growth"] = many["resident"][str(last)] / many["resident"][str(first)] - 1
     half = 10 if quick else 50
     start = time.perf_counter()
     commands = [this_script("--worker", str(n), str(n + half), "--folder", str(folder)) for n in (0, half)]
-    workers = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=quiet()) for c in commands]
+    workers = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=QUIET) for c in commands]
     if max(worker.wait() for worker in workers) != 0:
         raise RuntimeError("a worker failed")
     return many, (time.perf_counter() - start) / (2 * half)

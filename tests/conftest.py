@@ -1,6 +1,8 @@
 """Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +39,12 @@ methods:
   random: {search: random}
   lcm: {search: random, stop: {lcm: {split: 0.2, check_points: [0.2, 0.4]}}}
 """
+
+CC = shutil.which("cc")
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
+"""What MPI needs in the environment to run for root, and to say nothing."""
+needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
 Listing = dict[str, bytes | None]
 
@@ -120,6 +128,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, arrays: Callable[..., dic
     source = tmp_path_factory.mktemp("source") / "tiny.npz"
     save(source, arrays())
     return prepare(DataSpec(path=str(source)), tmp_path_factory.mktemp("data") / "tiny").folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a user's code, as workflows run in."""
+    folder = tmp_path_factory.mktemp("user")
+    shutil.copy(ROOT / "tests" / "user_models.py", folder)
+    if CC is not None:
+        source = ROOT / "examples" / "logistic.c"
+        subprocess.run([CC, "-O2", "-o", str(folder / "logistic"), str(source), "-lm"], check=True)
+    return folder
 
 
 def save(path: Path, arrays: dict[str, np.ndarray], compressed: bool = False) -> Path:

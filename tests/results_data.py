@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hypercurve.archive.checking import table_files
@@ -29,8 +30,8 @@ methods:
 """
 
 
-def make_results(folder: Path, text: str = SMALL, name: str = "small", figures: bool = False) -> Path:
-    """Carry an experiment out in a folder; gives the results of the experiment."""
+def carried_out(folder: Path, text: str, name: str, runs: Mapping[str, Iterable[int]] | None = None) -> Path:
+    """Runs of an experiment, by default all, where the workflow would put them; gives the results of the experiment."""
     source = folder / f"{name}.yaml"
     source.write_text(text)
     results = folder / "results" / name
@@ -39,14 +40,25 @@ def make_results(folder: Path, text: str = SMALL, name: str = "small", figures: 
     data = folder / "results" / "data" / experiment.data.key
     if not data.exists():
         call("data", "digits", "--validation", experiment.data.validation, "-o", data)
-    for method, options in experiment.methods.items():
+    for method, repeats in (runs or dict.fromkeys(experiment.methods, range(experiment.repeats))).items():
         setting = results / "runs" / method / "setting.json"
         call("resolve", source, "--method", method, "-o", setting)
+        for repeat in repeats:
+            output = results / "runs" / method / str(repeat) / "journal.jsonl"
+            # MPI is initialised once in a process, and not in this one.
+            alone = experiment.methods[method].population is not None or experiment.model != "synthetic"
+            (in_a_process if alone else call)("search", setting, "--repeat", repeat, "--data", data, "-o", output)
+    return results
+
+
+def make_results(folder: Path, text: str = SMALL, name: str = "small", figures: bool = False) -> Path:
+    """Carry an experiment out in a folder, tables included; gives the results of the experiment."""
+    results = carried_out(folder, text, name)
+    experiment = read_resolved(results / "experiment.json")
+    for method, options in experiment.methods.items():
+        setting = results / "runs" / method / "setting.json"
         for repeat in range(experiment.repeats):
             run = results / "runs" / method / str(repeat)
-            search = ("search", setting, "--repeat", repeat, "--data", data, "-o", run / "journal.jsonl")
-            # MPI is initialised once in a process, and not in this one.
-            (call if options.population is None and experiment.model == "synthetic" else in_a_process)(*search)
             call("trials", setting, run / "journal.jsonl", "-o", run / "trials.csv")
             if options.population is not None:
                 call("members", setting, run / "journal.jsonl", "-o", run / "members.csv")

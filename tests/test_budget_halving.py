@@ -5,6 +5,7 @@ import json
 import math
 import tarfile
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
+import live_runs
 from hypercurve.archive.checking import check_journal
 from hypercurve.config.experiment import Experiment
-from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Record, Task, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
 from hypercurve.events.encoding import without_wall
-from hypercurve.events.journal import Journal, JournalError, read_lines
+from hypercurve.events.journal import JournalError, read_lines
 from hypercurve.execution.replay import replay
-from hypercurve.execution.serial import execute
 from hypercurve.records.curve_files import read_curves
 from hypercurve.records.prepare import prepare_record, task_of
-from hypercurve.runs.run import Run
 from hypercurve.search.preselection import forecast
 from hypercurve.space.search_space import Space
 from hypercurve.stopping.budget_halving import BudgetHalving, BudgetHalvingOptions
@@ -48,8 +47,8 @@ from hypercurve.stopping.quotas import (
 )
 from hypercurve.stopping.ranking import Library, Matcher, correlation, gain, normalised, ranks
 from hypercurve.stopping.stopper import Decision, EqualCost, StopContext
-from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.util.errors import UserError
+from live_runs import carried_out
 
 SPACE = Space.model_validate(
     {"learning_rate": {"log_uniform": [0.001, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}, "epochs": 5}
@@ -493,25 +492,7 @@ def test_a_record_with_another_space_is_refused_and_the_key_named(changes: dict[
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def live(**method: Any) -> Setting:
-    experiment = Experiment.model_validate(
-        {
-            "data": {"name": "digits"},
-            "model": "synthetic",
-            "space": {"learning_rate": {"uniform": [0.0, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}},
-            "budget": {"trials": 40},
-            "training": {"accumulation_points": 20},
-            "methods": {"method": {"search": "random", **method}},
-        }
-    )
-    return experiment.setting("e", "method")
-
-
-def carried_out(setting: Setting, path: Path, record: Record | None) -> Run:
-    run = Run(setting, 0, samples=1000, data="none", record=record)
-    with Journal(path) as journal:
-        execute(run, SyntheticTrainer(), journal)
-    return run
+live = partial(live_runs.live, {"trials": 40})
 
 
 @pytest.mark.slow
@@ -521,7 +502,7 @@ def test_a_finished_experiment_is_a_record_from_its_folder_or_archive_and_runs_w
     folder.mkdir(parents=True)
     (folder / "setting.json").write_text(first.model_dump_json())
     (folder / "0").mkdir()
-    carried_out(first, folder / "0" / "journal.jsonl", None)
+    carried_out(first, folder / "0" / "journal.jsonl")
     with tarfile.open(tmp_path / "earlier.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "results", "results")
     paths = [str(tmp_path / "results" / "earlier"), str(tmp_path / "earlier.tar.gz")]
@@ -558,7 +539,7 @@ def test_runs_within_the_folder_that_is_replayed_are_no_record_of_it_stopped_one
         setting = live() if stop is None else live(stop=stop)
         (folder / name / "0").mkdir(parents=True)
         (folder / name / "setting.json").write_text(setting.model_dump_json())
-        carried_out(setting, folder / name / "0" / "journal.jsonl", None)
+        carried_out(setting, folder / name / "0" / "journal.jsonl")
     played = read_curves(tmp_path / "results" / "earlier")
     for path in (folder / "random", folder / "budget_halving"):
         setting = live(stop="budget_halving", record=[str(path)])

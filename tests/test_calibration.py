@@ -17,17 +17,16 @@ from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
 from hypercurve.curves.table import Curve, Curves
 from hypercurve.events.encoding import without_wall
-from hypercurve.events.journal import Journal, read_lines
+from hypercurve.events.journal import read_lines
 from hypercurve.execution.replay import replay
-from hypercurve.execution.serial import execute
 from hypercurve.records.calibration import LEAST, RATES, Replays, calibrated, drawn, played, unusable, upper
 from hypercurve.records.curve_files import read_curves
 from hypercurve.records.prepare import inside, prepare_record
 from hypercurve.runs.run import Run
 from hypercurve.space.search_space import Space
-from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.util.errors import UserError
 from hypercurve.util.seeding import generator
+from live_runs import carried_out, live
 
 SPACE = Space.model_validate({"learning_rate": {"uniform": [0.0, 1.0]}})
 
@@ -217,26 +216,6 @@ def test_a_budget_is_not_varied() -> None:
     with pytest.raises(ValueError, match="a regret budget cannot be varied"):
         Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"stopping_rate": [0.5]}}}})
     Experiment.model_validate({**content, "vary": {"v": {"method": "lcm", "over": {"split": [0.1, 0.2]}}}})
-
-
-def live(budget: Any = None, **method: Any) -> Setting:
-    content = {
-        "data": {"name": "digits"},
-        "model": "synthetic",
-        "space": {"learning_rate": {"uniform": [0.0, 1.0]}, "momentum": {"uniform": [0.0, 1.0]}},
-        "budget": budget or {"trials": 60},
-        "seed": method.pop("seed", 0),
-        "training": {"accumulation_points": 20},
-        "methods": {"method": {"search": "random", **method}},
-    }
-    return Experiment.model_validate(content).setting("e", "method")
-
-
-def carried_out(setting: Setting, path: Path, record: Any = None) -> Run:
-    run = Run(setting, 0, samples=1000, data="none", record=record)
-    with Journal(path) as journal:
-        execute(run, SyntheticTrainer(), journal)
-    return run
 
 
 @pytest.mark.slow

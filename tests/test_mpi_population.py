@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conftest import MPIEXEC, QUIET, needs_mpi
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import RawLine, without_wall
@@ -22,11 +23,9 @@ from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.training.trainer import Session, Snapshot
 
 PROGRAM = Path(__file__).with_name("mpi_population_program.py")
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
-QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
 MEMBERS, STEPS = 7, 20
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not MPIEXEC.exists(), reason="no mpiexec in this environment")]
+pytestmark = [pytest.mark.slow, needs_mpi]
 
 
 def setting(lag: int = 0, exploit: object = "quartile", model: str = "synthetic", **more: Any) -> dict[str, Any]:

@@ -13,24 +13,19 @@ from typing import Any
 
 import pytest
 
+from conftest import MPIEXEC, QUIET, needs_mpi
 from hypercurve.config.setting import Setting
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
 from test_runs import LCM, REAL, events, run, setting
 
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PROGRAM = Path(__file__).with_name("mpi_search_program.py")
-ENVIRONMENT = {
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_osc": "^ucx",
-    "PRTE_MCA_hwloc_default_binding_policy": "none",
-}
+ENVIRONMENT = QUIET | {"PRTE_MCA_hwloc_default_binding_policy": "none"}
 Case = tuple[Setting, Path, str]
 ANY = -1  # rank
 PAUSING = ["halving", {"hyperband": {"reduction_factor": 2}}, "asha"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")]
+pytestmark = [pytest.mark.slow, needs_mpi]
 
 
 def start(ranks: int, folder: Path, cases: Iterable[Case], tasks: int | None = None, **environment: str) -> Any:

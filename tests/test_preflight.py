@@ -1,22 +1,19 @@
 """The check before MPI jobs: it finds out what does not fit, and says what to change."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from conftest import MPIEXEC, QUIET, needs_mpi
 from hypercurve.execution.mpi.preflight import preflight
 from hypercurve.util.errors import UserError
-
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
-needs_mpi = pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
 
 
 @pytest.fixture(autouse=True)
 def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
-        monkeypatch.setenv(name, "1")
+    for name, value in QUIET.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.slow

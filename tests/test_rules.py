@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import rule_tables
+from conftest import MPIEXEC, QUIET, ROOT, needs_mpi
 from hypercurve.archive.making import make
 from hypercurve.archive.packing import ArchiveError
 from hypercurve.archive.verifying import command, verify
@@ -26,11 +27,9 @@ from hypercurve.stopping.stopper import Decision, Stopper
 from hypercurve.testing.contract import CHECKS, cases
 from results_data import call, make_results
 
-ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "your-rule.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"This is `([^`]+)`:\n\n```\w+\n(.*?)```", PAGE, re.S))
 EXPERIMENT = FILES["config/experiments/my-rule.yaml"]
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
 SEARCHER = '''
 from hypercurve.search.searcher import Searcher
 
@@ -270,7 +269,7 @@ class TestRuns:
             assert "ratio" in (replayed / "replay.csv").read_text()
 
     @pytest.mark.slow
-    @pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
+    @needs_mpi
     def test_over_mpi_the_journal_is_the_same(self, here: Path) -> None:
         results = make_results(here, self.TEXT, "my-rule")
         data = next(path for path in (here / "results" / "data").iterdir() if path.is_dir())
@@ -279,9 +278,7 @@ class TestRuns:
             run = [sys.executable, "-m", "hypercurve", "search", str(folder / "setting.json"), "--data", str(data)]
             subprocess.run(
                 [str(MPIEXEC), "--oversubscribe", "-n", "2", *run, "--tasks", "2", "-o", f"{method}.jsonl"],
-                env=os.environ
-                | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-                | {"PYTHONPATH": str(ROOT / "workflow")},
+                env=os.environ | QUIET | {"PYTHONPATH": str(ROOT / "workflow")},
                 check=True,
                 timeout=300,
             )

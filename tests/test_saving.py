@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import CC, ROOT
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.model import CommandSpec, LoopSpec
 from hypercurve.config.segments import Segment
@@ -28,7 +28,6 @@ from hypercurve.training.scheduled import ScheduledTrainer
 from hypercurve.training.trainer import Trainer
 from user_models import Loop
 
-CC = shutil.which("cc")
 POINTS = (0.25, 0.5, 0.75, 1.0)
 TRIAL = Trial(3, {"learning_rate": 0.1, "epochs": 8}, seed=5)
 SEGMENTS = ["--resume={resume}", "--snapshot={snapshot}", "--until={until}"]
@@ -38,17 +37,6 @@ MODELS: dict[str, Any] = {
     "loop": {"loop": "user_models:Loop"},
     "program": {"command": ["./logistic", "--rate={learning_rate}", "--epochs={epochs}", "--seed={seed}", *SEGMENTS]},
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a user's code."""
-    folder = tmp_path_factory.mktemp("user")
-    shutil.copy(ROOT / "tests" / "user_models.py", folder)
-    if CC is not None:
-        source = ROOT / "examples" / "logistic.c"
-        subprocess.run([CC, "-O2", "-o", str(folder / "logistic"), str(source), "-lm"], check=True)
-    return folder
 
 
 @pytest.fixture(autouse=True)

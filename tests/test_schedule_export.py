@@ -29,7 +29,7 @@ from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
 from hypercurve.training.scheduled import ScheduledTrainer
 from hypercurve.training.trainer import Snapshot
-from results_data import call, in_a_process
+from results_data import call, carried_out
 
 # 42 steps an epoch, 126 in all: evolution at 30, 60, 90 and 120.
 NETWORKS = """\
@@ -78,25 +78,6 @@ methods:
 """
 
 Found = tuple[RunResult, Setting]
-
-
-def carried_out(folder: Path, text: str, name: str, runs: dict[str, list[int]]) -> Path:
-    """Runs of an experiment where the workflow would put them; gives the results folder of the experiment."""
-    source = folder / f"{name}.yaml"
-    source.write_text(text)
-    results = folder / "results" / name
-    call("resolve", source, "-o", results / "experiment.json")
-    experiment = read_resolved(results / "experiment.json")
-    data = folder / "results" / "data" / experiment.data.key
-    call("data", "digits", "--validation", experiment.data.validation, "-o", data)
-    for method, repeats in runs.items():
-        setting = results / "runs" / method / "setting.json"
-        call("resolve", source, "--method", method, "-o", setting)
-        for repeat in repeats:
-            output = results / "runs" / method / str(repeat) / "journal.jsonl"
-            alone = experiment.methods[method].population is not None or experiment.model != "synthetic"
-            (in_a_process if alone else call)("search", setting, "--repeat", repeat, "--data", data, "-o", output)
-    return results
 
 
 def data_of(results: Path) -> Path:

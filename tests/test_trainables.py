@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import CC, MPIEXEC, QUIET, ROOT, needs_mpi
 from hypercurve.cli import main
 from hypercurve.config.code_files import model_digest
 from hypercurve.config.experiment import Experiment
@@ -30,9 +30,6 @@ from hypercurve.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 
-CC = shutil.which("cc")
-MPIEXEC = Path(sys.executable).with_name("mpiexec")
-QUIET = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
 EPOCHS = 4
 RATE = {"log_uniform": [0.01, 0.4]}
 METHODS: dict[str, Any] = {
@@ -74,17 +71,6 @@ KINDS = {
         False,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a user's code, as workflows run in."""
-    folder = tmp_path_factory.mktemp("user")
-    shutil.copy(ROOT / "tests" / "user_models.py", folder)
-    if CC is not None:
-        source = ROOT / "examples" / "logistic.c"
-        subprocess.run([CC, "-O2", "-o", str(folder / "logistic"), str(source), "-lm"], check=True)
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -214,7 +200,7 @@ def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
         assert carried_out(given, data, partial) == whole
 
 
-@pytest.mark.skipif(not MPIEXEC.exists(), reason="there is no mpiexec beside Python")
+@needs_mpi
 @pytest.mark.parametrize("method", ["lcm", "promotion", "pbt"])
 def test_two_ranks_write_the_serial_journal(
     kind: Kind, method: str, prepared: Path, tmp_path: Path, home: Path
