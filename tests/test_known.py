@@ -594,7 +594,7 @@ def test_a_rank_keeps_what_it_saved_of_a_trial_until_its_end_is_written() -> Non
 
 
 def test_the_network_of_a_further_place_is_taken_with_its_training(tmp_path: Path) -> None:
-    given, found = experiment().setting("e", "random"), []
+    given, found = experiment().setting("e", "random"), list[Any]()
     for folder, further in ((tmp_path / "other", []), (tmp_path / "here", [tmp_path / "other"])):
         output, run, trainer = (
             folder / "runs" / "random" / "0" / "journal.jsonl",
