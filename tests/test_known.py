@@ -591,3 +591,18 @@ def test_a_rank_keeps_what_it_saved_of_a_trial_until_its_end_is_written() -> Non
     assert said == ["rest"]
     worker.release(0, best=False)
     assert said == ["rest", "close"]
+
+
+def test_the_network_of_a_further_place_is_taken_with_its_training(tmp_path: Path) -> None:
+    given, found = experiment().setting("e", "random"), list[Any]()
+    for folder, further in ((tmp_path / "other", []), (tmp_path / "here", [tmp_path / "other"])):
+        output, run, trainer = (
+            folder / "runs" / "random" / "0" / "journal.jsonl",
+            Run(given, 0, samples=1000, data="none"),
+            Writing(),
+        )
+        with resumable(output, run.header) as journal:
+            execute(run, trainer, journal, known=KnownTrainings(output, run.header, further=further))
+        found.append(read_lines(output)[0][-1]["wall"].get("network"))
+    assert trainer.trained == []
+    assert found[0] == found[1] is not None

@@ -152,7 +152,7 @@ class KnownTrainings:
             for folder in sorted(place.rglob(str(self._repeat))):
                 if folder.parent.parent.name == "runs":
                     for path in _journals(folder):
-                        self._take(path.read_bytes(), f"{place}: {_source_of(path)}")
+                        self._take(path.read_bytes(), f"{place}: {_source_of(path)}", path)
         elif place.is_file():
             try:
                 with tarfile.open(place) as archive:
