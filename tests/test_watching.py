@@ -187,7 +187,7 @@ def test_batches_count_until_the_journal_gathers_them(results: Path, growing: Pa
         assert watched.phase == "running"
         assert watched.over == 4 * (batch + 1)
     best = watched.best
-    call("search", setting, "--data", data, "--batches", run / "batches", "--of", 3, "-o", run / "journal.jsonl")
+    call("search", setting, "--data", data, "-o", run / "journal.jsonl")
     experiment.poll()
     assert (watched.phase, watched.over, watched.best) == ("finished", 12, best)
 

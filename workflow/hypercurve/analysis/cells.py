@@ -36,7 +36,7 @@ def summary(
             parts.append(f"{own['cost']} of full training with a regret of {own['regret']}")
         elif pd.notna(row["speedup"]) and row["speedup"] > 0 and method != experiment.reference:
             parts.append(_computing(1 / row["speedup"]))
-        if method == experiment.reference and row["completed"] == 0:
+        if method == experiment.reference and row.get("completed") == 0:
             parts.append(_nothing(row))
         if method != experiment.reference:
             parts += _against(experiment, row, bests.get(experiment.reference))

@@ -100,9 +100,9 @@ class Results:
 
         Columns: ``event``, ``trial``, ``progress``; ``time``, virtual; ``seconds`` of computing since the trial's last
         report and ``overhead`` beside them; ``worker``; ``at``, when it ended, in seconds since 1970; ``cost``, virtual
-        seconds of the trial so far.
+        seconds of the trial so far; ``reused``, whether another run had trained it.
         """
-        columns = ["event", "trial", "progress", "time", "seconds", "overhead", "worker", "at", "cost"]
+        columns = ["event", "trial", "progress", "time", "seconds", "overhead", "worker", "at", "cost", "reused"]
         rows = [(run.method, run.repeat, *event) for run in self._all() for event in run.events]
         return pd.DataFrame(rows, columns=["method", "repeat", *columns])
 

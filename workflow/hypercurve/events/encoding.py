@@ -229,6 +229,12 @@ def differences_of_headers(expected: Header, raw: RawLine) -> list[str]:
     return [key for key in told if key in wanted and raw.get(key, wanted[key]) != wanted[key]]
 
 
+def network_of(raw: RawLine) -> Mapping[str, str] | None:
+    """What a line says of the trained network."""
+    wall = raw.get("wall")
+    return wall.get("network") if isinstance(wall, dict) else None
+
+
 def is_last(raw: RawLine) -> bool:
     """Whether a line is the last of a complete run."""
     return event_of(raw) == "tested" or (event_of(raw) == "ended" and raw.get("best") is None)

@@ -19,7 +19,7 @@ from filecmp import cmp
 from pathlib import Path
 
 from ..events import networks
-from ..events.encoding import differences_of_headers
+from ..events.encoding import differences_of_headers, network_of
 from ..events.journal import Journal, JournalError, first_line, read_lines
 from ..events.lines import Header
 from .known import networks_beside
@@ -139,5 +139,4 @@ def _finished(output: Path, header: Header) -> Path | None:
 def _network(journal: Path) -> Mapping[str, str] | None:
     """What a journal's last line says of its network."""
     lines, _ = read_lines(journal)
-    wall = lines[-1].get("wall") if lines else None
-    return wall.get("network") if isinstance(wall, dict) else None
+    return network_of(lines[-1]) if lines else None

@@ -12,7 +12,7 @@ from ..config.files import read_resolved
 from ..config.jobs import batches as batches_of
 from ..config.setting import Setting
 from ..curves.cost import TrialCost
-from ..events.encoding import RawLine, decode_line
+from ..events.encoding import RawLine, decode_line, is_last
 from ..events.events import Completed
 from ..events.journal import UNREADABLE
 from ..events.lines import BatchHeader, Ended, EventLine, Line, RunHeader, Tested
@@ -84,7 +84,7 @@ class WatchedRun:
                 self._clear()
                 self._poll_batches()
                 return True
-            self._take_all(lines)
+            self._take_all([raw for raw in lines if not is_last(raw)])  # a batch's test is not the run's
             changed |= bool(lines)
         return changed
 
