@@ -525,3 +525,14 @@ def test_many_waiting_trials_fit_into_memory() -> None:
     assert measured["states_bytes"] > 60 * 20e6
     assert measured["peak_rss_bytes"] < 500 * 2**20
     assert measured["equal"]
+
+
+def test_a_best_network_that_cannot_be_kept_is_no_end_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "states").write_text("in the way")
+    saving = SavingTrainer(LoopTrainer(LoopSpec(loop="user_models:Loop"), None, threads=1), tmp_path / "states")
+    session = saving.open(TRIAL)
+    session.advance(1.0)
+    saving.keep(TRIAL, session.snapshot())
+    assert "cannot be kept" in capsys.readouterr().err

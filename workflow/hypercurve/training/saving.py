@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..runs.trial import Trial
+from ..util.errors import UserError
 from .saved_states import SavedState, read_state, write_state
 from .saving_bounds import Bounds
 from .saving_session import SavingSession
@@ -77,7 +78,11 @@ class SavingTrainer(Trainer):
         if self.bounds.minutes is None:
             return
         path, before = self._best(trial), self._kept
-        write_state(path, SavedState(self.identity(trial), snapshot, 1.0, 0.0, ()))
+        try:
+            write_state(path, SavedState(self.identity(trial), snapshot, 1.0, 0.0, ()))
+        except UserError as error:  # a full disk, say: the run does not depend on it
+            self.bounds.warn("keep", f"the best network so far cannot be kept over the end of this process: {error}")
+            return
         self._kept = path
         if before is not None and before != path:
             before.unlink(missing_ok=True)
