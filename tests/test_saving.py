@@ -44,7 +44,7 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=[pytest.param(k, marks=pytest.mark.slow) if k in ("built-in", "keras") else k for k in MODELS])
 def trainer(request: pytest.FixtureRequest, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """A trainer of each kind that can save; networks come to a safe moment after every step."""
     if request.param == "program" and CC is None:
