@@ -27,6 +27,8 @@ from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import read_lines
 from results_data import SMALL, call, in_a_process, make_results
 
+pytestmark = pytest.mark.slow
+
 ARCHIVED = SMALL + "figures: [best]\n"
 
 

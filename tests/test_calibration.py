@@ -28,6 +28,8 @@ from hypercurve.util.errors import UserError
 from hypercurve.util.seeding import generator
 from live_runs import carried_out, live
 
+pytestmark = pytest.mark.slow
+
 SPACE = Space.model_validate({"learning_rate": {"uniform": [0.0, 1.0]}})
 
 

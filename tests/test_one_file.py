@@ -11,6 +11,8 @@ import pytest
 
 from results_data import make_results
 
+pytestmark = pytest.mark.slow
+
 COMMAND = """
 HELP = "greet somebody"
 EXAMPLE = "Ada"

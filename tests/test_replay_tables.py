@@ -26,6 +26,8 @@ from hypercurve.records.prepare import prepare_record
 from hypercurve.results.runs import read_run
 from hypercurve.stopping.lcm import LCMOptions
 
+pytestmark = pytest.mark.slow
+
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "methods.py"
 RECORDED = """\
 model: recorded

@@ -83,6 +83,7 @@ def events(path: Path) -> list[RawLine]:
     return [without_wall(line) for line in read_lines(path)[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "slots"), [(None, 1), (LCM, 4)], ids=str)
 def test_a_run_killed_at_any_byte_ends_with_the_same_journal(tmp_path: Path, stop: object, slots: int) -> None:
     given = setting(stop=stop, slots=slots, budget={"trials": 12})
@@ -176,6 +177,7 @@ def test_batches_give_the_journal_of_a_single_process(tmp_path: Path, count: int
     assert set(walls) == set(range(count)), "wall-clock readings are the batches' own"
 
 
+@pytest.mark.slow
 def test_a_batch_killed_at_any_byte_ends_with_the_same_reports(tmp_path: Path) -> None:
     given = setting(budget={"trials": 8})
     table = trial_table(given, 0)

@@ -28,6 +28,8 @@ from hypercurve.training.scheduled import ScheduledTrainer
 from hypercurve.training.trainer import Trainer
 from user_models import Loop
 
+pytestmark = pytest.mark.slow
+
 POINTS = (0.25, 0.5, 0.75, 1.0)
 TRIAL = Trial(3, {"learning_rate": 0.1, "epochs": 8}, seed=5)
 SEGMENTS = ["--resume={resume}", "--snapshot={snapshot}", "--until={until}"]
@@ -44,7 +46,7 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
 
 
-@pytest.fixture(params=[pytest.param(k, marks=pytest.mark.slow) if k in ("built-in", "keras") else k for k in MODELS])
+@pytest.fixture(params=MODELS)
 def trainer(request: pytest.FixtureRequest, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     """A trainer of each kind that can save; networks come to a safe moment after every step."""
     if request.param == "program" and CC is None:

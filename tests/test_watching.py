@@ -19,6 +19,8 @@ from hypercurve.watching.state import WatchedExperiment, WatchedRun, experiments
 from hypercurve.watching.tail import Tail
 from results_data import call, make_results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
