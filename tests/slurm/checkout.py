@@ -16,7 +16,12 @@ from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import read_lines
 
 ROOT = Path(__file__).parents[2]
-NOT_COPIED = shutil.ignore_patterns("results", ".git", ".snakemake", ".venv", ".*_cache", ".hypothesis", "__pycache__")
+NOT_COPIED = shutil.ignore_patterns(".git", ".snakemake", ".venv*", ".*_cache", ".hypothesis", "__pycache__")
+
+
+def not_copied(folder: str, names: list[str]) -> set[str]:
+    """What stays behind: what tools made, and the results, which stand in the root alone; a package has their name too."""
+    return {*NOT_COPIED(folder, names), *({"results"} if Path(folder) == ROOT else ())}
 
 
 class Job(NamedTuple):
@@ -41,7 +46,7 @@ class Site:
         self.cluster, self.folder = cluster, folder
         self._earlier: set[str] = set()
         self._earlier = {job.id for job in self.jobs("")}
-        shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_COPIED)
+        shutil.copytree(ROOT, folder, symlinks=True, ignore=not_copied)
         self.change("slurm/config.yaml", ("  parallel_search:\n", "  parallel_search:\n    nodes: 2\n"))
 
     def change(self, name: str, *changes: tuple[str, str]) -> None:
