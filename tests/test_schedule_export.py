@@ -465,6 +465,7 @@ class TestCommands:
         assert {path.name for path in (tmp_path / "results/formulas/schedules/pbt/0").iterdir()} == {
             *exporting.FILES,
             "retrained.jsonl",
+            "history",
             "gain.csv",
         }
         again = read_run(tmp_path / "results/formulas/schedules/pbt/0/retrained.jsonl")
