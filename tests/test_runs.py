@@ -472,7 +472,9 @@ def command(folder: Path, data: Path, output: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_path: Path, prepared: Path) -> None:
-    subprocess.run(command(tmp_path, prepared, tmp_path / "whole.jsonl"), check=True, capture_output=True)
+    whole = tmp_path / "once" / "whole.jsonl"
+    whole.parent.mkdir()
+    subprocess.run(command(tmp_path, prepared, whole), check=True, capture_output=True)
     output, partial = tmp_path / "killed.jsonl", tmp_path / "killed.partial.jsonl"
     for kills in range(1, 4):
         process = subprocess.Popen(command(tmp_path, prepared, output), stderr=subprocess.PIPE)
@@ -484,14 +486,17 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
         assert not output.exists(), "a killed run leaves nothing that looks finished"
     ended = subprocess.run(command(tmp_path, prepared, output), check=True, capture_output=True, text=True)
     assert "going on after line" in ended.stderr
-    assert events(output) == events(tmp_path / "whole.jsonl")
+    assert events(output) == events(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.keras",
         "history",
         "killed.jsonl",
+        "once",
         "setting.json",
-        "whole.jsonl",
     ]
-    assert {path.name for path in (tmp_path / "history").iterdir()} == {"killed.1.jsonl", "whole.1.jsonl"}
+    assert {path.name for path in whole.parent.iterdir()} == {"best.keras", "history", "whole.jsonl"}
+    assert [path.name for path in (tmp_path / "history").iterdir()] == ["killed.1.jsonl"]
+    assert [path.name for path in (whole.parent / "history").iterdir()] == ["whole.1.jsonl"]
 
 
 @pytest.mark.slow
