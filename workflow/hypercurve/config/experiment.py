@@ -6,14 +6,14 @@ and neither TensorFlow nor pandas is imported, since the Snakefile and every clu
 what is wrong is :mod:`hypercurve.config.files`'s part.
 """
 
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import ValidationError
 from typing_extensions import override
 
 from ..util.partial import take_apart
-from ..util.schema import Problem, problems_in, refusal
+from ..util.schema import Problem
 from .consistency import faults_between
 from .parts import Parts
 from .setting import Setting
@@ -23,14 +23,11 @@ from .vary import varied, varied_training
 class Experiment(Parts):
     """One experiment file."""
 
-    @model_validator(mode="wrap")
+    @override
     @classmethod
-    def _in_words(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        try:
-            return handler(given)
-        except ValidationError as error:
-            _, problems = take_apart(cls, given, list(problems_in(error, cls.model_fields)))
-            raise refusal(problems, given) from None
+    def _problems(cls, error: ValidationError, given: Any) -> Iterable[Problem]:
+        """Those, and what does not fit together between the parts that are right."""
+        return take_apart(cls, given, list(super()._problems(error, given)))[1]
 
     @override
     def faults(self) -> Iterator[Problem]:

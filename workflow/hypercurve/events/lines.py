@@ -9,6 +9,11 @@ from .events import Action, Event
 EndReason = Literal["finished", "seconds", "samples", "cost"]
 
 
+def began_at(at: float | None, seconds: float, overhead: float, reused: bool) -> float | None:
+    """When the training for a report that ended then began, in seconds since 1970; what is reused took no time."""
+    return at if at is None or reused else at - seconds - overhead
+
+
 class Wall(NamedTuple):  # and not a dataclass, like EventLine: there are millions of them
     """The part of a line that may differ between two equal runs. None: not known.
 
@@ -41,9 +46,7 @@ class Wall(NamedTuple):  # and not a dataclass, like EventLine: there are millio
     @property
     def began(self) -> float | None:
         """When the training for this report began, in seconds since 1970."""
-        if self.at is None or self.reused is not None:
-            return self.at
-        return self.at - (self.seconds or 0.0) - (self.overhead or 0.0)
+        return began_at(self.at, self.seconds or 0.0, self.overhead or 0.0, self.reused is not None)
 
 
 NO_WALL = Wall()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 from ..events.encoding import decode_line
 from ..events.events import Completed, Continue, Copy, Event, Failed, Reported, Start, Started
 from ..events.journal import UNREADABLE, JournalError, decode_header, read_lines, unreadable
-from ..events.lines import NO_WALL, Ended, EventLine, Line, RunHeader, Tested, Wall
+from ..events.lines import NO_WALL, Ended, EventLine, Line, RunHeader, Tested, Wall, began_at
 from ..events.trials import Status, TrialState
 from ..util.files import appearing
 
@@ -57,7 +57,7 @@ class RunEvent(NamedTuple):
     @property
     def began(self) -> float | None:
         """When the training for this report began, in seconds since 1970."""
-        return self.at if self.at is None or self.reused else self.at - self.seconds - self.overhead
+        return began_at(self.at, self.seconds, self.overhead, self.reused)
 
 
 @dataclass(slots=True)

@@ -49,8 +49,8 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
         if not journal.lines:
             if output.exists():
                 keep(output, output)
-            found = _finished(output, header)
-            networks.replace_by(networks_beside(output), None if found is None else _network(found))
+            found, network = _finished(output, header)
+            networks.replace_by(networks_beside(output), network)
             if found is not None:
                 journal.take(found)
                 said = "its journal is there already" if found == output else f"taken from {found}"
@@ -118,8 +118,8 @@ def _number(path: Path) -> int:
     return int(part) if part.isdigit() else 0
 
 
-def _finished(output: Path, header: Header) -> Path | None:
-    """The newest journal that was begun with the same settings, data and code, and may have been finished.
+def _finished(output: Path, header: Header) -> tuple[Path | None, Mapping[str, str] | None]:
+    """The newest journal that was begun with the same settings, data and code, and may have been finished; and its network.
 
     One that is damaged is passed over, which is said: what it holds before that is known all the same.
     """
@@ -128,15 +128,9 @@ def _finished(output: Path, header: Header) -> Path | None:
         if line is None or differences_of_headers(header, line):
             continue
         try:
-            read_lines(path)
+            lines, _ = read_lines(path)
         except JournalError as error:
             print(f"{error}; this journal is not gone on with", file=sys.stderr)
             continue
-        return path
-    return None
-
-
-def _network(journal: Path) -> Mapping[str, str] | None:
-    """What a journal's last line says of its network."""
-    lines, _ = read_lines(journal)
-    return network_of(lines[-1]) if lines else None
+        return path, network_of(lines[-1]) if lines else None
+    return None, None

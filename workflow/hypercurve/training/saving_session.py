@@ -209,15 +209,15 @@ class SavingSession(Session):
         if self._due():
             self._share = self.progress
             self.save()
-        if self._inner is not None:
-            self._inner.close()
-        self._inner = None
-        self._bounds.awake.pop(self, None)
+        self._end()
 
     def close(self) -> None:
         """Delete what was saved."""
+        self._end()
+        self._path.unlink(missing_ok=True)
+
+    def _end(self) -> None:
         if self._inner is not None:
             self._inner.close()
         self._inner = None
         self._bounds.awake.pop(self, None)
-        self._path.unlink(missing_ok=True)

@@ -176,7 +176,13 @@ class Model(Consistent):
         try:
             return handler(given)
         except ValidationError as error:
-            raise refusal(problems_in(error, cls.model_fields), given) from None
+            raise refusal(cls._problems(error, given), given) from None
+
+    @classmethod
+    def _problems(cls, error: ValidationError, given: Any) -> Iterable[Problem]:
+        """What is wrong, of what pydantic has found in what was given."""
+        del given
+        return problems_in(error, cls.model_fields)
 
 
 class OneOf(Model):
