@@ -6,11 +6,11 @@ A searcher is one class in one file, with one line in :mod:`.registry`; or a cla
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from ..space.search_space import Configuration, Space
+from ..util.rule import Rule
 from ..util.schema import Model
 
 
@@ -46,7 +46,7 @@ class SearchOptions(Model):
         return False
 
 
-class Searcher(ABC):
+class Searcher(Rule, ABC):
     """Chooses configurations.
 
     Random numbers come only from :func:`hypercurve.util.seeding.generator`, keyed by seed, repeat, trial and purpose: the
@@ -57,20 +57,16 @@ class Searcher(ABC):
         context: what else it may know.
 
     Attributes:
-        rule: what it does, in a line; by default the first line of the class's docstring.
-        source: where the rule comes from; empty if it needs none.
+        rule, source, examples: see :class:`hypercurve.util.rule.Rule`.
         Options: the model of its options; the docstring below each field says what it means.
-        examples: options with which the contract tests try it.
         independent: whether :meth:`suggest` depends on the trial's number alone. Then executors may ask for later trials
             before their turn, and train them while they would otherwise wait, in other jobs as well.
         sample: whether its configurations are a random sample of the space. Only trials of such a search show what a regret
             budget of ``lcm`` costs (docs/methods.md).
     """
 
-    rule: ClassVar[str] = ""
-    source: ClassVar[str] = ""
+    rule: ClassVar[str] = ""  # so that a subclass that says nothing has none of ours
     Options: ClassVar[type[SearchOptions]] = SearchOptions
-    examples: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     independent: ClassVar[bool] = False
     sample: ClassVar[bool] = False
 
@@ -80,8 +76,7 @@ class Searcher(ABC):
     @classmethod
     def explain(cls, options: Any) -> str:
         """What it does with these options, in a sentence for the report."""
-        given = ", ".join(f"{name} = {value}" for name, value in options.model_dump(mode="json").items())
-        return f"{cls.rule.rstrip('.')}{f' ({given})' if given else ''}."
+        return cls.with_options(options)
 
     @abstractmethod
     def suggest(self, trial: int) -> Configuration | None:
@@ -101,7 +96,3 @@ class Searcher(ABC):
                 it failed.
             completed: whether it trained to its end.
         """
-
-    def __init_subclass__(cls) -> None:
-        if "rule" not in vars(cls) and cls.__doc__:
-            cls.rule = cls.__doc__.strip().splitlines()[0]

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ..curves.record import Record
 from ..space.search_space import Configuration, Space
+from ..util.rule import Rule
 from ..util.schema import Model, Problem, Whole
 from .quotas import COST, first_rung_of
 
@@ -132,7 +133,7 @@ class StopOptions(Model):
         return False
 
 
-class Stopper:
+class Stopper(Rule):
     """Decides which trials go on, from learning curves alone.
 
     Reports of one trial come in order of progress and without gaps; reports of different trials may interleave. A loss
@@ -144,17 +145,13 @@ class Stopper:
         context: what else it may know.
 
     Attributes:
-        rule: what it does, in a line; by default the first line of the class's docstring.
-        source: where the rule comes from; empty if it needs none.
+        rule, source, examples: see :class:`hypercurve.util.rule.Rule`.
         Options: the model of its options; the docstring below each field says what it means.
-        examples: options with which the contract tests try it.
         takes_prior: whether trials may come in the order that a record predicts.
     """
 
-    rule: ClassVar[str] = ""
-    source: ClassVar[str] = ""
+    rule: ClassVar[str] = ""  # so that a subclass that says nothing has none of ours
     Options: ClassVar[type[StopOptions]] = StopOptions
-    examples: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     takes_prior: bool = True
 
     def __init__(self, options: Any, context: StopContext):
@@ -168,8 +165,7 @@ class Stopper:
     @classmethod
     def explain(cls, options: Any, context: StopContext) -> str:
         """What it does with these options, in a sentence for the report."""
-        given = ", ".join(f"{name} = {value}" for name, value in options.model_dump(mode="json").items())
-        return f"{cls.rule.rstrip('.')}{f' ({given})' if given else ''}."
+        return cls.with_options(options)
 
     @classmethod
     def explain_record(cls, options: Any) -> str:
@@ -224,10 +220,6 @@ class Stopper:
         A stopper that never pauses returns nothing.
         """
         return ()
-
-    def __init_subclass__(cls) -> None:
-        if "rule" not in vars(cls) and cls.__doc__:
-            cls.rule = cls.__doc__.strip().splitlines()[0]
 
 
 def beyond(name: str, point: int | None, points: Sequence[float]) -> Iterator[Problem]:
