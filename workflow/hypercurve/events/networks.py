@@ -4,12 +4,10 @@ Under `wall` of a journal's last line, `network` names the file and its sha256 s
 :meth:`hypercurve.training.trainer.Trainer.export`.
 """
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..util.files import appearing, sha256
+from ..util.files import linked, sha256
 
 FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
 """A Keras model; arrays (a loop's state, or weights of a model that Keras cannot write); bytes of a loop; of a program."""
@@ -56,7 +54,7 @@ def replace_by(folder: Path, said: Mapping[str, str] | None) -> None:
             aside.parent.mkdir(exist_ok=True)
             path.replace(aside)
     if wanted is not None and said is not None and wanted.parent != folder:
-        _linked(wanted, folder / said["file"])
+        linked(wanted, folder / said["file"])
 
 
 def _aside(folder: Path, name: str, digest: str) -> Path:
@@ -68,18 +66,9 @@ def copied(path: Path, folder: Path) -> Path:
     name = next(name for name in FILES if path.name.endswith(name))  # what was put aside has its digest before it
     target = folder / name
     if not (target.exists() and target.samefile(path)):
-        _linked(path, target)
+        linked(path, target)
         keep_only(target)
     return target
-
-
-def _linked(path: Path, target: Path) -> None:
-    with appearing(target) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            shutil.copyfile(path, temporary)
 
 
 def described(path: Path) -> dict[str, str]:

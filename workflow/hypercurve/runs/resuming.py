@@ -10,7 +10,6 @@ Snakemake deletes the outputs of a job before it runs again. So a finished journ
 rule declares: what Snakemake deletes is taken from there again, if it is still of use.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from ..events import networks
 from ..events.encoding import differences_of_headers, network_of
 from ..events.journal import Journal, JournalError, first_line, read_lines
 from ..events.lines import Header
+from ..util.files import linked
 from .known import networks_beside
 
 PATIENCE = 60.0
@@ -43,7 +43,7 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
         changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []
         if changed:
             kept = _next(output)
-            shutil.copyfile(partial, kept)
+            shutil.copyfile(partial, kept)  # and no second name: it is emptied next
             print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}", file=sys.stderr)
             journal.clear()
         if not journal.lines:
@@ -82,10 +82,7 @@ def keep(journal: Path, output: Path) -> Path:
         if cmp(path, journal, shallow=False):
             return path
     kept = _next(output)
-    try:
-        os.link(journal, kept)
-    except OSError:
-        shutil.copyfile(journal, kept)
+    linked(journal, kept)
     return kept
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,16 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with appearing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def linked(path: Path, target: Path) -> None:
+    """Give a file a second name, without a copy where the file system can; what had that name goes."""
+    with appearing(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
 
 
 def sha256(path: Path) -> str:
