@@ -466,7 +466,7 @@ def test_long_programs_run_in_segments_and_short_ones_through(tmp_path: Path) ->
     assert starts() == 2  # the first of all tells how long an epoch takes
     assert reports(short, Trial(1, trial.configuration))[0] == expected
     assert starts() == 1
-    long = SavingTrainer(trainer, tmp_path / "long", minutes=0.1 / 60)  # some five epochs of 20 ms
+    long = SavingTrainer(trainer, tmp_path / "long", minutes=0.25 / 60)  # some five epochs of 50 ms
     assert reports(long, trial)[0] == expected
     assert 3 <= starts() <= 12
 
