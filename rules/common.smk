@@ -112,7 +112,9 @@ def own_code_in(experiment, method=None):
     methods = EXPERIMENTS[experiment].methods
     chosen = methods.values() if method is None else [methods[method]]
     try:
-        own = [model_digest(EXPERIMENTS[experiment].model), *map(rules_digest, chosen)]
+        results = Path(RESULTS) / experiment
+        own = [model_digest(EXPERIMENTS[experiment].model, results)]
+        own += [rules_digest(method, results) for method in chosen]
     except UserError as error:
         print(f"{WORKFLOW.folder}/{experiment}.yaml: {error}", file=sys.stderr)
         sys.exit(2)

@@ -407,8 +407,10 @@ def test_a_model_is_known_by_its_files_without_importing_them(home: Path) -> Non
     spec = LoopSpec(loop="mine.model:train", files=("helper.py",))
     before = model_digest(spec)
     assert before == model_digest(spec)
-    helper.write_text("# changed")
+    helper.write_text("changed = 1")
     between = model_digest(spec)
+    helper.write_text("# why\n\nchanged = 1  # what\n")
+    assert between == model_digest(spec)
     module.write_text("")
     assert len({before, between, model_digest(spec)}) == 3
     with pytest.raises(UserError, match=r"there is no module 'mine\.modle'"):

@@ -343,9 +343,17 @@ def test_an_archive_holds_the_code_and_is_rerun_with_that_alone(
     before = (home / "user_models.py").read_text()
     try:
         (home / "user_models.py").write_text(before + "# changed\n")
+        assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0", "--trust"]) == 0
+        (home / "user_models.py").write_text(before + "CHANGED = True\n")
         assert main(["archive", str(results), "-o", str(tmp_path / "other.tar.gz")]) == 2
         assert main(["verify", str(tmp_path / "mine.tar.gz")]) == 0
         assert main(["verify", str(tmp_path / "mine.tar.gz"), "--rerun", "random/0", "--trust"]) == 2
+        journal = (method / "0" / "journal.jsonl").read_bytes()
+        search = ["search", str(method / "setting.json"), "-o", str(method / "0" / "journal.jsonl"), "--keep-code"]
+        assert main(search) == 0
+        assert (method / "0" / "journal.jsonl").read_bytes() == journal
+        assert main(["archive", str(results), "-o", str(tmp_path / "kept.tar.gz")]) == 0
+        assert main(["verify", str(tmp_path / "kept.tar.gz"), "--rerun", "random/0", "--trust"]) == 0
     finally:
         (home / "user_models.py").write_text(before)
     said = capsys.readouterr().err

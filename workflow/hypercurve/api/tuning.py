@@ -17,13 +17,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..config.code_files import rules_digest
+from ..config import code_files
 from ..config.data import NO_DATA
 from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.model import LoopSpec
 from ..config.setting import Setting
 from ..execution.serial import execute
+from ..runs import same_code
 from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
@@ -32,6 +33,7 @@ from ..training.saving import SavingTrainer, identity_of
 from ..util.errors import UserError
 from ..util.files import write_text
 from ..util.schema import in_lines
+from ..util.user_code import code_sum
 from .results import Results, load
 
 Function = Callable[..., Any]
@@ -52,6 +54,7 @@ def tune(
     repeats: int = 1,
     seed: int = 0,
     folder: str | Path | None = None,
+    keep_code: bool = False,
 ) -> Results:
     """Search the hyperparameters of a function.
 
@@ -78,6 +81,7 @@ def tune(
         seed: all that the search draws follows from it.
         folder: where to keep journals and results, for :func:`hypercurve.load` and the commands of ``hypercurve``; the same
             search there goes on where it was ended. None: in memory.
+        keep_code: the function was changed, but trains as before: what `folder` holds of it counts from now on.
 
     Returns:
         The results. They warn if no trial completed.
@@ -132,6 +136,8 @@ def tune(
     target = function if inspect.isclass(function) else _loop(function, set(space), experiment.objective.key)
     digest = _digest(function)
     if folder is not None:
+        if keep_code:
+            same_code.keep_code(Path(folder), digest, {})
         return _carry_out(experiment, name, Path(folder), target, digest)
     with tempfile.TemporaryDirectory(prefix="hypercurve-") as temporary:
         held = _carry_out(experiment, name, Path(temporary) / name, target, digest, minutes=None)
@@ -146,6 +152,7 @@ def _carry_out(
         raise UserError(f"{folder}: holds results of something else; give another folder")
     write_text(described, experiment.model_dump_json(indent=2) + "\n")
     assert isinstance(experiment.model, LoopSpec)
+    digest = code_files.same_code(folder).get(digest, digest)
     for method in experiment.methods:
         setting = experiment.setting(name, method)
         trainer = LoopTrainer(experiment.model, None, threads=setting.training.threads, target=target)
@@ -167,7 +174,7 @@ def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, dige
 
     The states of its trials in flight are saved every so many minutes.
     """
-    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules_digest(setting))
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=code_files.rules_digest(setting))
     with resumable(output, run.header) as journal:
         states, identity = output.with_name("journal.states"), identity_of(run.header.training)
         saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)
@@ -270,7 +277,7 @@ def _digest(function: Function) -> str:
         function = type(function)  # an object that can be called
     held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
     try:
-        source = inspect.getsource(function)
+        source = code_sum("function.py", inspect.getsource(function).encode())
     except (OSError, TypeError):  # typed at a prompt
         code = getattr(function, "__code__", None)
         source = (

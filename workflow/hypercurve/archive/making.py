@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .. import __version__
-from ..config.code_files import code_files, model_digest, rule_files, rules_digest
+from ..config.code_files import SAME_CODE, code_files, model_digest, rule_files, rules_digest
 from ..config.data import DataSpec
 from ..config.experiment import Experiment
 from ..config.model import label
@@ -17,7 +17,7 @@ from ..events.encoding import decode_line
 from ..util.errors import UserError
 from ..util.files import sha256
 from ..util.provenance import PACKAGE, code_version, module_digests, source_digest
-from ..util.user_code import below_here, module_file
+from ..util.user_code import below_here, code_sum, module_file
 from .checking import Results, check, data_digest, function_file, table_files
 from .contents import FORMAT, MANIFEST, Code, File, manifest_text
 from .crate import CRATE, LOCK, WORKFLOW, crate
@@ -71,7 +71,7 @@ def make(folder: Path, output: Path, data: Path | None = None, *, models: bool =
     files: dict[str, bytes | Path] = {name: folder / name for name in _own_files(folder, experiment)}
     if models:
         files |= _networks(folder, results)
-    files |= _code_files() | _user_files(experiment, results) | _rule_files(experiment, results)
+    files |= _code_files() | _user_files(folder, experiment, results) | _rule_files(folder, experiment, results)
     if experiment.data is not None and described is not None:
         files[DATA] = described
         files |= _data_function(experiment.data, described)
@@ -102,7 +102,7 @@ def make(folder: Path, output: Path, data: Path | None = None, *, models: bool =
 
 def _own_files(folder: Path, experiment: Experiment) -> list[str]:
     """The results that are archived: all that the workflow makes but logs and recorded batches."""
-    names = ["experiment.json", *table_files(experiment)]
+    names = ["experiment.json", *table_files(experiment), *([SAME_CODE] if (folder / SAME_CODE).is_file() else [])]
     for method, options in experiment.methods.items():
         names.append(f"runs/{method}/setting.json")
         if options.record:
@@ -150,7 +150,7 @@ def _code_files() -> dict[str, bytes | Path]:
     return found
 
 
-def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
+def _user_files(folder: Path, experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
     """The user's own code: a list of its files with their sums, and copies of those that are not large.
 
     Raises:
@@ -160,7 +160,7 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
         return {}
     made = {run.model for run in results.runs.values()}
     try:
-        sources, digest = code_files(experiment.model), model_digest(experiment.model)
+        sources, digest = code_files(experiment.model), model_digest(experiment.model, folder)
     except UserError as error:
         raise ArchiveError(f"the code that the runs trained is to be archived with them: {error}") from None
     if made != {digest}:
@@ -168,7 +168,7 @@ def _user_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
     return _copies(USER_FILES, sources)
 
 
-def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
+def _rule_files(folder: Path, experiment: Experiment, results: Results) -> dict[str, bytes | Path]:
     """The same for searchers and stoppers of the user's own.
 
     Raises:
@@ -178,7 +178,7 @@ def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
     for name, method in experiment.methods.items():
         sources |= rule_files(method)
         made = {run.rules for (of, _), run in results.runs.items() if of == name}
-        if made != {rules_digest(method)}:
+        if made != {rules_digest(method, folder)}:
             raise ArchiveError(
                 f"methods.{name}: its rules were changed after the runs were made; run the workflow again"
             )
@@ -186,8 +186,11 @@ def _rule_files(experiment: Experiment, results: Results) -> dict[str, bytes | P
 
 
 def _copies(name: str, sources: Mapping[str, Path]) -> dict[str, bytes | Path]:
-    """A list of files with their sums, and copies of those that are not large."""
-    listed = {name: _entry(path).model_dump() | {"path": below_here(path)} for name, path in sources.items()}
+    """A list of files with their sums, that of their code too, and copies of those that are not large."""
+    listed = {
+        name: _entry(path).model_dump() | {"path": below_here(path), "code": code_sum(path.name, path.read_bytes())}
+        for name, path in sources.items()
+    }
     found: dict[str, bytes | Path] = {name: (json.dumps(listed, indent=1, sort_keys=True) + "\n").encode()}
     small = [path for path in sources.values() if path.stat().st_size <= LARGEST_SOURCE]
     return found | {f"code/user/{below_here(path)}": path for path in small}

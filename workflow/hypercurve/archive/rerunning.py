@@ -61,10 +61,11 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     if digest != manifest.data:
         raise ArchiveError(f"{data}: holds the data {digest}, but the archive's runs were trained on {manifest.data}")
     lines = results.journals[method, repeat]
-    model = model_digest(setting.model)
+    archived = folder / "archive" / manifest.experiment
+    model = model_digest(setting.model, archived)
     if model != results.runs[method, repeat].model:
         raise ArchiveError(f"{label(setting.model)}: is not the code that the archive's runs trained; see code/user")
-    rules = rules_digest(setting)
+    rules = rules_digest(setting, archived)
     if rules != results.runs[method, repeat].rules:
         raise ArchiveError(f"{', '.join(own)}: is not the code that decided the archive's runs; see code/user")
     run = Run(

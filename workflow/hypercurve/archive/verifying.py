@@ -2,18 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..config.code_files import rule_modules
+from ..config.code_files import rule_modules, same_code
 from ..events import networks
 from ..events.encoding import decode_line
 from ..util.errors import UserError
 from ..util.files import sha256
 from ..util.provenance import module_digests
-from ..util.user_code import digest_of, without_imports
+from ..util.user_code import code_sum, digest_of, without_imports
 from .checking import Results, check, data_digest, function_file
 from .contents import MANIFEST, Manifest, read_manifest
 from .making import DATA, LARGEST_SOURCE, RULE_FILES, USER_FILES
@@ -114,6 +114,11 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
     """What the archive says of the user's own code, held to its copies and to what journals say."""
     if results.experiment is None:
         return
+    try:
+        kept = same_code(root)
+    except UserError as error:
+        yield str(error).replace(f"{root}/", "")
+        return
     methods = results.experiment.methods
     own = {name: rule_modules(method) for name, method in methods.items()}
     for key, file, wanted in (
@@ -124,18 +129,26 @@ def _user_code(root: Path, manifest: Manifest, results: Results) -> Iterator[str
             continue
         try:
             listed = json.loads((root / file).read_text(encoding="utf-8"))
-            sums = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
-            copies = {f"code/user/{entry['path']}": str(entry["sha256"]) for entry in listed.values()}
+            sums = {str(name): str(entry.get("code", entry["sha256"])) for name, entry in listed.items()}
+            copies = {f"code/user/{entry['path']}": entry for entry in listed.values()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             yield f"{file}: is missing or damaged, so nothing tells what was trained"
             continue
         for name, entry in manifest.files.items():
-            if name in copies and entry.sha256 != copies[name]:
+            if name in copies and not _is_copy(root / name, entry.sha256, copies[name]):
                 yield f"{name}: is not what {file} says of it"
         for (method, repeat), run in results.runs.items():
             some = sums if key == "model" else {name: sums[name] for name in own[method] if name in sums}
-            if getattr(run, key) != (digest_of(some) if some else None):
+            digest = digest_of(some) if some else None
+            if getattr(run, key) != (digest and kept.get(digest, digest)):
                 yield f"runs/{method}/{repeat}/journal.jsonl: was made with other code than {file} lists"
+
+
+def _is_copy(path: Path, digest: str, listed: Mapping[str, str]) -> bool:
+    """Whether a copy of a user's file, with this sha256 sum, is what the list says of it."""
+    if digest != listed["sha256"]:
+        return False
+    return not path.is_file() or listed.get("code") in (None, code_sum(path.name, path.read_bytes()))
 
 
 def _data_function(root: Path, manifest: Manifest, results: Results) -> Iterator[str]:

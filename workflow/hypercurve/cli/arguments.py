@@ -77,6 +77,10 @@ def add_known(parser: Parser) -> None:
     text = "a further results folder, or an archive, whose recorded trainings are not done again"
     parser.add_argument("--reuse", type=Path, action="append", default=[], metavar="PLACE", help=text)
     parser.add_argument("--no-reuse", action="store_true", help="train again what other runs have recorded")
+    text = (
+        "the changed code trains and decides as before: what was recorded before the change counts for it from now on"
+    )
+    parser.add_argument("--keep-code", action="store_true", help=text)
     text = "save trials in flight after so many minutes at the latest; 0: whenever they can be, -1: never (default: 5)"
     parser.add_argument("--snapshot-minutes", type=number, default=5.0, metavar="N", help=text)
     text = "GiB of paused trials that a process holds in memory (default: 2)"

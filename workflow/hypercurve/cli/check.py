@@ -11,11 +11,17 @@ EXAMPLE = "config/experiments/*.yaml"
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    text = (
+        "your changed code trains and decides as before: what was recorded before the change counts for it from now on"
+    )
+    parser.add_argument("--keep-code", action="store_true", help=text)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="of --keep-code (default: results)")
 
 
 def run(given: Arguments) -> None:
-    from ..config.code_files import code_files
+    from ..config.code_files import code_files, model_digest, rules_digest
     from ..config.files import ConfigError, read_experiment
+    from ..runs.same_code import keep_code
     from ..util.user_code import module_file
 
     problems: list[str] = []
@@ -33,5 +39,10 @@ def run(given: Arguments) -> None:
             runs = len(experiment.methods) * experiment.repeats
             on = f" on {experiment.data.label}" if experiment.data else ""
             print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs{on}")
+            if given.keep_code:
+                results = given.results / path.stem
+                rules = {name: rules_digest(method) for name, method in experiment.methods.items()}
+                said = keep_code(results, model_digest(experiment.model), rules)
+                print("\n".join(said or [f"{results}: nothing was recorded with other code"]))
     if problems:
         raise UserError("these files have problems\n" + "\n".join(problems))

@@ -99,11 +99,11 @@ def _check(read: dict[Path, tuple[Any, Any]]) -> None:
 
 def _check_code(read: dict[Path, tuple[Any, Any]]) -> None:
     """What is to be trained again must be the code that the runs trained."""
-    from ..config.code_files import model_digest
+    from ..config.code_files import model_digest, results_of
     from ..config.model import label
 
     for run, (result, setting) in read.items():
-        if result.model != model_digest(setting.model):
+        if result.model != model_digest(setting.model, results_of(run / "journal.jsonl")):
             raise UserError(
                 f"{run}: {label(setting.model)} was changed after this run was made, so its schedule would be trained with "
                 "other code; run the workflow again"

@@ -75,16 +75,20 @@ def _search_together(given: Arguments, setting: Any) -> None:
 
 def make_run(given: Arguments, setting: Any) -> Any:
     """A run's state."""
-    from ..config.code_files import model_digest, rules_digest
+    from ..config.code_files import model_digest, results_of, rules_digest
     from ..config.data import NO_DATA
     from ..config.hyperparameters import RECORDED
     from ..curves.prepared import load_curves
     from ..curves.record import load_record
     from ..runs.run import Run
+    from ..runs.same_code import keep_code
     from ..training.data import load, verify
 
     check_data(given, setting)
-    rules = rules_digest(setting)
+    results = results_of(given.setting)
+    if getattr(given, "keep_code", False):
+        keep_code(results, model_digest(setting.model), {setting.method: rules_digest(setting)})
+    rules = rules_digest(setting, results)
     if setting.model == RECORDED:
         table = load_curves(given.data)
         drawn = table.drawn(setting.trials, setting.seed, given.repeat, setting.data.shuffle)
@@ -94,7 +98,7 @@ def make_run(given: Arguments, setting: Any) -> Any:
         dataset = load(given.data)
         verify(given.data)
         samples, digest = dataset.samples, dataset.digest
-    model = model_digest(setting.model)
+    model = model_digest(setting.model, results)
     if bool(setting.record) != (getattr(given, "record", None) is not None):
         raise UserError(
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"

@@ -1,19 +1,24 @@
 """Where the code of users lies that decides results, and its digest. Nothing of it is imported or run.
 
 Snakemake asks whenever it reads its rules, so that a changed model reruns its experiments and no others; journals name the
-digest, so that a run which was begun with other code begins anew.
+digest, so that a run which was begun with other code begins anew. Comments do not count, and a user can say that a change
+does not matter: then, the digest is that of the code before (:mod:`hypercurve.runs.same_code`).
 """
 
-import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..util.user_code import UserCodeError, digest_of, module_file
+from ..util.errors import UserError
+from ..util.user_code import UserCodeError, code_sum, digest_of, module_file
 from .methods import Method
 from .model import CommandSpec, KerasSpec, LoopSpec, Trained
 from .setting import Setting
+
+SAME_CODE = "same_code.json"
+"""The file in an experiment's results that says whose results count for which code, by digest."""
 
 
 def code_files(model: Trained) -> dict[str, Path]:
@@ -53,15 +58,19 @@ def _file(name: str, key: str) -> Path:
     return path
 
 
-def model_digest(model: Trained) -> str | None:
+def model_digest(model: Trained, results: Path | None = None) -> str | None:
     """Sixteen hexadecimal digits that change with any of a model's files; None for a built-in model.
+
+    Args:
+        model: of the experiment.
+        results: folder of the experiment's results, where code may count for other code.
 
     Raises:
         UserCodeError: a file is missing.
     """
     if isinstance(model, str):
         return None
-    return _digest(code_files(model))
+    return _digest(code_files(model), results)
 
 
 def rule_files(method: Method | Setting) -> dict[str, Path]:
@@ -81,15 +90,40 @@ def rule_modules(method: Method | Setting) -> dict[str, str]:
     }
 
 
-def rules_digest(method: Method | Setting) -> str | None:
-    """Sixteen hexadecimal digits that change with the files of a method's own searcher and stopper; None without any.
+def rules_digest(method: Method | Setting, results: Path | None = None) -> str | None:
+    """The same for the files of a method's own searcher and stopper; None without any.
 
     Raises:
         UserCodeError: a file is missing.
     """
     files = rule_files(method)
-    return _digest(files) if files else None
+    return _digest(files, results) if files else None
 
 
-def _digest(files: Mapping[str, Path]) -> str:
-    return digest_of({name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()})
+def _digest(files: Mapping[str, Path], results: Path | None) -> str:
+    digest = digest_of({name: code_sum(path.name, path.read_bytes()) for name, path in files.items()})
+    return digest if results is None else same_code(results).get(digest, digest)
+
+
+def same_code(results: Path) -> dict[str, str]:
+    """By digests of code: the digest whose results count for it, as the user has said.
+
+    Raises:
+        UserError: the file that says so is damaged.
+    """
+    path = results / SAME_CODE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise UserError(f"{path}: is no list of digests of code; delete it, and say again with --keep-code what counts")
+    return found
+
+
+def results_of(path: Path) -> Path:
+    """The folder of an experiment's results that a file of a run or a method lies in; its own folder elsewhere."""
+    within = [folder for folder in path.absolute().parents if folder.name in ("runs", "schedules")]
+    return within[0].parent if within else path.absolute().parent

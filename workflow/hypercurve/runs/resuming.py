@@ -12,7 +12,7 @@ rule declares: what Snakemake deletes is taken from there again, if it is still 
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from filecmp import cmp
 from pathlib import Path
@@ -44,11 +44,15 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
         if changed:
             kept = _next(output)
             shutil.copyfile(partial, kept)  # and no second name: it is emptied next
-            print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}", file=sys.stderr)
+            print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}{_hint(changed)}", file=sys.stderr)
             journal.clear()
         if not journal.lines:
             if output.exists():
-                keep(output, output)
+                kept = keep(output, output)
+                line = first_line(output)
+                if line is not None and (changed := differences_of_headers(header, line)):
+                    said = f"made with other {', '.join(changed)}; kept as {kept}{_hint(changed)}"
+                    print(f"{output}: {said}", file=sys.stderr)
             found, network = _finished(output, header)
             networks.replace_by(networks_beside(output), network)
             if found is not None:
@@ -100,6 +104,12 @@ def restart(output: Path) -> list[Path]:
     for path, name in aside.items():  # under another name, so that the next run does not take it again
         path.rename(name)
     return [*aside.values()]
+
+
+def _hint(changed: Sequence[str]) -> str:
+    if not {"model", "rules"} & set(changed):
+        return ""
+    return ". If the change of the code does not matter, say so: hypercurve check EXPERIMENT.yaml --keep-code"
 
 
 def _next(output: Path) -> Path:

@@ -6,8 +6,10 @@ Only what trains or prepares data does so: reading an experiment imports nothing
 import hashlib
 import importlib
 import importlib.util
+import io
 import re
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -147,8 +149,35 @@ def _homes(top: str) -> Iterator[Path]:
         yield Path(spec.origin).with_suffix("")
 
 
+def code_sum(name: str, content: bytes) -> str:
+    """A sum, in hexadecimal, that changes with what a file of code does: of Python, comments and blank lines do not count.
+
+    Args:
+        name: of the file.
+        content: what it holds.
+    """
+    return hashlib.sha256(_without_comments(content) if name.endswith(".py") else content).hexdigest()
+
+
+def _without_comments(source: bytes) -> bytes:
+    """Python without comments and lines that are then blank, which versions of Python agree on; all of what is no Python."""
+    lines: list[bytes | None] = [*io.BytesIO(source)]
+    try:
+        for token in tokenize.tokenize(io.BytesIO(source).readline):
+            row, column = token.start
+            line = lines[row - 1] if row and row <= len(lines) else None
+            if token.type == tokenize.COMMENT and line is not None:
+                code = line.decode()[:column].rstrip()
+                lines[row - 1] = code.encode() + b"\n" if code else None
+            elif token.type == tokenize.NL and line is not None and not line.strip():
+                lines[row - 1] = None
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
+        return source
+    return b"".join(line for line in lines if line is not None)
+
+
 def digest_of(sums: Mapping[str, str]) -> str:
-    """The digest of code whose files have these sha256 sums."""
+    """The digest of code whose files have these sums."""
     listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
     return hashlib.sha256(listed.encode()).hexdigest()[:16]
 
