@@ -83,6 +83,9 @@ class Mishaps(Trainer):
     def test(self, trial: Trial, snapshot: Snapshot) -> Any:
         return self.inner.test(trial, snapshot)
 
+    def export(self, trial: Trial, snapshot: Snapshot, folder: Path) -> Path | None:
+        return self.inner.export(trial, snapshot, folder)
+
 
 def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
     setting = Setting.model_validate(case["setting"])

@@ -15,6 +15,7 @@ import pytest
 from conftest import MPIEXEC, QUIET, needs_mpi
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
+from hypercurve.events import networks
 from hypercurve.events.encoding import RawLine, without_wall
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
@@ -349,6 +350,21 @@ def test_networks_are_equal_bit_for_bit_on_any_number_of_ranks_and_after_a_kill(
     assert start(2, tmp_path / "3", cases[1:])[0] == 0
     assert_equal(tmp_path / "3", tmp_path / "1", "adam")
     assert outcome(tmp_path / "3", "adam")["trained"] < outcome(tmp_path / "1", "adam")["trained"]
+    for ranks in ("1", "3"):  # of several ranks, the one that has the best member has written it
+        tested = read_lines(tmp_path / ranks / "adam.jsonl")[0][-1]
+        assert tested["wall"]["network"] == networks.described(tmp_path / ranks / "best.keras")
+        predicted = accuracy(tmp_path / ranks / "best.keras", Path(data))
+        assert predicted == pytest.approx(tested["metrics"]["test_accuracy"])
+
+
+def accuracy(network: Path, data: Path) -> float:
+    """The share of the test part, as it lies in the user's file, whose classes a network's file tells."""
+    import keras
+
+    from hypercurve.training.data import load
+
+    test = load(data)
+    return float((keras.saving.load_model(network).predict(test.x_test, verbose=0).argmax(1) == test.y_test).mean())
 
 
 def test_networks_under_optimizers_of_their_own_are_equal_too(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import linecache
 import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ def test_a_comment_after_any_line_that_is_no_string_changes_nothing(path: Path, 
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    sys.modules.pop("mine", None)
     Path("mine.py").write_text(LOOP)
     Path("mine.yaml").write_text(EXPERIMENT)
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("mine", None)
 
 
 def search(method: str = "random", *options: str) -> int:

@@ -173,7 +173,7 @@ def _without_comments(source: bytes) -> bytes:
                 lines[row - 1] = None
     except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
         return source
-    return b"".join(line for line in lines if line is not None)
+    return b"".join(line for line in lines if line is not None).rstrip()
 
 
 def digest_of(sums: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from ...events.events import Completed, Failed, Reported
 from ...events.lines import EventLine, Wall
 from ...util.errors import UserError
 from .comm import Comm, Outbox, Tag, load, poll_until
-from .members import Member, Vector
+from .members import Measured, Member, Vector
 
 SOON = 0.002
 """Seconds in which a state arrives, or else is waited for asleep."""
@@ -201,17 +201,18 @@ class Exchange:
         poll_until(self.comm.Iallgather(*votes).Test, interruptible=False)
         return bool(votes[1].all())
 
-    def tested(self, metrics: Mapping[str, float] | None, rank: int) -> dict[str, float] | None:
-        """On rank 0, the metrics that another rank has measured, and gives here."""
-        if metrics is not None and self.comm.rank != 0:
-            self._texts.send(json.dumps(metrics).encode(), 0, Tag.TESTED)
-        elif self.comm.rank == 0 and metrics is None:
+    def tested(self, measured: Measured | None, rank: int) -> Measured | None:
+        """On rank 0, what another rank has measured of the best member, and gives here."""
+        if measured is not None and self.comm.rank != 0:
+            self._texts.send(json.dumps(measured).encode(), 0, Tag.TESTED)
+        elif self.comm.rank == 0 and measured is None:
             status = load().Status()
             poll_until(lambda: self.comm.Iprobe(rank, Tag.TESTED, status), interruptible=False)
             raw = bytearray(status.Get_count(self._byte))
             self.comm.Recv([raw, self._byte], rank, Tag.TESTED)
-            return dict(json.loads(raw))
-        return None if metrics is None else dict(metrics)
+            metrics, network = json.loads(raw)
+            return metrics, network
+        return measured
 
     def barrier(self) -> None:
         """Wait until all ranks have come here."""

@@ -5,14 +5,16 @@ member was like at an evolution step is copied at the next, so two vectors per m
 used again and again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ...curves.cost import step_at
+from ...events import networks
 from ...events.events import Copy, Failed
 from ...events.lines import EventLine
 from ...runs.run import Run
@@ -23,6 +25,8 @@ from ...util.errors import UserError
 from ..advance import ReportCheck, advance
 
 Vector: TypeAlias = npt.NDArray[np.float32]
+Measured: TypeAlias = tuple[Mapping[str, float], Mapping[str, str] | None]
+"""Metrics on the test set, and what the journal says of the network's file; None without one."""
 
 
 @dataclass(slots=True)
@@ -182,9 +186,11 @@ class Members:
             vector[:] = saved[-1]
             self._kept[member.number, step % self._keeps] = step, vector
 
-    def tested(self, number: int) -> dict[str, float]:
-        """Metrics on the test set of a member that has trained to the end."""
+    def tested(self, number: int, folder: Path) -> Measured:
+        """Measure a member that has trained to the end on the test set, and write its network to a file in a folder."""
         member = self._members[number]
         assert member.session is not None
         trial = Trial(number, member.configuration, self._seed, self._repeat)
-        return dict(self._trainer.test(trial, member.session.snapshot()))
+        snapshot = member.session.snapshot()
+        metrics, path = self._trainer.test(trial, snapshot), self._trainer.export(trial, snapshot, folder)
+        return metrics, None if path is None else networks.described(path)

@@ -46,7 +46,7 @@ def execute(
         trainer: trains this rank's members.
         journal: on rank 0, where every event is written before its actions take effect.
         comm: the ranks; see :mod:`hypercurve.execution.mpi.comm`.
-        folder: for snapshots, on a disk that all ranks see. Gone when the run is complete.
+        folder: for snapshots, on a disk that all ranks see. Gone when the run is complete; the network is kept beside it.
         watch: on rank 0, called after every evolution step, for progress displays.
 
     Raises:
@@ -296,14 +296,15 @@ class _Executor:
         raise Interrupted(self.signal)
 
     def _finish(self) -> None:
-        """Test the best member, receive what nobody wants any more, and delete the snapshots."""
+        """Test the best member and keep its network, receive what nobody wants any more, and delete the snapshots."""
         run = self.run
         if run.best is not None and run.tested is None:
             owner = self._owner(run.best.number)
-            mine = self.members.tested(run.best.number) if owner == self.rank else None
-            metrics = self.exchange.tested(mine, owner)
-            if metrics is not None:
-                self.journal.add(run.test(metrics, self.journal.wall(Wall(at=time.time()))))
+            mine = self.members.tested(run.best.number, self.snapshots.folder.parent) if owner == self.rank else None
+            measured = self.exchange.tested(mine, owner)
+            if measured is not None:
+                wall = Wall(at=time.time(), network=measured[1])
+                self.journal.add(run.test(measured[0], self.journal.wall(wall)))
                 self.journal.flush()
         for member in list(self.incoming):
             self._arrived(member)
