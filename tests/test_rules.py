@@ -218,7 +218,7 @@ class TestRuns:
         first = [json.loads((results / f"runs/{m}/0/journal.jsonl").open().readline()) for m in ("random", "ratio")]
         assert "rules" not in first[0], "journals without rules of one's own stay as they were"
         assert re.fullmatch("[0-9a-f]{16}", first[1]["rules"])
-        (here / "my_rules.py").write_text(FILES["my_rules.py"] + "# changed\n")
+        (here / "my_rules.py").write_text(FILES["my_rules.py"] + "CHANGED = 1\n")
         run = results / "runs" / "ratio" / "0"
         (run / "journal.jsonl").rename(run / "journal.partial.jsonl")
         data = next(path for path in (here / "results" / "data").iterdir() if path.is_dir())
@@ -230,7 +230,7 @@ class TestRuns:
     ) -> None:
         results = make_results(here, self.TEXT, "my-rule")
         make(results, here / "a.tar.gz")
-        (here / "my_rules.py").write_text(FILES["my_rules.py"] + "# changed\n")
+        (here / "my_rules.py").write_text(FILES["my_rules.py"] + "CHANGED = 1\n")
         with pytest.raises(ArchiveError, match="rules were changed"):
             make(results, here / "b.tar.gz")
         (here / "my_rules.py").write_text(FILES["my_rules.py"])
@@ -335,7 +335,7 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-3000:]}"
     assert "ratio" in (tmp_path / "results" / "my-rule" / "comparison.csv").read_text()
     planned = ["snakemake", "--cores", "1", "--dry-run", "results/my-rule/comparison.csv"]
-    (tmp_path / "my_rules.py").write_text(FILES["my_rules.py"] + "# changed\n")
+    (tmp_path / "my_rules.py").write_text(FILES["my_rules.py"] + "CHANGED = 1\n")
     done = subprocess.run(planned, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert "results/my-rule/runs/ratio/0/journal.jsonl" in done.stdout
     assert "results/my-rule/runs/random/0/journal.jsonl" not in re.sub(r"input:.*", "", done.stdout)
