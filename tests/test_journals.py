@@ -101,6 +101,7 @@ def test_a_seed_gives_the_journal_that_it_gave(
 if __name__ == "__main__":
     import os
 
+    sys.path.insert(0, str(KEPT.parents[1]))  # where a loop of an experiment lies
     with TemporaryDirectory() as scratch:
         os.chdir(scratch)
         for name in EXPERIMENTS:
