@@ -11,8 +11,10 @@ from shlex import quote
 # imported from a Git host there is no such folder: there, it is the installed package.
 from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
+from hypercurve.config.sharing import lenders
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.launching import set_environment
+from hypercurve.workflow_support.ordering import wait_for_trainings
 from hypercurve.workflow_support.recovery import recover
 from hypercurve.util.provenance import CAPTIONS, analysis_digest
 from hypercurve.config.files import ConfigError, read_experiment, read_workflow
@@ -199,6 +201,12 @@ def batches_in(experiment, method):
 
 def batches_of(wildcards):
     return batches_in(wildcards.experiment, wildcards.method)
+
+
+def lenders_in(experiment, method):
+    """The methods whose trainings are all that a method needs; none for runs of other workflows."""
+    known = experiment in EXPERIMENTS and method in EXPERIMENTS[experiment].methods
+    return lenders(EXPERIMENTS[experiment], method) if known else ()
 
 
 def recorded(wildcards):

@@ -1,1 +1,1 @@
-"""What the Snakefile needs besides the package: the environment of jobs, and jobs left behind."""
+"""What the Snakefile needs besides the package: the environment of jobs, jobs left behind, and the order of runs."""

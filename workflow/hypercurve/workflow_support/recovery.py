@@ -13,7 +13,7 @@ PATIENCE = 60.0
 """Seconds to wait for jobs that are being cancelled; those that stay longer have their journals locked meanwhile."""
 
 TESTED = ("9.27.",)
-"""Versions of Snakemake whose private parts are as :func:`unfinished` expects them."""
+"""Versions of Snakemake whose private parts are as this package expects them."""
 
 
 def recover(workflow: Any) -> None:
@@ -32,7 +32,8 @@ def unfinished(workflow: Any) -> set[str]:
 
     None, with the reason on stderr, where that is not certain.
 
-    The only place that uses private parts of Snakemake. Without its lock, those jobs may be of a Snakemake that lives.
+    With :mod:`.ordering`, the only place that uses private parts of Snakemake. Without its lock, those jobs may be of a
+    Snakemake that lives.
 
     Args:
         workflow: Snakemake's.
