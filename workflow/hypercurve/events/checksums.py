@@ -1,9 +1,9 @@
 """The checksum that each line of a journal carries, chained to the lines before it.
 
-It stands last in a line and in its ``wall`` part: ``..."wall":{...,"sum":"9a3f01bc"}}``. It is the CRC-32 of the line's bytes
-before its own digits, begun from the sum of the line before (from 0 in the first). So a changed byte, a line that was removed,
-put in or moved is found where it is. Journals of older versions have no sums; those of their lines go into the sum of the
-first line that has one.
+It stands last in a line and in its ``wall`` part: ``..."wall":{...,"sum":"9a3f01bc"}}``. It is the CRC-32 of the line's
+bytes before its own digits, begun from the sum of the line before (from 0 in the first). So a changed byte is found where it
+is, as is a line that was removed, put in or moved. Journals of older versions have no sums: what they hold goes into the sum
+of the first line that has one.
 """
 
 import re

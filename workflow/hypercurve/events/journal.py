@@ -109,7 +109,7 @@ def parse(raw: bytes, chain: Chain) -> RawLine:
     if bare is None and _overflowing(raw):
         _strict.decode(text)
     try:
-        line, end = _decoder.scan_once(text, 0)
+        line, end = _scan(text, 0)
     except StopIteration:
         end = -1
     if end != len(text):  # blanks around it, or an error to be told: `decode` alone would look for both in every line
@@ -146,6 +146,7 @@ def _finite(kind: type[int] | type[float]) -> Callable[[str], int | float]:
 
 
 _decoder = json.JSONDecoder(parse_constant=_refuse)  # made once: `json.loads` would make one for every line
+_scan = _decoder.scan_once  # type: ignore[attr-defined]
 _strict = json.JSONDecoder(parse_constant=_refuse, parse_int=_finite(int), parse_float=_finite(float))
 
 _ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
