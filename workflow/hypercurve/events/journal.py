@@ -250,8 +250,12 @@ class Journal:
             if time.monotonic() >= until:
                 raise JournalError(f"{path}: another process is writing this journal")
             time.sleep(0.2)
-        self.lines, whole, self._chain = _read(path)
-        os.truncate(path, len(whole))
+        try:
+            self.lines, whole, self._chain = _read(path)
+            os.truncate(path, len(whole))
+        except BaseException:  # nobody has it, so nobody would give up its lock
+            self.close()
+            raise
         self._added: list[bytes] = []
 
     def _opened(self) -> bool:
