@@ -573,7 +573,7 @@ JOURNALS: list[tuple[str, Callable[[Lines], Lines], str]] = [
     ),
     (
         "configuration",
-        number(rb'"rate":[^,}]*', b'"rate":1e400', 1),
+        number(rb'rate":[^,}]*', b'rate":1e400', 1),
         ":1: damaged line: 1e400 is larger than any number",
     ),
 ]
