@@ -66,7 +66,7 @@ def _check_rising(bounds: _Pair) -> _Pair:
     if not low < high:
         refuse(f"low must be below high, got [{low}, {high}]")
     if not _finite(high - low):
-        refuse("low and high are further apart than a float can hold")
+        refuse("the range is wider than a float can hold")
     return bounds
 
 
