@@ -577,7 +577,7 @@ def test_other_settings_begin_anew_and_damage_ends_with_a_message(tmp_path: Path
     assert "going on after line 7" in search().stderr
 
     changed = json.loads(whole.splitlines()[0]) | {"setting": "0000000000000000"}
-    leave(json.dumps(changed) + "\n")
+    leave(resealed([changed]).decode())
     assert "begun with other setting; kept as" in search().stderr
 
     lines = whole.splitlines()
