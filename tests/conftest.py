@@ -1,10 +1,11 @@
 """Fixtures that several test files use: small experiments, their settings, prepared data, and looks at folders."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
 from hypercurve.config.setting import Setting
+from hypercurve.events.checksums import Chain
+from hypercurve.events.encoding import RawLine
 
 # No assertion is about time, Hypothesis's own included: machines that run tests are busy.
 settings.register_profile("hypercurve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -154,6 +157,19 @@ def changed(text: str, *changes: tuple[str, str]) -> str:
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the text, not once"
         text = text.replace(old, new)
     return text
+
+
+def unsealed(line: RawLine | str | bytes) -> RawLine:
+    """A journal's line without its checksum."""
+    raw: RawLine = line if isinstance(line, dict) else json.loads(line)
+    wall = {key: value for key, value in raw.get("wall", {}).items() if key != "sum"}
+    return {key: value for key, value in raw.items() if key != "wall"} | ({"wall": wall} if wall else {})
+
+
+def resealed(lines: Iterable[RawLine | str | bytes]) -> bytes:
+    """A journal of these lines with checksums that fit them, as if a run had written it."""
+    chain = Chain()
+    return b"".join(chain.seal(unsealed(line)) for line in lines)
 
 
 def listing(folder: Path) -> Listing:

@@ -16,6 +16,7 @@ from scipy import stats
 
 import analysis_data
 from analysis_data import experiment, run_all
+from conftest import resealed
 from hypercurve.analysis import figures, report, tables
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.figures import applicable
@@ -101,7 +102,7 @@ class TestRecords:
         path = journal_of(tmp_path, experiment(repeats=1, budget={"trials": 2}))
         lines = [json.loads(text) for text in path.read_text().splitlines()]
         lines[line - 1] |= change
-        path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+        path.write_bytes(resealed(lines))
         with pytest.raises(JournalError) as error:
             read_run(path)
         assert message in str(error.value)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, changed
+from conftest import ROOT, changed, resealed
 from hypercurve.archive.contents import MANIFEST, manifest_text, payload_digest, read_manifest
 from hypercurve.archive.making import make
 from hypercurve.archive.packing import ArchiveError, Limits, pack, unpack
@@ -207,12 +207,20 @@ def edit(path: Path, old: str, new: str, count: int = 1) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, count))
+    reseal(path)
 
 
 def lines_of(path: Path, change: Callable[[list[str]], object]) -> None:
     lines = path.read_text().splitlines(keepends=True)
     change(lines)
     path.write_text("".join(lines))
+    reseal(path)
+
+
+def reseal(path: Path) -> None:
+    """Whoever forges a journal makes its checksums fit."""
+    if path.suffix == ".jsonl":
+        path.write_bytes(resealed(path.read_bytes().splitlines()))
 
 
 def flip(path: Path) -> None:
@@ -286,7 +294,7 @@ def fewer_seconds(folder: Path) -> None:
 def edit_json_line(path: Path, index: int, change: Callable[[dict[str, Any]], object]) -> None:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     change(lines[index])
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_bytes(resealed(lines))
 
 
 def stop_instead(folder: Path) -> None:
@@ -294,10 +302,11 @@ def stop_instead(folder: Path) -> None:
     lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
     line = next(line for line in lines if line["event"] == "reported" and "continue" in line["then"][0])
     line["then"][0] = {"stop": line["trial"]}
-    (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / JOURNAL).write_bytes(resealed(lines))
 
 
 FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a flipped bit": (lambda f: flip(f / JOURNAL), "damaged line"),
     "a decision": (stop_instead, f"{JOURNAL}:"),
     "a configuration": (lambda f: edit(f / JOURNAL, '"momentum":0.', '"momentum":0.0'), f"{JOURNAL}:"),
     "an event left out": (lambda f: lines_of(f / JOURNAL, lambda ls: ls.pop(4)), f"{JOURNAL}:"),

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hypercurve.config.data import DataSpec
 from hypercurve.config.data_sets import IN_KERAS
 from hypercurve.training.data import DataError, load, prepare, verify
+from hypercurve.util.errors import UserError
 
 
 def arrays(**changes):
@@ -245,7 +246,7 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path):
     with pytest.raises(DataError, match="holds other things"):
         prepare(DataSpec(name="digits"), tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
-    with pytest.raises(DataError, match="holds other things"):
+    with pytest.raises(UserError, match="is a plain file, and is not replaced"):
         prepare(DataSpec(name="digits"), tmp_path / "thesis.txt")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conftest import resealed
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
@@ -441,7 +442,7 @@ def test_ranks_may_be_overtaken_by_a_run_beside(tmp_path: Path, ranks: int, orde
     carry_out(tmp_path / "whole", e.setting("e", "random"))
     lines = (tmp_path / "whole" / "runs" / "random" / "0" / "journal.jsonl").read_bytes().splitlines(keepends=True)
     part = [line for line in lines if json.loads(line).get("trial", 0) % 3 or json.loads(line).get("progress", 0) < 0.7]
-    (tmp_path / "part").write_bytes(b"".join(part))
+    (tmp_path / "part").write_bytes(resealed(part))
     output = tmp_path / "runs" / "lcm" / "0" / "journal.jsonl"
     given = e.setting("e", "lcm")
     cases = [{"setting": given.model_dump(mode="json"), "journal": str(output), "trainer": "overtaken", "known": True}]

@@ -7,6 +7,7 @@ in ``experiment.yaml:7: budget.trials = 0: must be at least 1``.
 # ruff: noqa: E501 - a row of a table is a line, as long as the words that it holds the program to
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import SYNTHETIC, changed, listing, save
+from conftest import SYNTHETIC, changed, listing, resealed, save, unsealed
 from hypercurve.cli import main
-from hypercurve.events.encoding import without_wall
+from hypercurve.events.encoding import to_bytes, without_wall
 
 # What no user should have to read, whoever wrote it.
 RAW = (
@@ -501,8 +502,9 @@ def test_damaged_prepared_folder_is_refused(
     assert f"remove the folder {folder} and prepare the data again" in said
 
 
-# Journals: what is done to the lines of a whole one, which line the message names, and the words. A run that is going on
-# holds its journal in a file beside the output; see hypercurve.cli.
+# Journals: what is done to the lines of a whole one, which line the message names, and the words. Of those with checksums,
+# as they are written now, the words are always the same; so the words are those of journals of older versions. A run that is
+# going on holds its journal in a file beside the output; see hypercurve.cli.
 Lines = list[bytes]
 
 
@@ -516,7 +518,18 @@ def decided(lines: Lines) -> Lines:
     """Line 10 says that another trial goes on."""
     line = json.loads(lines[9])
     line["then"] = [{"continue": 19}]
-    return [*lines[:9], json.dumps(line).encode(), *lines[10:]]
+    return [*lines[:9], json.dumps(line, separators=(",", ":")).encode(), *lines[10:]]
+
+
+def number(old: bytes, new: bytes, line: int = 10) -> Callable[[Lines], Lines]:
+    """Replaces a number in a line."""
+
+    def replaced(lines: Lines) -> Lines:
+        text, count = re.subn(old, new, lines[line - 1], count=1)
+        assert count == 1
+        return [*lines[: line - 1], text, *lines[line:]]
+
+    return replaced
 
 
 def of_trial(lines: Lines) -> Lines:
@@ -541,6 +554,28 @@ JOURNALS: list[tuple[str, Callable[[Lines], Lines], str]] = [
     ("empty line", lambda lines: [*lines[:9], b"", *lines[9:]], ":10: damaged line"),
     ("zeros from a crash", lambda lines: [*lines[:9], b"\0" * 50, *lines[9:]], ":10: damaged line"),
     ("line after the end", lambda lines: [*lines, lines[-1]], "does not follow from the lines before it"),
+    (
+        "metric that overflows",
+        number(rb'"loss":[^,}]*', b'"loss":1e999'),
+        ":10: damaged line: 1e999 is larger than any number",
+    ),
+    ("long mantissa", number(rb'"loss":[^,}]*', b'"loss":' + b"9" * 250 + b"e99"), ":10: damaged line: 99999"),
+    ("400 digits", number(rb'"loss":[^,}]*', b'"loss":' + b"1" * 400), ":10: damaged line: 11111"),
+    (
+        "time that overflows",
+        number(rb'"at":[^,}]*', b'"at":-1E+400'),
+        ":10: damaged line: -1E+400 is larger than any number",
+    ),
+    (
+        "key that no run writes",
+        number(rb'"at":', b'"x":[1e0309],"at":'),
+        ":10: damaged line: 1e0309 is larger than any number",
+    ),
+    (
+        "configuration",
+        number(rb'rate":[^,}]*', b'rate":1e400', 1),
+        ":1: damaged line: 1e400 is larger than any number",
+    ),
 ]
 
 
@@ -563,6 +598,11 @@ def begun(folder: Path, finished: Path, lines: Lines, end: bytes = b"\n") -> Pat
     return partial
 
 
+def without_sums(lines: Lines) -> Lines:
+    """As an older version wrote them."""
+    return [to_bytes(unsealed(line))[:-1] for line in lines]
+
+
 def lines_of(finished: Path) -> Lines:
     return (finished / "journal.jsonl").read_bytes().splitlines()
 
@@ -580,7 +620,11 @@ def test_damaged_journal_is_not_gone_on_with(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    partial = begun(tmp_path, finished, damage(lines_of(finished)))
+    lines = lines_of(finished)
+    partial = begun(tmp_path, finished, damage(lines))
+    number = words.split(":")[1] if words.startswith(":") else len(lines) + 1
+    assert f"{partial}:{number}: damaged line: " in refused(search(tmp_path, prepared), tmp_path, capsys)
+    partial = begun(tmp_path, finished, damage(without_sums(lines)))
     said = refused(search(tmp_path, prepared), tmp_path, capsys)
     assert str(partial) in said
     assert words in said
@@ -604,7 +648,7 @@ def test_journal_of_another_setting_is_begun_anew(
     finished: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = json.loads(lines_of(finished)[0])
-    begun(tmp_path, finished, [json.dumps({**first, "setting": "0" * 16}).encode(), *lines_of(finished)[1:]])
+    begun(tmp_path, finished, resealed([{**first, "setting": "0" * 16}, *lines_of(finished)[1:]]).splitlines())
     assert main(search(tmp_path, prepared)) == 0
     assert "begun with other setting; kept as" in capsys.readouterr().err
     assert json.loads(lines_of(tmp_path)[0])["setting"] == first["setting"]
@@ -635,7 +679,7 @@ def test_table_of_a_damaged_journal_is_refused(
     damage: Callable[[Lines], Lines], words: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = tmp_path / "journal.jsonl"
-    journal.write_bytes(b"".join(line + b"\n" for line in damage(lines_of(finished))))
+    journal.write_bytes(b"".join(line + b"\n" for line in damage(without_sums(lines_of(finished)))))
     arguments = ["trials", str(finished / "setting.json"), str(journal), "-o", str(tmp_path / "trials.csv")]
     assert f"{journal}{words}" in refused(arguments, tmp_path, capsys)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MPIEXEC, QUIET, needs_mpi
+from conftest import MPIEXEC, QUIET, needs_mpi, resealed
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
 from hypercurve.events import networks
@@ -309,7 +309,7 @@ def test_a_journal_that_comes_out_different_is_refused(tmp_path: Path, stopped: 
     lines = journal.read_text().splitlines(keepends=True)
     last = json.loads(lines[-1])
     last["metrics"]["loss"] += 1e-9
-    journal.write_text("".join([*lines[:-1], json.dumps(last) + "\n"]))
+    journal.write_bytes(resealed([*lines[:-1], last]))
     code, said = start(2, tmp_path, [case])
     assert code == 2
     assert f"quartile1.jsonl:{len(lines)}: says metrics" in said

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from conftest import MPIEXEC, QUIET, needs_mpi
+from conftest import MPIEXEC, QUIET, needs_mpi, resealed
 from hypercurve.config.setting import Setting
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
@@ -122,7 +122,7 @@ def test_a_trial_that_does_not_come_out_as_before_ends_the_run(tmp_path: Path) -
     last = next(n for n, line in enumerate(lines) if n > 20 and '"event":"reported"' in line)
     line = json.loads(lines[last])
     line["metrics"]["loss"] += 1e-9
-    (tmp_path / "journal.jsonl").write_text("".join([*lines[:last], json.dumps(line) + "\n"]))
+    (tmp_path / "journal.jsonl").write_bytes(resealed([*lines[:last], line]))
     process = start(2, tmp_path, [(given, tmp_path / "journal.jsonl", "plain")])
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -14,7 +14,7 @@ import pytest
 
 import hypercurve
 from analysis_data import experiment, run_all
-from conftest import ROOT, changed
+from conftest import ROOT, changed, resealed
 from hypercurve.analysis import report, tables
 from hypercurve.analysis.networks_section import networks_section
 from hypercurve.api.best import Best
@@ -503,7 +503,7 @@ def test_archives_hold_networks_if_asked_and_their_digests_are_those_of_the_jour
     *lines, last = journal.read_text().splitlines()
     said = json.loads(last)
     said["wall"]["network"] = networks.described(network)
-    journal.write_text("\n".join([*lines, json.dumps(said)]) + "\n")
+    journal.write_bytes(resealed([*lines, said]))
     assert read_run(journal).best is not None
     held = {}
     for models in (False, True):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import resealed
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
@@ -275,7 +276,7 @@ def test_a_resumed_run_that_trains_differently_says_so(tmp_path: Path) -> None:
     run(given, path)
     lines = path.read_text().splitlines()
     changed = json.loads(lines[2]) | {"metrics": {"loss": 0.5}}
-    path.write_text("\n".join([*lines[:2], json.dumps(changed), lines[3]]) + "\n")
+    path.write_bytes(resealed([*lines[:2], changed, lines[3]]))
     with pytest.raises(JournalError, match=r"trial 0 at 0\.2 of its training: loss was 0\.5, and training again gave"):
         run(given, path)
 
@@ -362,7 +363,7 @@ def test_a_complete_journal_is_taken_as_it_is_whatever_version_of_this_code_made
     search, output = search_in(tmp_path, prepared, setting()), tmp_path / "journal.jsonl"
     assert main(search) == 0
     source = json.loads(output.read_bytes().splitlines()[0])["wall"]["origin"]["source"]
-    other = output.read_bytes().replace(source.encode(), b"0123456789abcdef", 1)
+    other = resealed(output.read_bytes().replace(source.encode(), b"0123456789abcdef", 1).splitlines())
     output.unlink()
     (tmp_path / "journal.partial.jsonl").write_bytes(other)
     assert main(search) == 0
@@ -400,7 +401,8 @@ DAMAGE = [
 def test_any_other_damage_is_an_error_that_names_the_line(tmp_path: Path, damage: object, words: str) -> None:
     given = setting(budget={"trials": 5})
     run(given, tmp_path / "journal.jsonl")
-    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    # Without checksums, as older versions wrote them.
+    lines = [json.dumps(line, separators=(",", ":")) for line in read_lines(tmp_path / "journal.jsonl")[0]]
     (tmp_path / "journal.jsonl").write_text("\n".join(damage(lines)) + "\n")  # type: ignore[operator]
     with pytest.raises(JournalError) as error:
         run(given, tmp_path / "journal.jsonl")
@@ -575,7 +577,7 @@ def test_other_settings_begin_anew_and_damage_ends_with_a_message(tmp_path: Path
     assert "going on after line 7" in search().stderr
 
     changed = json.loads(whole.splitlines()[0]) | {"setting": "0000000000000000"}
-    leave(json.dumps(changed) + "\n")
+    leave(resealed([changed]).decode())
     assert "begun with other setting; kept as" in search().stderr
 
     lines = whole.splitlines()

@@ -508,6 +508,8 @@ PARENT = {"p": {"choice": ["a", "b"]}}
         ({"x": {"uniform": [0, math.nan]}}, ("x", "uniform", 1), ["finite"]),
         ({"x": {"uniform": [-math.inf, 0]}}, ("x", "uniform", 0), ["finite"]),
         ({"x": {"uniform": [-1e308, 1e308]}}, ("x", "uniform"), ["wider"]),
+        ({"x": {"integer": [1, 10**400]}}, ("x", "integer"), ["wider than a float can hold"]),
+        ({"x": {"choice": [1, 10**400]}}, ("x", "choice", 1), ["expected a finite number"]),
         ({"x": {"uniform": [1]}}, ("x", "uniform"), ["[low, high]", "[1]"]),
         ({"x": {"uniform": 3}}, ("x", "uniform"), ["[low, high]", "3"]),
         ({"x": {"uniform": [False, True]}}, ("x", "uniform"), ["numbers", "False"]),

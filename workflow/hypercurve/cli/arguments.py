@@ -1,16 +1,36 @@
 """What commands share: arguments that several have, and kinds of arguments; what is wrong with one is told in words."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
+
+from ..util.errors import UserError
+from ..util.files import check_plain
 
 Arguments: TypeAlias = argparse.Namespace
 Parser: TypeAlias = argparse.ArgumentParser
 
 
-def add_output(parser: Parser, text: str, required: bool = True) -> None:
-    """What is written, and where."""
-    parser.add_argument("-o", "--output", type=Path, required=required, help=text)
+def add_output(parser: Parser, text: str, *, required: bool = True, folder: bool | None = False) -> None:
+    """What is written, and where: refused before anything is done where it would replace what is no plain file.
+
+    Args:
+        folder: whether files are written into a folder, which may be there; None: either, and whoever writes looks.
+    """
+    parser.add_argument(
+        "-o", "--output", type=Path if folder is None else partial(_output, folder=folder), required=required, help=text
+    )
+
+
+def _output(text: str, folder: bool) -> Path:
+    path = Path(text)
+    try:
+        if not (folder and path.is_dir()):  # of which it does not matter whether it is a link
+            check_plain(path, folder=folder)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return path
 
 
 def add_results(parser: Parser) -> None:

@@ -11,7 +11,7 @@ EXAMPLE = "results/demo/runs/random -o curves"
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("curves", type=Path, help="a .csv or .csv.gz file, a journal.jsonl, or a folder of runs")
     parser.add_argument("--metric", help="of a CSV file, the learning curve (default: the first that begins with val)")
-    add_output(parser, "folder to write")
+    add_output(parser, "folder to write", folder=True)
 
 
 def run(given: Arguments) -> None:

@@ -17,7 +17,7 @@ def add_arguments(parser: Parser) -> None:
         "--validation", type=number, default=0.2, help="validation part: a count or a share (default: 0.2)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
-    add_output(parser, "folder to write")
+    add_output(parser, "folder to write", folder=True)
 
 
 def run(given: Arguments) -> None:

@@ -14,9 +14,8 @@ EXAMPLE = (
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("form", choices=("tensorboard", "optuna"), help="for which program")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a run, or of several at any depth")
-    add_output(
-        parser, "for tensorboard, a new folder; for optuna, an SQLite file (.db) or a journal storage (.log; faster)"
-    )
+    text = "for tensorboard, a new folder; for optuna, an SQLite file (.db) or a journal storage (.log; faster)"
+    add_output(parser, text, folder=None)
 
 
 def run(given: Arguments) -> None:

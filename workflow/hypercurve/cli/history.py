@@ -17,14 +17,18 @@ def run(given: Arguments) -> None:
     from datetime import datetime
 
     from ..events.encoding import decode_line, is_last
-    from ..events.journal import UNREADABLE, whole_lines
+    from ..events.journal import UNREADABLE, JournalError, read_lines, whole_lines
     from ..events.lines import EventLine, RunHeader
 
     found = sorted([*given.run.glob("journal*.jsonl"), *given.run.glob("history/journal*.jsonl")])
     if not found:
         raise UserError(f"{given.run}: is no folder of a run: it holds no journal")
     for path in found:
-        raw = list(whole_lines(path.read_bytes()))
+        damaged = False
+        try:
+            raw, _ = read_lines(path)
+        except JournalError:
+            raw, damaged = list(whole_lines(path.read_bytes())), True
         try:
             lines = [decode_line(line) for line in raw]
         except UNREADABLE:
@@ -35,6 +39,6 @@ def run(given: Arguments) -> None:
         first, at = lines[0], lines[0].wall.at
         trials = {line.event.trial for line in lines if isinstance(line, EventLine)}
         when = "" if at is None else datetime.fromtimestamp(at).isoformat(" ", "minutes")
-        state = "complete" if is_last(raw[-1]) else "not ended"
+        state = f"damaged from line {len(raw) + 1} on" if damaged else "complete" if is_last(raw[-1]) else "not ended"
         print(f"{path}: {state}, {len(trials)} trials, setting {first.setting}, begun {when}")
     print("A run whose setting is that of an older journal again takes that journal, and trains nothing.")

@@ -45,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--journals", action="store_true", help="keep the journals of all runs")
     parser.add_argument("--jobs", type=positive, default=1, help="processes (default: 1)")
-    add_output(parser, "folder for the tables (replay.csv and others) and pareto.svg, .png")
+    add_output(parser, "folder for the tables (replay.csv and others) and pareto.svg, .png", folder=True)
 
 
 def run(given: Arguments) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..util.errors import UserError
-from .arguments import Arguments, Parser, positive
+from .arguments import Arguments, Parser, add_output, positive
 
 HELP = (
     "write what a run's winner was trained under, as a table and for Keras; with --seeds, train it again and say what "
@@ -38,11 +38,12 @@ def add_arguments(parser: Parser) -> None:
         "--only-export", action="store_true", help="with --seeds, write what to train, and train nothing"
     )
     parser.add_argument("--data", type=Path, help="folder of the prepared data (default: where the workflow puts it)")
-    parser.add_argument(
-        *("-o", "--output"),
-        type=Path,
-        help="folder for schedule.csv, schedule.py and, with --seeds, retraining.json and retrained.jsonl "
+    add_output(
+        parser,
+        "folder for schedule.csv, schedule.py and, with --seeds, retraining.json and retrained.jsonl "
         "(default: schedules/METHOD/REPEAT in the experiment's results)",
+        required=False,
+        folder=True,
     )
 
 

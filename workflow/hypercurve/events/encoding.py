@@ -13,6 +13,9 @@ from .lines import NO_WALL, BatchHeader, Ended, EventLine, Header, Line, RunHead
 
 FORMAT = 1
 
+SUM = "sum"
+"""The key of a line's checksum in its ``wall`` part (:mod:`hypercurve.events.checksums`): it belongs to the file."""
+
 RawLine = dict[str, Any]
 """A line as JSON has it."""
 
@@ -171,7 +174,7 @@ def _decode_action(raw: RawLine) -> Action:
         return Continue(_trial(raw["continue"]))
     match raw:
         case {"start": trial, "configuration": configuration}:
-            return Start(_trial(trial), dict(configuration))
+            return Start(_trial(trial), _configuration(configuration))
         case {"stop": trial}:
             return Stop(_trial(trial))
         case {"pause": trial}:
@@ -179,8 +182,15 @@ def _decode_action(raw: RawLine) -> Action:
         case {"resume": trial}:
             return Resume(_trial(trial))
         case {"copy": trial, "from": source, "at": at, "configuration": configuration}:
-            return Copy(_trial(trial), _trial(source), _number(at), dict(configuration))
+            return Copy(_trial(trial), _trial(source), _number(at), _configuration(configuration))
     raise ValueError(f"unknown action {raw!r}")
+
+
+def _configuration(values: Any) -> dict[str, Any]:
+    for value in values.values():
+        if type(value) is float:
+            _number(value)
+    return dict(values)
 
 
 def _trial(value: Any) -> int:
@@ -197,16 +207,10 @@ def _number(value: Any) -> float:
 
 def _metrics(metrics: Any) -> Mapping[str, float]:
     for value in metrics.values():
-        if type(value) is not float:
-            return {name: _float(value) for name, value in metrics.items()}
+        if type(value) is not float or not isfinite(value):
+            return {name: _number(value) for name, value in metrics.items()}
     found: Mapping[str, float] = metrics
     return found
-
-
-def _float(value: Any) -> float:
-    if type(value) is not float and type(value) is not int:
-        raise TypeError("a metric is not a number")
-    return float(value)
 
 
 # What need not be a whole line
@@ -215,6 +219,12 @@ def _float(value: Any) -> float:
 def without_wall(raw: RawLine) -> RawLine:
     """The part of a line that equal runs share."""
     return {key: value for key, value in raw.items() if key != "wall"}
+
+
+def holds_sum(raw: RawLine) -> bool:
+    """Whether a line says a checksum."""
+    wall = raw.get("wall")
+    return isinstance(wall, dict) and SUM in wall
 
 
 def event_of(raw: RawLine) -> Any:

@@ -1,20 +1,24 @@
 """The journal: a run's append-only log, one JSON object per line (:mod:`hypercurve.events.encoding`).
 
 Two journals are equal when they agree outside the wall-clock parts of their lines. A line that was cut short by a kill is
-dropped on reading; any other damage is an error that names the line.
+dropped on reading; any other damage is an error that names the line, found by the line's checksum
+(:mod:`hypercurve.events.checksums`).
 """
 
 import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
 from ..util.errors import UserError
-from .encoding import RawLine, decode_line, encode_line, event_of, to_bytes, without_wall
+from ..util.files import check_plain
+from .checksums import Chain
+from .encoding import RawLine, decode_line, encode_line, event_of, holds_sum, without_wall
 from .lines import Line, RunHeader
 
 LONGEST = 1 << 24
@@ -31,22 +35,36 @@ def read_lines(path: Path) -> tuple[list[RawLine], int]:
     Raises:
         JournalError: the file cannot be read, or a line that was finished is not a JSON object.
     """
+    lines, content, _ = _read(path)
+    return lines, len(content)
+
+
+def _read(path: Path) -> tuple[list[RawLine], bytes, Chain]:
+    """All whole lines of a journal, their bytes, and the checksum chain that the next line goes on with."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
-    lines: list[RawLine] = []
-    end = content.rfind(b"\n") + 1  # what follows the last newline is a half-written line
-    for number, raw in enumerate(content[:end].splitlines(keepends=False), start=1):
-        lines.append(_parsed(raw, path, number))
-    return lines, end
+    whole, chain = _whole(content), Chain()
+    return [_parsed(raw, chain, path, number) for number, raw in enumerate(_split(whole), start=1)], whole, chain
+
+
+def _whole(content: bytes) -> bytes:
+    """What follows the last newline is a half-written line, or what a power cut left."""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _split(whole: bytes) -> list[bytes]:
+    """The lines; not by `splitlines`, for which a newline that was damaged may be another newline."""
+    return whole.split(b"\n")[:-1]
 
 
 def whole_lines(content: bytes) -> Iterator[RawLine]:
     """The lines of a journal up to the first that is damaged or cut short: for readers who use what there is."""
-    for raw in content[: content.rfind(b"\n") + 1].splitlines():
+    chain = Chain()
+    for raw in _split(_whole(content)):
         try:
-            yield parse(raw)
+            yield parse(raw, chain)
         except (ValueError, RecursionError):
             return
 
@@ -66,6 +84,7 @@ def each_line(path: Path) -> Iterator[RawLine]:
     Raises:
         JournalError: the next line is damaged, or cut short.
     """
+    chain = Chain()
     with path.open("rb") as file:
         for number in count(1):
             raw = file.readline(LONGEST)
@@ -73,24 +92,38 @@ def each_line(path: Path) -> Iterator[RawLine]:
                 return
             if not raw.endswith(b"\n"):
                 raise JournalError(f"{path}:{number}: is {'too long' if len(raw) == LONGEST else 'cut short'}")
-            yield _parsed(raw, path, number)
+            yield _parsed(raw[:-1], chain, path, number)
 
 
-def parse(raw: bytes) -> RawLine:
-    """A line of a file.
+def parse(raw: bytes, chain: Chain) -> RawLine:
+    """A line of a file without its newline; its checksum is no part of what is returned.
+
+    Args:
+        chain: of the lines before it; goes on with this one.
 
     Raises:
-        ValueError, RecursionError: it is not a JSON object.
+        ValueError, RecursionError: it is damaged, or not a JSON object.
     """
-    line = _decode(raw.decode())
+    bare = chain.check(raw)
+    text = (bare or raw).decode()
+    if bare is None and _overflowing(raw):
+        _strict.decode(text)
+    try:
+        line, end = _scan(text, 0)
+    except StopIteration:
+        end = -1
+    if end != len(text):  # blanks around it, or an error to be told: `decode` alone would look for both in every line
+        line = _decoder.decode(text)
     if not isinstance(line, dict):
         raise ValueError("not a JSON object")
+    if bare is None and holds_sum(line):
+        raise ValueError("its checksum does not stand where a run writes it")
     return line
 
 
-def _parsed(raw: bytes, path: Path, number: int) -> RawLine:
+def _parsed(raw: bytes, chain: Chain, path: Path, number: int) -> RawLine:
     try:
-        return parse(raw)
+        return parse(raw, chain)
     except (ValueError, RecursionError) as error:
         raise JournalError(f"{path}:{number}: damaged line: {error}") from None
 
@@ -99,7 +132,31 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse).decode  # made once: `json.loads` would make one for every line
+def _finite(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    def number(text: str) -> int | float:
+        try:
+            value = kind(text)
+            if isfinite(value):
+                return value
+        except OverflowError:
+            pass
+        raise ValueError(f"{_short(text)} is larger than any number")
+
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)  # made once: `json.loads` would make one for every line
+_scan = _decoder.scan_once  # type: ignore[attr-defined]
+_strict = json.JSONDecoder(parse_constant=_refuse, parse_int=_finite(int), parse_float=_finite(float))
+
+_ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY = b"0" * 299
+
+
+def _overflowing(raw: bytes) -> bool:
+    """Whether a line may hold a number that overflows, which no run writes: a line with the right checksum is not asked."""
+    digits = raw.translate(_ZEROS, b"+")
+    return b"e00" in digits or (len(raw) > len(_MANY) and _MANY in digits)
 
 
 UNREADABLE = KeyError, TypeError, ValueError, AttributeError, OverflowError
@@ -177,6 +234,7 @@ class Journal:
         patience: for how many seconds to wait while another process writes it, as a job does that is being ended.
 
     Raises:
+        UserError: the path names no plain file.
         JournalError: an existing file is damaged, or another process goes on writing it.
 
     Attributes:
@@ -192,12 +250,17 @@ class Journal:
             if time.monotonic() >= until:
                 raise JournalError(f"{path}: another process is writing this journal")
             time.sleep(0.2)
-        self.lines, end = read_lines(path)
-        os.truncate(path, end)
+        try:
+            self.lines, whole, self._chain = _read(path)
+            os.truncate(path, len(whole))
+        except BaseException:  # nobody has it, so nobody would give up its lock
+            self.close()
+            raise
         self._added: list[bytes] = []
 
     def _opened(self) -> bool:
         """Open and lock the file; False if another process has the lock, or has given the file another name meanwhile."""
+        check_plain(self.path)
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -231,7 +294,7 @@ class Journal:
     def clear(self) -> None:
         """Begin anew: drop all lines."""
         os.ftruncate(self._file, 0)
-        self.lines = []
+        self.lines, self._chain = [], Chain()
 
     def take(self, path: Path) -> None:
         """Go on with what another journal holds, in place of nothing.
@@ -239,8 +302,8 @@ class Journal:
         Raises:
             JournalError: it is damaged.
         """
-        self.lines, end = read_lines(path)
-        self._added.append(path.read_bytes()[:end])
+        self.lines, whole, self._chain = _read(path)
+        self._added.append(whole)
         self.flush()
 
     def append(self, line: Line) -> None:
@@ -250,7 +313,7 @@ class Journal:
 
     def add(self, line: Line) -> None:
         """Take a line that the next :meth:`flush` writes."""
-        self._added.append(to_bytes(encode_line(line)))
+        self._added.append(self._chain.seal(encode_line(line)))
 
     def flush(self) -> None:
         """Write the lines that were added, in one piece."""

@@ -24,6 +24,7 @@ from ..curves.table import Curves
 from ..events.journal import Journal
 from ..runs.run import Run
 from ..training.recorded_curves import CurvesTrainer
+from ..util.files import check_plain
 from .serial import execute
 
 
@@ -160,6 +161,8 @@ def _journalled(setting: Setting, curves: Curves, repeat: int, folder: Path | No
         return replay(setting, curves, repeat, record=record)
     path = folder / str(repeat) / "journal.jsonl"
     partial = path.with_suffix(".partial.jsonl")
+    for written in (path, partial):
+        check_plain(written)
     partial.unlink(missing_ok=True)  # it takes longer to go on than to begin anew
     with Journal(partial) as journal:
         outcome = replay(setting, curves, repeat, journal, record)

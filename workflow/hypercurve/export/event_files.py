@@ -13,6 +13,7 @@ from typing import Any
 from ..events.trials import TrialState
 from ..space.domains import Choice, Constant, Domain, Integer
 from ..util.errors import UserError
+from ..util.files import check_plain
 from .runs import ExportedRun
 
 FILE = "events.out.tfevents.0000000000.hypercurve"
@@ -31,9 +32,10 @@ def write(runs: Sequence[ExportedRun], output: Path) -> int:
         The number of trials.
 
     Raises:
-        UserError: the folder holds something.
+        UserError: the folder holds something, or is none.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    check_plain(output, folder=True)
+    if output.exists() and any(output.iterdir()):
         raise UserError(f"{output}: exists and holds something; name another folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}")

@@ -21,7 +21,7 @@ from ..events import networks
 from ..events.encoding import differences_of_headers, network_of
 from ..events.journal import Journal, JournalError, first_line, read_lines
 from ..events.lines import Header
-from ..util.files import linked
+from ..util.files import check_plain, linked
 from .known import networks_beside
 
 PATIENCE = 60.0
@@ -37,7 +37,12 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
 
     Args:
         header: the first line of a journal worth going on with, before anything is decided.
+
+    Raises:
+        UserError: ``output`` names what is no plain file.
+        JournalError: the journal is damaged, or another process goes on writing it.
     """
+    check_plain(output)
     partial = partial_of(output)
     with Journal(partial, PATIENCE) as journal:  # nothing is decided or changed before it is locked
         changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []

@@ -26,13 +26,21 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _finite(number: float) -> bool:
+    """Whether a float can hold it, which is not so of every whole number."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
 def check_scalar(value: object) -> Any:
     """A plain Python scalar, finite, and not a number by mistake read as text."""
     value = value.item() if isinstance(value, np.generic) else value
     if not isinstance(value, bool | int | float | str):
         refuse(f"expected a number, text, true or false; got {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
-        refuse(f"expected a finite number, got {value}")
+    if isinstance(value, int | float) and not _finite(value):
+        refuse(f"expected a finite number, got {value if isinstance(value, float) else 'one that no float can hold'}")
     if isinstance(value, str) and _NUMBER_AS_TEXT.fullmatch(value):
         refuse(f"{value!r} is text, not a number; write it without quotes, as in 1.0e-4 or 2.0e+8")
     return value
@@ -57,8 +65,8 @@ def _check_rising(bounds: _Pair) -> _Pair:
     low, high = bounds
     if not low < high:
         refuse(f"low must be below high, got [{low}, {high}]")
-    if not math.isfinite(high - low):
-        refuse(f"[{low}, {high}] is wider than a float can hold")
+    if not _finite(high - low):
+        refuse("the range is wider than a float can hold")
     return bounds
 
 

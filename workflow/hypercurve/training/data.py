@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config.data import DataSpec
-from ..util.files import sha256
+from ..util.files import check_plain, sha256
 from ..util.seeding import generator
 from ..util.user_code import module_file
 from .data_sources import Arrays, DataError, check, classes_in, read
@@ -77,8 +77,10 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
 
     Raises:
         DataError: the data cannot be had or used.
+        UserError: ``folder`` names what is no folder.
     """
-    if folder.exists() and not (folder / MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    check_plain(folder, folder=True)
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
         raise DataError(f"{folder} exists and holds other things than prepared data; name another folder")
     source, scale, origin, digest = read(spec)
     check(source, origin)

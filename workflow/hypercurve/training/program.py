@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from ..util.files import check_plain
 from . import guardian
 from .trainer import TrialFailed
 
@@ -157,6 +158,7 @@ class Log:
         kept = content[: LARGEST_LOG - self._size]
         self._size += len(kept)
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        check_plain(self.path)
         with self.path.open("ab" if self._begun else "wb") as file:
             file.write(kept)
             if self._size >= LARGEST_LOG:

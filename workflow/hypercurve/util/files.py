@@ -3,16 +3,52 @@
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UserError
 
+_KINDS = {
+    stat.S_IFREG: "a plain file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_plain(path: Path, *, folder: bool = False) -> None:
+    """Make sure that something may be written under a path: that it is free, or names a plain file.
+
+    The file is not opened, and the path not followed if it is a link; folders above it may be links.
+
+    Args:
+        folder: a folder is to be written, and may be there.
+
+    Raises:
+        UserError: the path names something else.
+    """
+    try:
+        found = stat.S_IFMT(path.lstat().st_mode)
+    except OSError:  # free, or whoever writes will be told
+        return
+    wanted, word = (stat.S_IFDIR, "folder") if folder else (stat.S_IFREG, "file")
+    if found != wanted:
+        raise UserError(f"{path}: is {_KINDS.get(found, 'something else')}, and is not replaced: name another {word}")
+
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place if the block succeeds, and goes if it fails."""
+    """A temporary file beside ``path`` that takes its place if the block succeeds, and goes if it fails.
+
+    Raises:
+        UserError: the file cannot be written, or ``path`` names what is no plain file.
+    """
+    check_plain(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..events.checksums import Chain
 from ..events.encoding import RawLine
 from ..events.journal import parse
 
@@ -13,13 +14,14 @@ class Tail:
     another name; one that was begun anew is another file, as is one that has become shorter.
 
     Attributes:
-        damaged: how many whole lines so far were no JSON objects.
+        damaged: how many whole lines so far were damaged.
         at: when the file last changed, in seconds since 1970; None before it was there.
     """
 
     def __init__(self) -> None:
         self._file: tuple[int, int] | None = None
         self._read = 0
+        self._chain = Chain()
         self.damaged = 0
         self.at: float | None = None
 
@@ -42,6 +44,7 @@ class Tail:
         if anew:
             void = self._file is not None
             self._file, self._read, self.damaged = (status.st_dev, status.st_ino), 0, 0
+            self._chain = Chain()
         elif status.st_size == self._read:
             return False, []
         try:
@@ -52,11 +55,11 @@ class Tail:
             raw = b""
         whole = raw[: raw.rfind(b"\n") + 1]
         self._read += len(whole)
-        return anew and void, [line for part in whole.splitlines() if (line := self._parse(part)) is not None]
+        return anew and void, [line for part in whole.split(b"\n")[:-1] if (line := self._parse(part)) is not None]
 
     def _parse(self, raw: bytes) -> RawLine | None:
         try:
-            return parse(raw)
+            return parse(raw, self._chain)
         except (ValueError, RecursionError):
             self.damaged += 1
             return None
