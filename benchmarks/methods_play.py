@@ -92,7 +92,7 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     if run.best is not None:
         found = run.best.performance("loss")
     else:
-        losses, points = drawn.losses(run.points), np.array(run.points)
+        losses, points = drawn.losses(run.points, TRAINING_LOSS.loss), np.array(run.points)
         seen = [
             (float(np.nanmin(row[until])), trial.number)
             for trial in run.trials.values()
