@@ -14,6 +14,7 @@ import numpy as np
 
 from hypercurve.api.replaying import moved
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.objective import TRAINING_LOSS
 from hypercurve.config.setting import Setting
 from hypercurve.curves.record import Record, Task
 from hypercurve.curves.table import Curves, key_of

@@ -77,7 +77,7 @@ class JudgedCurve(Model):
             yield Problem((), "the test part takes no part in a search")
 
     def loss(self, metrics: Mapping[str, float]) -> float | None:
-        """What stoppers take of a report, where lower is better: the metric, negated if more of it is better; None without."""
+        """What stoppers take of a report, lower is better: the metric, negated if more of it is better; None without."""
         value = metrics.get(self.metric)
         return value if value is None or self.mode == "min" else -value
 

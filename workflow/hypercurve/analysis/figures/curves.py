@@ -20,11 +20,11 @@ from .style import FAILED, FAINT, INK, MUTED, WIDTH, Look, log_axis, looks, new_
 
 TITLE = "Learning curves"
 CAPTION = """\
-Learning curves of the first repeat, of the metric that stoppers compare, over the share of training. Completed trials are thin lines in the
-method's colour, stopped ones are grey and end in a cross, failed ones are red and marked at the upper edge where they
-failed. The thick black line is the trial that was chosen on validation. Losses far above all others, of trials that
-diverge, leave the panel at the top. Of many trials an even sample is drawn, and the panel says so. In a population a
-line is a member, which jumps where it goes on with another's weights.
+Learning curves of the first repeat, of the metric that stoppers compare, over the share of training. Completed trials
+are thin lines in the method's colour, stopped ones are grey and end in a cross, failed ones are red and marked at the
+upper edge where they failed. The thick black line is the trial that was chosen on validation. Losses far above all
+others, of trials that diverge, leave the panel at the top. Of many trials an even sample is drawn, and the panel says
+so. In a population a line is a member, which jumps where it goes on with another's weights.
 
 **What to look for:** whether the curves of the stopped trials would have led to the upper end of the completed ones.
 """
