@@ -41,8 +41,8 @@ class Training(Model):
     spaced points."""
     evaluate: Literal["auto", "end", "points"] | Annotated[Whole, Field(ge=1)] = "auto"
     """When networks are measured on the validation part before the end of a trial: at every accumulation point (`points`),
-    there on so many of its examples (a number), or not (`end`). `auto`: at every point, on as many examples as take about a
-    tenth of the time of training, unless `curve` names a metric of the training."""
+    there on so many of its examples (a number), or not (`end`). `auto`: at every point, on as many examples as take less
+    than a tenth of the time of training, but at least 1000, unless `curve` names a metric of the training."""
     threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
     compiler: Literal["auto", "xla", "graph"] = "auto"

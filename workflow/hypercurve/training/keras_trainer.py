@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 LONGEST = 5.0
 """Seconds that pass at most between two safe moments, unless a single step takes longer."""
-AFFORDABLE = 0.25
-"""Examples that are evaluated before the end of a trial, over those trained on since the last time: a tenth of the time."""
-LEAST = 100
-"""As many are evaluated at least."""
+AFFORDABLE = 0.06
+"""Examples that are evaluated before the end of a trial, over those trained on since the last time. One takes 0.5 to 1.6
+times as long as training on it (`benchmarks/judging.py`), so this is about a tenth of the time, or less."""
+LEAST = 1000
+"""As many are evaluated at least, if there are so many: they are one call of the compiled step."""
 FIRST = 16
 """Steps of the first chunk of a program, which tells how long a step takes."""
 
@@ -82,7 +83,7 @@ class KerasTrainer(Trainer):
         dataset: folder written by :func:`hypercurve.training.data.prepare`.
         points: shares of training in (0, 1] at which the reported loss starts anew. 1 need not be named.
         examples: how much of the validation part is evaluated before the end, whenever a session reports: ``end``: nothing;
-            ``points``: all; a number of examples; ``auto``: as many as take about a tenth of the time of training.
+            ``points``: all; a number of examples; ``auto``: as many as take less than a tenth of the time of training.
         shuffled: whether these are drawn from all of the part; else they are its first.
         threads: threads per trial.
         compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.functional.Network`.
