@@ -99,7 +99,7 @@ def table(curves: Curves, metric: str, key: str) -> bytes:
     out = csv.writer(file, lineterminator="\n")
     out.writerow(["config_id", *curves.space.variables, "step", metric])
     for number, (configuration, values) in enumerate(
-        zip(curves.configurations, curves.losses(curves.points, key), strict=True)
+        zip(curves.configurations, curves.losses(curves.points, lambda report: report.get(key)), strict=True)
     ):
         for step, value in enumerate(1 - values if metric.endswith("error") else values, start=1):
             cell = "" if np.isnan(value) else f"{value:.6g}"

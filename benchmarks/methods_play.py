@@ -14,6 +14,7 @@ import numpy as np
 
 from hypercurve.api.replaying import moved
 from hypercurve.config.experiment import Experiment
+from hypercurve.config.objective import TRAINING_LOSS
 from hypercurve.config.setting import Setting
 from hypercurve.curves.record import Record, Task
 from hypercurve.curves.table import Curves, key_of
@@ -92,7 +93,7 @@ def played(setting: Setting, curves: Curves, repeat: int, record: Record | None 
     if run.best is not None:
         found = run.best.performance("loss")
     else:
-        losses, points = drawn.losses(run.points), np.array(run.points)
+        losses, points = drawn.losses(run.points, TRAINING_LOSS.loss), np.array(run.points)
         seen = [
             (float(np.nanmin(row[until])), trial.number)
             for trial in run.trials.values()

@@ -90,6 +90,7 @@ def experiment(**changes: Any) -> Experiment:
         "description": "Does LCM find what random search finds, and how much sooner?",
         "data": {"name": "mnist", "validation": 10000},
         "model": "dense",
+        "curve": "loss",
         "space": {
             "learning_rate": {"log_uniform": [1e-4, 1.0], "points": 6},
             "momentum": {"uniform": [0.0, 1.0], "points": 5},

@@ -12,6 +12,7 @@ from hypercurve.api.replaying import Task, carry_out
 from hypercurve.archive.checking import check_journal
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_experiment
+from hypercurve.config.objective import TRAINING_LOSS
 from hypercurve.config.setting import Setting
 from hypercurve.curves.cost import TrialCost
 from hypercurve.curves.record import Calibration, RecordError, load_record, save_record
@@ -313,7 +314,7 @@ def test_a_replay_leaves_what_it_plays_out_of_the_calibration(
         task, path = table(seed, name=name), tmp_path / f"{name}.csv"
         rows = ["config_id,learning_rate,step,val_loss"]
         for number, (configuration, losses) in enumerate(
-            zip(task.configurations, task.losses(task.points), strict=True)
+            zip(task.configurations, task.losses(task.points, TRAINING_LOSS.loss), strict=True)
         ):
             values = ["" if np.isnan(loss) else f"{loss}" for loss in losses]
             rows += [f"{number},{configuration['learning_rate']},{k},{v}" for k, v in enumerate(values, start=1)]

@@ -221,6 +221,7 @@ MATTERS: list[tuple[str, str]] = [
     ("validation: 0.25", "validation: 0.3"),
     ("validation: 0.25", "validation: 0.25, seed: 1"),
     ("model: synthetic", "model: softmax"),
+    ("model: synthetic", "model: synthetic\ncurve: loss"),
     ("[0.001, 1.0]", "[0.001, 0.9]"),
     ("log_uniform", "uniform"),
     ("ordered: true", "ordered: false"),
@@ -261,6 +262,7 @@ MATTERS_NOT: list[tuple[str, str]] = [
     ("random: {search: random}", "random: {search: sobol, slots: 3}\n  other: {search: random}"),
     ("accumulation_points: 5", "accumulation_points: [0.2, 0.4, 0.6, 0.8, 1.0]"),
     ("split: 0.2", "stopping_rate: 0.8, split: 0.2"),
+    ("{trials: 20}", "{trials: 20}\ncurve: {metric: val_accuracy, mode: max}"),
 ]
 
 
@@ -280,7 +282,7 @@ def test_digest_does_not_change_with_what_does_not(
 
 def test_digest_changes_with_every_field_of_a_setting() -> None:
     covered = {"seed", "data", "model", "objective", "constraints", "space", "budget", "cost", "training"}
-    covered |= {"search", "stop", "record", "preselect", "population", "order", "slots"}
+    covered |= {"curve", "search", "stop", "record", "preselect", "population", "order", "slots"}
     covered |= {"schedule"}  # which no experiment file has: tests/test_schedule_export.py
     assert set(Setting.model_fields) == covered | {"experiment", "method"}, "a new field wants a row in MATTERS"
 

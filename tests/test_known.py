@@ -50,6 +50,7 @@ def experiment(**changes: Any) -> Experiment:
     given = {
         "data": {"name": "digits"},
         "model": "synthetic",
+        "curve": "loss",
         "space": {"learning_rate": {"log_uniform": [0.001, 1.0]}, "momentum": {"uniform": [0.0, 0.9]}, "epochs": 4},
         "budget": {"trials": 20},
         "training": {"accumulation_points": 5},

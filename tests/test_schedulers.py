@@ -3,6 +3,7 @@
 import pytest
 
 from hypercurve.config.budget import Budget
+from hypercurve.config.objective import TRAINING_LOSS
 from hypercurve.config.setting import Setting
 from hypercurve.events.encoding import encode_line
 from hypercurve.events.events import Action, Completed, Event, Failed, Reported, Start, Started
@@ -110,7 +111,7 @@ class Listener(RandomSearch):
 def test_a_paused_trial_gives_its_slot_to_a_new_one_and_goes_on_before_the_next() -> None:
     given = method("random", slots=2)
     listener = Listener(given)
-    paused = TrialScheduler(listener, PausesAll(3), slots=2, trials=5, objective="val_accuracy")
+    paused = TrialScheduler(listener, PausesAll(3), slots=2, trials=5, objective="val_accuracy", curve=TRAINING_LOSS)
 
     def kinds(actions: list[Action]) -> list[tuple[str, int]]:
         return [(type(action).__name__, action.trial) for action in actions]

@@ -34,6 +34,17 @@ def count(value: float) -> str:
     return short(round(value, 1), 4) if value != int(value) else short(int(value))
 
 
+def metric(name: str) -> str:
+    """What a metric of reports measures."""
+    return f"validation {name.removeprefix('val_')}" if name.startswith("val_") else f"training {name}"
+
+
+def curve(given: Experiment) -> str:
+    """The learning curve, and what it is for."""
+    stopped = any(method.stop is not None for method in given.methods.values())
+    return f"the {metric(given.judged.metric)}" + (", by which trials are stopped," if stopped else "")
+
+
 def budget(given: Budget) -> str:
     """When a run ends."""
     unit = {

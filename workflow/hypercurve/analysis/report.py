@@ -157,7 +157,7 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
         "Baseline": experiment.reference,
         **({"Retrained": f"what each run chose, from {experiment.retrain} fresh seeds"} if experiment.retrain else {}),
-        "Learning curves": f"the training loss at {len(points)} points of training"
+        "Learning curves": f"{prose.curve(experiment)} at {len(points)} points of training"
         + (f", {prose.shares(points)}" if len(points) <= 10 else ""),
     }
 

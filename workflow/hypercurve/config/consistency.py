@@ -25,7 +25,7 @@ MOST_BATCHES = 20_000
 
 def faults_between(experiment: Parts) -> Iterator[Problem]:
     """Problems that need more than one part of an experiment to see, each once."""
-    checks = (_data, _objective, _constraints, _space, _budget, _cost, _retrain, _baseline, _command, _vary)
+    checks = (_data, _objective, _curve, _constraints, _space, _budget, _cost, _retrain, _baseline, _command, _vary)
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
     each = (_replay, _stop) if replayed else (_method_space, _epochs, _population, _grid, _jobs, _counted, _stop)
     names = () if experiment.methods is WRONG else experiment.methods
@@ -53,6 +53,22 @@ def _objective(experiment: Parts) -> Iterator[Problem]:
     elif isinstance(experiment.model, str) and metric not in ("accuracy", "loss", "mae"):
         said = f"must be accuracy, loss or, of targets, mae, which is what model {experiment.model} reports"
         yield Problem(at, said, ("accuracy", "loss", "mae"))
+
+
+def _curve(experiment: Parts) -> Iterator[Problem]:
+    judged, model = experiment.judged, experiment.model
+    if counts_epochs(model) or model == RECORDED:
+        return  # what they report is not known
+    if isinstance(model, str):
+        known = ("loss", "val_loss", "val_accuracy", "val_mae")
+        if judged.metric not in known:
+            said = f"must be loss, val_loss, val_accuracy or, of targets, val_mae, which is what model {model} reports"
+            yield Problem(("curve", "metric"), said, known)
+    if experiment.training.evaluate == "end" and judged.on_validation:
+        stopped = [name for name, method in experiment.methods.items() if method is not WRONG and method.stop]
+        if stopped:
+            said = f"measures no {judged.metric} on the way, which {stopped[0]} stops trials by: `curve: loss` names another"
+            yield Problem(("training", "evaluate"), said)
 
 
 def _constraints(experiment: Parts) -> Iterator[Problem]:

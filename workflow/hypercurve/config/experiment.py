@@ -47,6 +47,10 @@ class Experiment(Parts):
             method: a key of ``methods``.
         """
         given = {**dict(self), **dict(self.methods[method]), "space": self.space_of(method)}
+        chosen = self.methods[method]
+        given["curve"] = self.judged if chosen.stop is not None or chosen.record else None
+        if not self.evaluates:
+            given["training"] = self.training.model_copy(update={"evaluate": "end"})
         shared = {name: given[name] for name in Setting.model_fields if name in given}
         return Setting(experiment=experiment, method=method, **shared)
 

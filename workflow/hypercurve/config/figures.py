@@ -66,8 +66,7 @@ def _enough(experiment: Experiment) -> bool:
 
 def _decaying(experiment: Experiment) -> bool:
     """Whether some learning rate decays, and validation is recorded on the way."""
-    points = experiment.training.evaluate == "points"
-    return points and any(decays(experiment, method) for method in searches(experiment))
+    return experiment.evaluates and any(decays(experiment, method) for method in searches(experiment))
 
 
 def _at_once(experiment: Experiment) -> bool:

@@ -1,10 +1,10 @@
 """What is optimised, and what bounds a trial must keep: the parts `objective` and `constraints` of an experiment file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
 from ..util.schema import Model, Number, Problem
@@ -43,9 +43,58 @@ class Objective(Model):
         """The metric's name in reports, as Keras would call it."""
         return f"val_{self.metric}"
 
+    @property
+    def curve(self) -> "JudgedCurve":
+        """The objective as a learning curve."""
+        return JudgedCurve.model_construct(metric=self.key, mode=self.mode)
+
     def better(self, one: float, other: float) -> bool:
         """Whether performance ``one`` is strictly better than ``other``."""
         return one > other if self.mode == "max" else one < other
+
+
+class JudgedCurve(Model):
+    """The learning curve that stoppers compare: a metric at each accumulation point, as it is reported."""
+
+    metric: Metric
+    """As it is reported: `loss` is the training loss, `val_loss` and the like are measured on the validation part."""
+    mode: Literal["max", "min"] = Field(
+        default_factory=lambda given: _MODES.get(given.get("metric", "").removeprefix("val_"), "max"),
+        json_schema_extra={"default": "min"},
+    )
+    """Whether more (`max`) or less (`min`) is better; by default `max` for accuracies, `min` for losses."""
+
+    @override
+    def faults(self) -> Iterator[Problem]:
+        """A metric whose better direction is open, or that takes no part in a search."""
+        name = self.metric.removeprefix("val_")
+        if "mode" not in self.model_fields_set and name not in _MODES:
+            said = f"needs `mode`: write {{metric: {self.metric}, mode: max}} if more is better, else mode: min"
+            yield Problem((), said)
+        elif _MODES.get(name, self.mode) != self.mode:
+            yield Problem((), f"{self.metric} with mode {self.mode} would look for the worst")
+        elif self.metric.startswith("test_"):
+            yield Problem((), "the test part takes no part in a search")
+
+    def loss(self, metrics: Mapping[str, float]) -> float | None:
+        """What stoppers take of a report, lower is better: the metric, negated if more of it is better; None without."""
+        value = metrics.get(self.metric)
+        return value if value is None or self.mode == "min" else -value
+
+    @property
+    def on_validation(self) -> bool:
+        """Whether it is measured on the validation part."""
+        return self.metric.startswith("val_")
+
+
+TRAINING_LOSS = JudgedCurve(metric="loss")
+
+
+def _named(given: Any) -> Any:
+    return {"metric": given} if isinstance(given, str) else given
+
+
+Curve = Annotated[JudgedCurve, BeforeValidator(_named, json_schema_input_type=JudgedCurve | Metric)]
 
 
 class Bound(Model):

@@ -12,7 +12,7 @@ from .data import DataSpec
 from .figures import FigureName
 from .methods import Method
 from .model import RECORDED, ModelSpec
-from .objective import Constraints, Objective
+from .objective import Constraints, Curve, JudgedCurve, Objective
 from .setting import trials_of
 from .training import Cost, Snapshots, Training
 from .vary import Vary
@@ -45,6 +45,9 @@ class Parts(Model):
     the recorded curves that `data` names; or your own: a Keras function `package.module:function`, a loop or a command."""
     objective: Objective = Field(default_factory=_objective_of, json_schema_extra={"default": Objective().model_dump()})
     """What is optimised."""
+    curve: Annotated[Curve | None, Field(exclude_if=lambda given: given is None)] = None
+    """The learning curve that stoppers compare, by the name of its metric in reports: `loss` is the training loss. By
+    default it is the objective, measured on the validation part at each point."""
     constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     """Bounds on reported metrics, or on `cost` (virtual seconds of a whole training); a trial that breaks one has failed."""
     space: Space = Space({})
@@ -76,6 +79,17 @@ class Parts(Model):
     """How trials in flight are kept."""
     figures: tuple[FigureName, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
+
+    @property
+    def judged(self) -> JudgedCurve:
+        """The learning curve that stoppers compare."""
+        return self.curve or self.objective.curve
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether networks are measured on the validation part before the end of their trials."""
+        evaluate = self.training.evaluate
+        return self.judged.on_validation if evaluate == "auto" else evaluate != "end"
 
     def space_of(self, method: str) -> Space:
         """The space that a method searches: the experiment's, with the method's own domains in it.

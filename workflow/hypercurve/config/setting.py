@@ -11,7 +11,7 @@ from .budget import Budget
 from .data import DataSpec
 from .methods import PRESELECT, Population
 from .model import ModelSpec
-from .objective import Constraints, Objective
+from .objective import Constraints, JudgedCurve, Objective
 from .rules import Search, Stop
 from .segments import Segments
 from .training import Cost, Training
@@ -32,6 +32,8 @@ class Setting(Model):
     data: DataSpec | None
     model: ModelSpec
     objective: Objective
+    curve: Annotated[JudgedCurve | None, Field(exclude_if=lambda given: given is None)] = None
+    """What the stopper compares, and what is compared with a record; None without either."""
     constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     space: Space
     budget: Budget
@@ -57,6 +59,11 @@ class Setting(Model):
     def trials(self) -> int | None:
         """Number of trials, where it is known beforehand."""
         return self.members if self.population is not None else trials_of(self.search, self.space, self.budget)
+
+    @property
+    def judged(self) -> JudgedCurve:
+        """The learning curve that stoppers compare; without one, that of the objective."""
+        return self.curve or self.objective.curve
 
     @property
     def calibrates(self) -> bool:

@@ -39,8 +39,10 @@ class Training(Model):
     accumulation_points: AccumulationPoints = tuple(k / 10 for k in range(1, 11))
     """Shares of training in (0, 1] where the learning curve is recorded: a list that ends with 1, or a number of evenly
     spaced points."""
-    evaluate: Literal["end", "points"] = "end"
-    """Measure the validation part at the end of a trial only, or at every accumulation point."""
+    evaluate: Literal["auto", "end", "points"] | Annotated[Whole, Field(ge=1)] = "auto"
+    """When networks are measured on the validation part before the end of a trial: at every accumulation point (`points`),
+    there on so many of its examples (a number), or not (`end`). `auto`: at every point, on as many examples as take less
+    than a tenth of the time of training, but at least 1000, unless `curve` names a metric of the training."""
     threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
     compiler: Literal["auto", "xla", "graph"] = "auto"

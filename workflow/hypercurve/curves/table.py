@@ -7,7 +7,7 @@ training. Trials can be played from it in place of being trained, so any schedul
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -30,7 +30,7 @@ class Curve(NamedTuple):
 
     Attributes:
         shares: shares of the training in (0, 1] at which there are reports, increasing; of a completed one, the last is 1.
-        reports: the metrics at each, finite; ``loss`` is the learning curve, lower is better.
+        reports: the metrics at each, finite.
         seconds: computing seconds since the report before.
         cost: what the training costs.
         outcome: ``completed``; ``failed``: it diverged or raised; ``stopped``: what would have followed is not known.
@@ -102,14 +102,20 @@ class Curves:
         """What a recorded configuration's training costs; KeyError if it was not recorded."""
         return self.curves[self.rows[key_of(configuration)]].cost
 
-    def losses(self, points: Sequence[float], metric: str = "loss") -> Floats:
-        """A metric at shares of training, shape (n, points); NaN once a training has failed or was stopped."""
+    def losses(self, points: Sequence[float], loss: Callable[[Mapping[str, float]], float | None]) -> Floats:
+        """Learning curves at shares of training, shape (n, points); NaN once a training has failed or was stopped.
+
+        Args:
+            points: the shares.
+            loss: of a report, lower is better; None, where it has none.
+        """
         values = np.full((len(self), len(points)), np.nan)
         for row, curve in enumerate(self.curves):
             for column, point in enumerate(points):
                 known = curve.outcome != "stopped" or (curve.shares and point <= curve.shares[-1] + _CLOSE)
                 if known and not curve.failed_by(point):
-                    values[row, column] = curve.reports[curve.at(point)].get(metric, np.nan)
+                    value = loss(curve.reports[curve.at(point)])
+                    values[row, column] = np.nan if value is None else value
         return values
 
     def costs(self, points: Sequence[float]) -> Floats:

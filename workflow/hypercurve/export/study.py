@@ -83,10 +83,10 @@ def _study(run: ExportedRun, storage: Any) -> None:
 
 
 def _watched(run: ExportedRun) -> str:
-    """The metric that a trial's curve shows: the objective, if every report has it, else the training loss."""
-    key = run.setting.objective.key
+    """The metric that a trial's curve shows: the objective, if every report has it, else what is judged, or the loss."""
     curves = [metrics for trial in run.result.trials.values() for _, metrics in trial.curve]
-    return key if all(key in metrics for metrics in curves) else "loss"
+    wanted = (run.setting.objective.key, run.setting.judged.metric)
+    return next((key for key in wanted if all(key in metrics for metrics in curves)), "loss")
 
 
 def _distribution(setting: Setting, name: str) -> Any:

@@ -75,7 +75,8 @@ def drawn(curves: Curves, setting: Setting, size: int, number: int) -> Draw:
     some = curves.taken(rows.tolist())
     points, options = setting.training.accumulation_points, setting.stop.options
     checks = [points.index(point) + 1 for point in options.check_points]
-    losses = some.losses(points)
+    assert setting.curve is not None, "of a method that stops trials"
+    losses = some.losses(points, setting.curve.loss)
     known = np.isfinite(losses)
     reached = np.where(known.all(axis=1), len(points), np.argmin(known, axis=1))  # points before it fails
     seconds = some.costs(points)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config.files import read_setting
+from ..config.objective import TRAINING_LOSS, JudgedCurve
 from ..config.setting import Setting
 from ..curves.prepared import PREPARED
 from ..curves.record import Record, RecordError, Task
@@ -55,7 +56,7 @@ def prepare_record(setting: Setting, played: Curves | None = None) -> Record | N
                 if len(others) < FEWEST:
                     continue
             curves = others
-        tasks.append(task_of(curves, space, objective.key, objective.mode, path))
+        tasks.append(task_of(curves, space, objective.key, objective.mode, path, setting.judged))
         if chosen := [search for search in map(_chosen_by, searches) if search]:
             unfit[path] = f"trials are chosen by {chosen[0]}, and no random sample"
         else:
@@ -144,7 +145,9 @@ def _settings(path: Path) -> list[Setting]:
     return [setting for setting in found.values() if setting.population is None]
 
 
-def task_of(curves: Curves, space: Space, objective: str, mode: str, source: str) -> Task:
+def task_of(
+    curves: Curves, space: Space, objective: str, mode: str, source: str, judged: JudgedCurve = TRAINING_LOSS
+) -> Task:
     """A recorded task in the coding of a space.
 
     Hyperparameters are mapped by name. A number beyond its domain counts as the domain's end, since an earlier experiment
@@ -156,6 +159,7 @@ def task_of(curves: Curves, space: Space, objective: str, mode: str, source: str
         objective: the metric by which completed trainings are ordered; the loss where it was not recorded.
         mode: whether a larger one is better (``max``) or a smaller one (``min``).
         source: what the task is called in messages.
+        judged: the learning curve that stoppers compare.
 
     Raises:
         RecordError: the spaces differ; the message says in which key.
@@ -186,7 +190,7 @@ def task_of(curves: Curves, space: Space, objective: str, mode: str, source: str
             f"{source}: cannot be a record: it has {len(rows)} usable trainings; at least {FEWEST} are needed"
         )
     chosen = curves.taken(rows)
-    losses = chosen.losses(chosen.points)
+    losses = chosen.losses(chosen.points, judged.loss)
     completed = np.array([curve.outcome == "completed" for curve in chosen.curves])
     performance = chosen.performance(objective) * (-1.0 if mode == "max" else 1.0)
     if not np.isfinite(performance[completed]).all():

@@ -13,6 +13,7 @@ from ..search.preselection import Preselection
 from ..search.recorded import RecordedSearch
 from ..search.searcher import SearchContext, Searcher
 from ..stopping.stopper import StopContext, StopOptions, Stopper
+from ..util.errors import UserError
 from .own_rules import OwnSearcher, OwnStopper
 from .trial_scheduler import TrialScheduler
 
@@ -26,6 +27,7 @@ def make_scheduler(
     costs: Costs = CostModel(setting.model, setting.cost, samples) if curves is None else curves
     if curves is not None:
         setting = _as_recorded(setting, curves)
+        _check_judged(setting, curves)
     searcher = make_searcher(setting, repeat, curves)
     context = replace(stop_context(setting), cost_of=costs.of, record=record)
     stopper = None
@@ -42,6 +44,7 @@ def make_scheduler(
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
+        curve=setting.curve,
     )
 
 
@@ -98,6 +101,23 @@ def _preselection(setting: Setting, searcher: Searcher, context: StopContext, re
         probed=probed,
         only=setting.starters != setting.trials,
     )
+
+
+def _check_judged(setting: Setting, curves: Curves) -> None:
+    """What is judged must have been recorded.
+
+    Raises:
+        UserError: no training reported it before its end.
+    """
+    before = [
+        report for curve in curves.curves for report in curve.reports[: -1 if curve.outcome == "completed" else None]
+    ]
+    names = {name: None for report in before for name in report}
+    if setting.curve is not None and names and setting.curve.metric not in names:
+        raise UserError(
+            f"{curves.name}: {setting.method} compares {setting.curve.metric}, which was not recorded on the way; name with "
+            f"`curve` what was: {', '.join(names)}"
+        )
 
 
 def _as_recorded(setting: Setting, curves: Curves) -> Setting:

@@ -1,7 +1,9 @@
 """The scheduler of independent trials: a searcher with or without a stopper. Pure."""
 
 from collections import deque
+from collections.abc import Mapping
 
+from ..config.objective import JudgedCurve
 from ..events.events import Action, Completed, Continue, Event, Failed, Pause, Reported, Resume, Start, Started, Stop
 from ..search.searcher import Searcher
 from ..space.search_space import Configuration
@@ -16,7 +18,7 @@ class TrialScheduler:
         stopper: decides which trials go on; None: all do.
         slots: how many trials are going at once.
         trials: how many trials are started at most; None: as many as the searcher gives.
-        curve: the metric that makes up a learning curve, lower is better.
+        curve: what the stopper compares of each report; None where there is no stopper.
         objective: the metric that is a trial's performance at its end.
     """
 
@@ -28,7 +30,7 @@ class TrialScheduler:
         slots: int,
         trials: int | None,
         objective: str,
-        curve: str = "loss",
+        curve: JudgedCurve | None,
     ):
         self._searcher = searcher
         self._stopper = stopper
@@ -54,7 +56,7 @@ class TrialScheduler:
             case Reported(trial, progress, metrics):
                 if stopper is None:
                     return [Continue(trial)]
-                loss = metrics[self._curve]
+                loss = self._loss(metrics)
                 match stopper.on_report(trial, progress, loss):
                     case Decision.CONTINUE:
                         actions.append(Continue(trial))
@@ -73,7 +75,7 @@ class TrialScheduler:
                 actions.append(Continue(trial))
             case Completed(trial, metrics):
                 if stopper is not None:
-                    stopper.on_complete(trial, metrics[self._curve], metrics[self._objective])
+                    stopper.on_complete(trial, self._loss(metrics), metrics[self._objective])
                 self._free += 1
                 self._searcher.on_result(trial, 1.0, metrics[self._objective], True)
             case Failed(trial, progress):
@@ -89,6 +91,13 @@ class TrialScheduler:
                     self._searcher.on_result(trial, *self._paused.pop(trial), False)
                     actions.append(Stop(trial))
         return actions + self._refill() if self._free else actions
+
+    def _loss(self, metrics: Mapping[str, float]) -> float:
+        assert self._curve is not None
+        loss = self._curve.loss(metrics)
+        if loss is None:
+            raise KeyError(self._curve.metric)
+        return loss
 
     def peek(self, trial: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""

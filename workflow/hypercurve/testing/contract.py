@@ -52,6 +52,7 @@ def method(search: Any, stop: Any = None, slots: int = 1, trials: int = TRIALS) 
     experiment = {
         "data": {"name": "digits"},
         "model": "synthetic",
+        "curve": "loss",
         "space": SPACE,
         "budget": {"trials": trials},
         "methods": {"method": {"search": search, "stop": stop, "slots": slots}},

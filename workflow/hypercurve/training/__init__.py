@@ -49,20 +49,20 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))
     # A population's fitness is measured at every evolution step, on part of the validation samples.
-    evaluate = training.evaluate if setting.population is None else "points"
+    examples = training.evaluate if setting.population is None else setting.population.fitness_samples
     points = report_points(setting, load(data).samples)
     if setting.model == "synthetic":
         from .synthetic import SyntheticTrainer
 
-        return SyntheticTrainer(points=points, evaluate=evaluate)
+        return SyntheticTrainer(points=points, evaluate="end" if examples == "end" else "points")
     from .keras_trainer import KerasTrainer
 
     return KerasTrainer(
         setting.model,
         data,
         points=points,
-        evaluate=evaluate,
-        fitness_samples=None if setting.population is None else setting.population.fitness_samples,
+        examples=examples,
+        shuffled=setting.population is None,
         threads=training.threads,
         compiler=training.compiler,
         objective=setting.objective.metric,

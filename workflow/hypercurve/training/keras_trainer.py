@@ -9,6 +9,7 @@ import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 LONGEST = 5.0
 """Seconds that pass at most between two safe moments, unless a single step takes longer."""
+AFFORDABLE = 0.06
+"""Examples that are evaluated before the end of a trial, over those trained on since the last time. One takes 0.5 to 1.6
+times as long as training on it (`benchmarks/judging.py`), so this is about a tenth of the time, or less."""
+LEAST = 1000
+"""As many are evaluated at least, if there are so many: they are one call of the compiled step."""
 FIRST = 16
 """Steps of the first chunk of a program, which tells how long a step takes."""
 
@@ -76,8 +82,9 @@ class KerasTrainer(Trainer):
         model: the network.
         dataset: folder written by :func:`hypercurve.training.data.prepare`.
         points: shares of training in (0, 1] at which the reported loss starts anew. 1 need not be named.
-        evaluate: whether validation is evaluated at the end only, or whenever a session reports.
-        fitness_samples: validation samples that are evaluated before the end; None for all.
+        examples: how much of the validation part is evaluated before the end, whenever a session reports: ``end``: nothing;
+            ``points``: all; a number of examples; ``auto``: as many as take less than a tenth of the time of training.
+        shuffled: whether these are drawn from all of the part; else they are its first.
         threads: threads per trial.
         compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.functional.Network`.
         objective: name of the metric that every network must measure at the end; None for any.
@@ -94,8 +101,8 @@ class KerasTrainer(Trainer):
         dataset: Path,
         *,
         points: tuple[float, ...] = (),
-        evaluate: Literal["end", "points"] = "end",
-        fitness_samples: int | None = None,
+        examples: Literal["auto", "end", "points"] | int = "end",
+        shuffled: bool = True,
         threads: int = 1,
         compiler: "Compiler" = "auto",
         objective: str | None = None,
@@ -104,8 +111,8 @@ class KerasTrainer(Trainer):
         self.model = model
         self.data = load(dataset)
         self.points = tuple(sorted({*points, 1.0}))
-        self.evaluate = evaluate
-        self.fitness_samples = fitness_samples
+        self.examples, self._shuffled = examples, shuffled
+        self._gap = min(after - before for before, after in pairwise((0.0, *self.points)))
         self.objective, self.parameters = objective, parameters
         self._unread: set[str] = set()
 
@@ -151,6 +158,24 @@ class KerasTrainer(Trainer):
                 flush=True,
             )
             return None
+
+    def validation(self, progress: float, epochs: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """What is evaluated of the validation part, inputs and labels: before the end, always the same examples.
+
+        Args:
+            progress: share of the training that is done.
+            epochs: of the whole training.
+        """
+        x, y = self.data.x_validation, self.data.y_validation
+        if progress == 1 or self.examples == "points":
+            return x, y
+        auto = self.examples == "auto"
+        number = AFFORDABLE * epochs * self.data.samples * self._gap if auto else self.examples
+        number = min(len(x), max(LEAST, int(number)) if auto else int(number))
+        if not self._shuffled or number == len(x):
+            return x[:number], y[:number]
+        rows = np.sort(generator(0, 0, "validation").permutation(len(x))[:number])
+        return x[rows], y[rows]
 
     def check(self, network: "Network", configuration: Mapping[str, Value]) -> None:
         """Stop where the objective is none that the network measures, and say once which hyperparameters nobody reads.
@@ -239,10 +264,8 @@ class KerasSession(Session):
         window = self.step - self._marks[bisect_left(self._marks, self.step) - 1]
         loss = float(self._state.loss) / window
         metrics = {"loss": loss if np.isfinite(loss) else float("nan")}
-        if np.isfinite(loss) and (progress == 1 or self.trainer.evaluate == "points"):
-            data = self.trainer.data
-            part = slice(None if progress == 1 else self.trainer.fitness_samples)
-            measured = self.evaluate(data.x_validation[part], data.y_validation[part])
+        if np.isfinite(loss) and (progress == 1 or self.trainer.examples != "end"):
+            measured = self.evaluate(*self.trainer.validation(progress, self.hyperparameters["epochs"]))
             metrics |= {f"val_{name}": value for name, value in measured.items()}
         if self.trainer.parameters:
             metrics["parameters"] = float(self.network.parameters)

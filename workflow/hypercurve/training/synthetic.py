@@ -38,7 +38,7 @@ class SyntheticTrainer(Trainer):
     """
 
     def __init__(
-        self, *, points: tuple[float, ...] = (), evaluate: Literal["end", "points"] = "end", failures: bool = True
+        self, *, points: tuple[float, ...] = (), evaluate: Literal["end", "points"] = "points", failures: bool = True
     ) -> None:
         self.points, self.evaluate, self.failures = points, evaluate, failures
 
