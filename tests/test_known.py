@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import resealed
+from hypercurve.analysis import cells
 from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.setting import Setting
@@ -20,6 +21,7 @@ from hypercurve.events.journal import read_lines
 from hypercurve.execution.batches import run_batch, trial_table
 from hypercurve.execution.mpi.worker import Worker
 from hypercurve.execution.serial import execute
+from hypercurve.results.runs import read_run
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import history, restart, resumable
 from hypercurve.runs.run import Run
@@ -140,6 +142,15 @@ def test_methods_with_the_same_draws_train_their_union(tmp_path: Path) -> None:
     assert events(lines_of(tmp_path, "lcm")) == events(lines_of(tmp_path / "alone", "lcm"))
     walls = [line["wall"] for line in lines_of(tmp_path, "lcm") if line["event"] in ("reported", "completed")]
     assert {wall["reused"] for wall in walls} == {"random/0"}
+
+
+def test_the_report_says_how_much_was_known_and_what_was_spent(tmp_path: Path) -> None:
+    for name in ("random", "lcm"):
+        carry_out(tmp_path, experiment().setting("e", name))
+    runs = {name: [read_run(tmp_path / "runs" / name / "0" / "journal.jsonl")] for name in ("random", "lcm")}
+    (said,) = cells.reused(runs)
+    assert said.startswith("lcm: 0 of 20 trials trained here, the others known from random; 0")
+    assert said.endswith("computing really spent")
 
 
 def test_what_a_stopper_left_unfinished_is_gone_on_with(tmp_path: Path) -> None:

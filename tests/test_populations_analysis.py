@@ -187,10 +187,10 @@ class TestTraits:
     def test_trainings_that_were_taken_from_other_runs_keep_nobody_busy(self) -> None:
         chosen = experiment(repeats=1, baseline="lcm", methods={"lcm": {"search": "random", "stop": "lcm"}})
         run = self.run("lcm", 0, 0.1, 0.2, 0.90)
-        run.events[0] = run.events[0]._replace(reused=True, at=100.0)
+        run.events[0] = run.events[0]._replace(reused="random/0", at=100.0)
         assert run.wall == 10
         assert traits.traits(chosen, {"lcm": [run]})["utilisation"].tolist() == [8 / (2 * 10)]
-        run.events[1] = run.events[1]._replace(reused=True)
+        run.events[1] = run.events[1]._replace(reused="random/0")
         assert math.isnan(traits.traits(chosen, {"lcm": [run]})["utilisation"][0])
 
     def test_of_a_population(self, by_hand: tuple[Experiment, RunResult]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..config.experiment import Experiment
+from ..util.words import listing
 from . import prose, replays
 from .figures.style import format_performance, short
 from .sections import DASH
@@ -131,8 +132,23 @@ def nothing(experiment: Experiment, runs: Runs) -> dict[str, int]:
 
 
 def reused(runs: Runs) -> list[str]:
-    """The methods for which trainings were taken from other runs."""
-    return [method for method, own in runs.items() if any(event.reused for run in own for event in run.events)]
+    """Of each method for which trainings were taken from other runs: how many, from where, and what that saved."""
+    found = []
+    for method, own in runs.items():
+        events = [(run.repeat, event) for run in own for event in run.events]
+        if not any(event.reused for _, event in events):
+            continue
+        trials = {(repeat, event.trial) for repeat, event in events}
+        here = {(repeat, event.trial) for repeat, event in events if not event.reused}
+        sources = dict.fromkeys(event.reused.rpartition("/")[0] for _, event in events if event.reused)
+        spent, whole = (
+            sum(event.seconds for _, event in events if every or not event.reused) for every in (False, True)
+        )
+        found.append(
+            f"{method}: {len(here)} of {len(trials)} trials trained here, the others known from {listing(sources)}; "
+            f"{prose.seconds(spent)} of {prose.seconds(whole)} computing really spent"
+        )
+    return found
 
 
 def budgets(experiment: Experiment, runs: Runs) -> dict[str, Any] | None:

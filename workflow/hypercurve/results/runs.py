@@ -40,7 +40,7 @@ class RunEvent(NamedTuple):
         worker: who trained; None if the journal does not say.
         at: when that ended, in seconds since 1970; None if the journal does not say.
         cost: virtual seconds of the trial so far.
-        reused: whether another run had trained it, so that no time by the clock went into it here.
+        reused: the run that had trained it, such as ``random/0``, so that no time by the clock went into it here; None: this.
     """
 
     kind: Kind
@@ -52,12 +52,12 @@ class RunEvent(NamedTuple):
     worker: int | None = None
     at: float | None = None
     cost: float = 0.0
-    reused: bool = False
+    reused: str | None = None
 
     @property
     def began(self) -> float | None:
         """When the training for this report began, in seconds since 1970."""
-        return began_at(self.at, self.seconds, self.overhead, self.reused)
+        return began_at(self.at, self.seconds, self.overhead, self.reused is not None)
 
 
 @dataclass(slots=True)
@@ -235,7 +235,7 @@ def _read(path: Path) -> RunResult:
                     wall.worker,
                     wall.at,
                     trial.cost,
-                    wall.reused is not None,
+                    wall.reused,
                 )
             )
     if not run.reason:
