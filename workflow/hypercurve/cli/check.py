@@ -39,6 +39,10 @@ def run(given: Arguments) -> None:
             runs = len(experiment.methods) * experiment.repeats
             on = f" on {experiment.data.label}" if experiment.data else ""
             print(f"{path}: ok, methods {', '.join(experiment.methods)}: {runs} runs{on}")
+            if stopped := [name for name, method in experiment.methods.items() if method.stop is not None]:
+                judged = experiment.judged
+                better = "higher" if judged.mode == "max" else "lower"
+                print(f"  {', '.join(stopped)}: trials are stopped by {judged.metric}, {better} is better")
             if given.keep_code:
                 results = given.results / path.stem
                 rules = {name: rules_digest(method) for name, method in experiment.methods.items()}

@@ -40,7 +40,7 @@ class RunEvent(NamedTuple):
         worker: who trained; None if the journal does not say.
         at: when that ended, in seconds since 1970; None if the journal does not say.
         cost: virtual seconds of the trial so far.
-        reused: the run that had trained it, such as ``random/0``, so that no time by the clock went into it here; None: this.
+        reused: the run that had trained it, such as ``random/0``: no time by the clock went into it here. None: this.
     """
 
     kind: Kind
