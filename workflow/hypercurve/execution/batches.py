@@ -115,7 +115,7 @@ def _reports(
             follow(session, trial, missed, equal=must_equal(run, known))
         return session
 
-    for point in run.points:
+    for point in run.points_of(run.cost.of(trial.configuration)):
         found = None if known is None else known.report(trial, point)
         if found is not None:
             line = EventLine(found.event, found.wall)

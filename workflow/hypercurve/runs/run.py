@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..config.cost import CostModel, report_points
 from ..config.identity import training_digest
 from ..config.setting import Setting
-from ..curves.cost import Costs, TrialCost, step_at
+from ..curves.cost import Costs, TrialCost, distinct_points, step_at
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..events.encoding import RawLine, decode_line
@@ -37,9 +37,11 @@ class CostedTrial(TrialState):
 
     Attributes:
         cost_of: what its training costs.
+        points: where it reports.
     """
 
     cost_of: TrialCost = field(kw_only=True)
+    points: tuple[float, ...] = field(kw_only=True)
 
     @property
     def anchor(self) -> int:
@@ -70,6 +72,7 @@ class Run:
 
     Attributes:
         header: the journal's first line, before anything is decided.
+        points: where trials report at most: see :meth:`points_of`.
         actions: what followed the last event.
         reported: the metrics that came with it.
         spent: virtual seconds of all trials so far.
@@ -143,6 +146,10 @@ class Run:
     def due_of(self, trial: int) -> Due | None:
         """The next report of one trial, or None when it is not going."""
         return self._waiting.get(trial)
+
+    def points_of(self, cost: TrialCost) -> tuple[float, ...]:
+        """Where a training reports that costs so much: no point of the run twice at one step, or at one epoch."""
+        return distinct_points(self.points, cost.steps)
 
     def trial(self, number: int) -> Trial:
         """A trial as trainers want it."""
@@ -281,7 +288,8 @@ class Run:
         for action in actions:
             if isinstance(action, Start):
                 cost = self.cost.of(action.configuration)
-                trial = CostedTrial(action.trial, action.configuration, self.time, cost_of=cost)
+                points = self.points_of(cost)
+                trial = CostedTrial(action.trial, action.configuration, self.time, cost_of=cost, points=points)
                 self.trials[action.trial] = trial
                 self._expect(Due(self.time, action.trial, 0.0))
                 continue
@@ -296,7 +304,7 @@ class Run:
         return actions
 
     def _go_on(self, trial: CostedTrial) -> None:
-        progress = self.points[trial.reports]
+        progress = trial.points[trial.reports]
         self._expect(Due(trial.origin + trial.cost_of.seconds(progress), trial.number, progress))
 
     def _expect(self, due: Due) -> None:

@@ -74,7 +74,7 @@ class EpochSession(Session, ABC):
         return Report(progress, metrics, time.perf_counter() - start, test=test)
 
     def _advance(self, progress: float) -> dict[str, float]:
-        target = max(1, self.done, step_at(progress, self.epochs))
+        target = max(self.done, step_at(progress, self.epochs))
         trained = target > self.done
         while self.done < target:
             self._begin(target)

@@ -216,7 +216,7 @@ class KerasSession(Session):
 
     def _step_at(self, progress: float) -> int:
         """The step at which a share of the training is done; at least one, so that every report has a loss."""
-        return max(1, step_at(progress, self.total))
+        return step_at(progress, self.total)
 
     def advance(self, progress: float) -> Report:
         """Train up to a share of the training and report.

@@ -103,7 +103,7 @@ class SyntheticSession(Session):
         return self.excess * float((now / before) ** -speed)
 
     def _step_at(self, progress: float) -> int:
-        return max(1, step_at(progress, self.total))
+        return step_at(progress, self.total)
 
     def advance(self, progress: float) -> Report:
         """Go to a share of the training and report; nothing on the way is computed.

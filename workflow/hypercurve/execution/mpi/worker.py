@@ -28,7 +28,8 @@ class Going:
     Attributes:
         trial: the trial.
         cost: what its training costs.
-        done: how many points it has trained to.
+        points: where it reports.
+        done: to how many of them it has trained.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
         started: virtual time of its start, later by what it was paused; infinite before.
         curve: what was reported before a resume, or is known.
@@ -39,6 +40,7 @@ class Going:
 
     trial: Trial
     cost: TrialCost
+    points: tuple[float, ...]
     done: int
     limit: int
     started: float
@@ -65,7 +67,7 @@ class Worker:
 
     def __init__(self, run: Run, trainer: Trainer, rank: int):
         self.rank = rank
-        self.points = run.points
+        self._numbers = {point: number for number, point in enumerate(run.points)}
         self._run, self._cost, self._trainer = run, run.cost, trainer
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
         self._check = ReportCheck.of(run.setting)
@@ -107,7 +109,8 @@ class Worker:
             processors: names of those that trained the curve: see :func:`hypercurve.execution.event_loop.equal_bits`.
         """
         trial = Trial(number, configuration, self._seed, self._repeat)
-        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve, processors)
+        cost = self._cost.of(configuration)
+        going = Going(trial, cost, self._run.points_of(cost), len(curve), limit, started, curve, processors)
         self._going[number] = going
         self._rank(going)
 
@@ -146,11 +149,11 @@ class Worker:
         """Train a trial to its next point.
 
         Returns:
-            The point's number, from 0; and the event.
+            The number of the point among the run's, from 0; and the event.
         """
         going = self._going[number]
-        point = going.done
-        line, session = advance(lambda: self._session(going), number, self.points[point], self._check, self.rank)
+        point = going.points[going.done]
+        line, session = advance(lambda: self._session(going), number, point, self._check, self.rank)
         event = line.event
         going.done += 1
         if session is None or isinstance(event, Completed):
@@ -163,7 +166,7 @@ class Worker:
                 going.session.close()
         else:
             self._rank(going)
-        return point, line
+        return self._numbers[point], line
 
     def test(self, number: int, reported: Mapping[str, float] | None, folder: Path) -> Tested:
         """Measure the best trial's network on the test set, and put its file beside the journal.
@@ -190,5 +193,5 @@ class Worker:
             self._kept[trial.number] = (trial, session.snapshot())
 
     def _rank(self, going: Going) -> None:
-        due = going.started + going.cost.seconds(self.points[going.done])
+        due = going.started + going.cost.seconds(going.points[going.done])
         going.priority = (going.done >= going.limit, due, going.trial.number)
