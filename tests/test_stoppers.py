@@ -219,7 +219,7 @@ def test_a_bracket_that_waits_for_its_slowest_leaves_its_slots_to_the_next() -> 
 def test_asha_stops_by_rank_among_all_so_far(curves: list[list[float]], slots: int, seed: int, factor: int) -> None:
     rungs = [POINTS[k - 1] for k in rung_points(R, factor, 1)]
 
-    class Textbook(AshaStopping):
+    class Textbook(Stopper):
         def __init__(self) -> None:
             self.seen: dict[float, list[float]] = {}
 

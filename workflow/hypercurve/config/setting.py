@@ -59,6 +59,11 @@ class Setting(Model):
         return self.members if self.population is not None else trials_of(self.search, self.space, self.budget)
 
     @property
+    def curve(self) -> str:
+        """The metric that makes up learning curves: by it trials are judged before their ends."""
+        return "loss"
+
+    @property
     def calibrates(self) -> bool:
         """Whether the record gives an option of the stopper, in place of choosing trials."""
         return self.stop is not None and self.stop.calibrates

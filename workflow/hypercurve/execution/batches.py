@@ -120,7 +120,7 @@ def _reports(
         if found is not None:
             line = EventLine(found.event, found.wall)
         else:
-            line, _ = advance(going, trial.number, point, check, worker)
+            line, _ = advance(going, trial.number, point, check, worker, check.told(curve))
         if isinstance(line.event, Reported | Completed):
             curve.append((point, line.event.metrics))
         yield line, session

@@ -42,6 +42,7 @@ def make_scheduler(
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
+        curve=setting.curve,
     )
 
 

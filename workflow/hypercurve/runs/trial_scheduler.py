@@ -1,5 +1,6 @@
 """The scheduler of independent trials: a searcher with or without a stopper. Pure."""
 
+import math
 from collections import deque
 
 from ..events.events import Action, Completed, Continue, Event, Failed, Pause, Reported, Resume, Start, Started, Stop
@@ -16,7 +17,8 @@ class TrialScheduler:
         stopper: decides which trials go on; None: all do.
         slots: how many trials are going at once.
         trials: how many trials are started at most; None: as many as the searcher gives.
-        curve: the metric that makes up a learning curve, lower is better.
+        curve: the metric that makes up a learning curve, lower is better. Where a trial has not reported it, the stopper is not
+            asked, and the trial goes on.
         objective: the metric that is a trial's performance at its end.
     """
 
@@ -54,8 +56,8 @@ class TrialScheduler:
             case Reported(trial, progress, metrics):
                 if stopper is None:
                     return [Continue(trial)]
-                loss = metrics[self._curve]
-                match stopper.on_report(trial, progress, loss):
+                loss = metrics.get(self._curve, math.nan)
+                match Decision.CONTINUE if math.isnan(loss) else stopper.on_report(trial, progress, loss):
                     case Decision.CONTINUE:
                         actions.append(Continue(trial))
                     case Decision.PAUSE:
@@ -73,7 +75,7 @@ class TrialScheduler:
                 actions.append(Continue(trial))
             case Completed(trial, metrics):
                 if stopper is not None:
-                    stopper.on_complete(trial, metrics[self._curve], metrics[self._objective])
+                    stopper.on_complete(trial, metrics.get(self._curve, math.nan), metrics[self._objective])
                 self._free += 1
                 self._searcher.on_result(trial, 1.0, metrics[self._objective], True)
             case Failed(trial, progress):

@@ -338,7 +338,9 @@ class BudgetHalving(Stopper):
         rung = self._rungs[self._rung]
         reached = [point for point in self._points if point <= rung]
         curves = np.array([self._filled(trial, reached) for trial in waiting])
-        curves[:, -1] = [[*self._curves[trial].values()][-1] for trial in waiting]  # of those that came late, a later one
+        curves[:, -1] = [
+            [*self._curves[trial].values()][-1] for trial in waiting
+        ]  # of those that came late, a later one
         score = np.mean([ranks(self._view(name, curves, waiting)) for name in self._views], axis=0)
         if self._prior is not None and self._trust:
             weight = RECORD_WEIGHT * self._trust * (1.0 - rung)

@@ -53,7 +53,9 @@ class Patience(Stopper):
         self._all = context.points
         self._numbers = {point: number for number, point in enumerate(self._all, start=1)}
         self._points, self._margin = options.wait(len(self._all)), options.margin
-        self._best: dict[int, tuple[float, int]] = {}  # by trial: lowest loss, and reports since; -1 before there is one
+        self._best: dict[
+            int, tuple[float, int]
+        ] = {}  # by trial: lowest loss, and reports since; -1 before there is one
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
         """Nothing is known yet."""

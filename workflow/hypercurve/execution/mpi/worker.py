@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from ...curves.cost import TrialCost
-from ...events.events import Completed
+from ...events.events import Completed, Reported
 from ...events.lines import EventLine, Tested
 from ...runs.run import Run
 from ...runs.trial import Trial
@@ -35,6 +35,7 @@ class Going:
         curve: what was reported before a resume, or is known.
         processors: names of those that trained it; None: this rank's only.
         session: None before it is opened.
+        told: whether it has had a number in its learning curve.
         priority: the trial with the least is trained next.
     """
 
@@ -47,6 +48,7 @@ class Going:
     curve: wire.Curve
     processors: Collection[str | None] | None = None
     session: Session | None = None
+    told: bool = False
     priority: Priority = (False, 0.0, 0)
 
 
@@ -111,6 +113,7 @@ class Worker:
         trial = Trial(number, configuration, self._seed, self._repeat)
         cost = self._cost.of(configuration)
         going = Going(trial, cost, self._run.points_of(cost), len(curve), limit, started, curve, processors)
+        going.told = self._check.told(curve)
         self._going[number] = going
         self._rank(going)
 
@@ -153,8 +156,9 @@ class Worker:
         """
         going = self._going[number]
         point = going.points[going.done]
-        line, session = advance(lambda: self._session(going), number, point, self._check, self.rank)
+        line, session = advance(lambda: self._session(going), number, point, self._check, self.rank, going.told)
         event = line.event
+        going.told = going.told or (isinstance(event, Reported) and self._check.curve in event.metrics)
         going.done += 1
         if session is None or isinstance(event, Completed):
             del self._going[number]
