@@ -17,8 +17,8 @@ class TrialScheduler:
         stopper: decides which trials go on; None: all do.
         slots: how many trials are going at once.
         trials: how many trials are started at most; None: as many as the searcher gives.
-        curve: the metric that makes up a learning curve, lower is better. Where a trial has not reported it, the stopper is not
-            asked, and the trial goes on.
+        curve: the metric that makes up a learning curve, lower is better. Where a trial has not reported it, the stopper is
+            not asked, and the trial goes on.
         objective: the metric that is a trial's performance at its end.
     """
 

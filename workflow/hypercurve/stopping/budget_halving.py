@@ -17,10 +17,10 @@ The rule:
   added to the mean, with a weight of :data:`RECORD_WEIGHT` times the correlation times the share of training that is still
   to come. If not, the record is dropped: all others start, and the run goes on as one without.
 
-A failed trial (NaN and infinite losses fail trials) is never kept. A trial without a loss at a rung comes to it with its next
-one; one that completes first is no longer waited for. In its curve, a point without a loss has the last one before, and points
-before the first loss have that. Decisions depend on losses only up to a common scale and
-offset, so losses, errors and negated scores are treated alike.
+A failed trial (NaN and infinite losses fail trials) is never kept. A trial without a loss at a rung comes to it with its
+next one; one that completes first is no longer waited for. In its curve, a point without a loss has the last one before,
+and points before the first loss have that. Decisions depend on losses only up to a common scale and offset, so losses, errors
+and negated scores are treated alike.
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 
 class Rungs:
-    """Which rung a trial comes to: it passes each with its first loss at or after it, and of several at once, the last counts.
+    """Which rung a trial comes to: it passes each with its first loss at or after it; of several at once, the last counts.
 
     So a trial that has no loss at a rung, or reports at fewer points than others, is looked at when it has one.
 

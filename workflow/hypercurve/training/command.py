@@ -125,7 +125,7 @@ class CommandSession(EpochSession):
         trial, trainer = self.trial, self.trainer
         values = {name: _text(value) for name, value in self.hyperparameters.items()}
         values |= {
-            "seed": str(integer_seed(trial.seed, trial.repeat, "trainable", trial.number)),
+            "seed": str(integer_seed(trial.seed, trial.repeat, "trainable", trial.draws)),
             "trial": str(trial.number),
             "repeat": str(trial.repeat),
             "threads": str(trainer.threads),

@@ -54,7 +54,7 @@ class SampleOrder:
 
     def _epoch(self, epoch: int) -> npt.NDArray[np.int32]:
         if epoch not in self._epochs:
-            draw = generator(self.trial.seed, self.trial.repeat, "shuffle", self.trial.number, epoch)
+            draw = generator(self.trial.seed, self.trial.repeat, "shuffle", self.trial.draws, epoch)
             self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}  # two epochs at most
             self._epochs[epoch] = draw.permutation(self.samples).astype(np.int32)
         return self._epochs[epoch]

@@ -17,7 +17,6 @@ from ...events.events import Completed, Failed, Reported
 from ...events.lines import EventLine
 from ...runs.known import KnownTrainings
 from ...runs.run import Run
-from ...runs.trial import Trial
 from ...space.search_space import Configuration
 from . import messages as wire
 from .comm import Tag
@@ -176,7 +175,7 @@ class Placement:
         """What is known of a training, and whether that is all of it."""
         if self._known is None:
             return [], False
-        trial = Trial(number, configuration, self._run.setting.seed, self._run.repeat)
+        trial = self._run.trial_of(number, configuration)
         return self._known.ahead(trial, self._points_of(configuration))
 
     def _place(
@@ -188,7 +187,8 @@ class Placement:
         self._committed[rank] += placed.committed
         self._open[rank] += 1
         trained = None if self._known is None else self._known.processors
-        message = wire.pack_start(number, configuration, curve, placed.limit, started, trained)
+        first = self._run.trial_of(number, configuration).first
+        message = wire.pack_start(number, configuration, curve, placed.limit, started, trained, first)
         self.orders.append((rank, Tag.START, message))
         return placed
 

@@ -99,6 +99,7 @@ class Worker:
         limit: int,
         started: float,
         processors: Collection[str | None] | None = None,
+        first: int | None = None,
     ) -> None:
         """Take a trial.
 
@@ -109,8 +110,9 @@ class Worker:
             limit: points that it will train to whatever is decided.
             started: virtual time of its start; infinite: it has not started, and may never.
             processors: names of those that trained the curve: see :func:`hypercurve.execution.event_loop.equal_bits`.
+            first: the trial whose training it repeats: see :class:`Trial`.
         """
-        trial = Trial(number, configuration, self._seed, self._repeat)
+        trial = Trial(number, configuration, self._seed, self._repeat, first)
         cost = self._cost.of(configuration)
         going = Going(trial, cost, self._run.points_of(cost), len(curve), limit, started, curve, processors)
         going.told = self._check.told(curve)
