@@ -19,8 +19,8 @@ The rule:
 
 A failed trial (NaN and infinite losses fail trials) is never kept. A trial without a loss at a rung comes to it with its
 next one; one that completes first is no longer waited for. In its curve, a point without a loss has the last one before,
-and points before the first loss have that. Decisions depend on losses only up to a common scale and offset, so losses, errors
-and negated scores are treated alike.
+and points before the first loss have that. Decisions depend on losses only up to a common scale and offset, so losses,
+errors and negated scores are treated alike.
 """
 
 from collections.abc import Iterator, Sequence
