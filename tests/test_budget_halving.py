@@ -151,7 +151,7 @@ def test_the_default_match_predicts_as_the_faithful_rule_does(seed: int, point: 
         for progress, loss in zip(evenly(6)[:-1], losses[:-1], strict=True):
             faithful.on_report(trial, progress, float(loss))
         faithful.on_complete(trial, float(losses[-1]), 0.0)
-    nearest = faithful._nearest(curve[:point].tolist())
+    nearest = faithful._nearest(dict(enumerate(curve[:point].tolist())))
     library = Library(record, np.zeros((8, 1)), np.full(8, 6))
     assert Matcher().predictions(curve[None, :point], np.zeros((1, 1)), library) == [record[nearest, -1]]
 

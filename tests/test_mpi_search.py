@@ -84,6 +84,26 @@ def test_journals_equal_the_serial_executors_on_any_number_of_ranks(tmp_path: Pa
         assert workers(path) == set(range(ranks or 1)), "every rank takes part"
 
 
+FEW = {
+    "batch_size": {"choice": [32, 64, 128, 512], "ordered": True},
+    "epochs": {"choice": [0.2, 0.5, 3], "ordered": True},
+}
+
+
+@pytest.mark.parametrize("ranks", [0, 1, 3])
+def test_few_steps_and_few_configurations_are_the_same_on_any_number_of_ranks(tmp_path: Path, ranks: int) -> None:
+    """Trials have 1 to 94 steps, so that they report at points of their own, and the same training is wanted again."""
+    rate = {"learning_rate": {"uniform": [0.0, 1.0]}}
+    ways = product((FEW, FEW | rate), (None, LCM, *PAUSING, {"asha": {"form": "stopping"}}, "patience"), (1, 4))
+    settings = [setting(space=space, stop=stop, slots=slots) for space, stop, slots in ways]
+    cases = [(given, tmp_path / f"{number}.jsonl", "slow") for number, given in enumerate(settings)]
+    carry_out(ranks, tmp_path, *cases)
+    for given, path, _ in cases:
+        run(given, tmp_path / "serial.jsonl")
+        assert events(path) == events(tmp_path / "serial.jsonl"), f"{given.stop} {given.slots}"
+        (tmp_path / "serial.jsonl").unlink()
+
+
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_searchers_that_learn_suggest_the_same_on_any_number_of_ranks(tmp_path: Path, ranks: int) -> None:
     """No rank knows the next configuration before its turn, and what is told is told in virtual order."""

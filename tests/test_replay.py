@@ -96,7 +96,7 @@ def test_a_table_is_read_by_the_stated_rules(table: Callable[..., Path]) -> None
     assert curves.space["learning_rate"] == LogUniform(log_uniform=(0.001, 0.5))
     assert isinstance(curves.space["units"], Integer)
     points = (0.25, 0.5, 1.0)
-    assert np.array_equal(curves.costs(points), [[1, 2, 4], [1, 2, 3], [0, 1, 2], [0, 1, 2]])
+    assert np.array_equal(curves.costs(points), [[1, 2, 4], [1, 2, 3], [1, 1, 2], [1, 1, 2]])
     expected = [[6, 6, 3], [7, 7, np.nan], [4, 4, 2], [np.nan] * 3]
     assert np.array_equal(curves.losses(points, TRAINING_LOSS.loss), expected, equal_nan=True)
 

@@ -219,7 +219,7 @@ def test_a_bracket_that_waits_for_its_slowest_leaves_its_slots_to_the_next() -> 
 def test_asha_stops_by_rank_among_all_so_far(curves: list[list[float]], slots: int, seed: int, factor: int) -> None:
     rungs = [POINTS[k - 1] for k in rung_points(R, factor, 1)]
 
-    class Textbook(AshaStopping):
+    class Textbook(Stopper):
         def __init__(self) -> None:
             self.seen: dict[float, list[float]] = {}
 
@@ -231,7 +231,7 @@ def test_asha_stops_by_rank_among_all_so_far(curves: list[list[float]], slots: i
             rank = 1 + sum(other < loss for other in seen)
             return Decision.CONTINUE if rank <= max(1, len(seen) // factor) else Decision.STOP
 
-    assert drive(AshaStopping(rungs, factor), curves, slots, seed) == drive(Textbook(), curves, slots, seed)
+    assert drive(AshaStopping(rungs, factor, POINTS), curves, slots, seed) == drive(Textbook(), curves, slots, seed)
 
 
 @given(curves=CURVES, slots=st.sampled_from([1, 3, 16]), seed=st.integers(0, 99), factor=st.sampled_from([2, 3, 4]))
@@ -264,7 +264,7 @@ def test_asha_promotes_as_algorithm_2_does(curves: list[list[float]], slots: int
                     return [(promotable[0], Decision.CONTINUE)]
             return []
 
-    ours, theirs = AshaPromotion(rungs, factor, None), Textbook()
+    ours, theirs = AshaPromotion(rungs, factor, POINTS, None), Textbook()
     assert drive(ours, curves, slots, seed) == drive(theirs, curves, slots, seed)
 
 
@@ -272,7 +272,7 @@ def test_asha_promotes_as_algorithm_2_does(curves: list[list[float]], slots: int
 def test_where_trials_end_promotion_brings_one_to_its_end_and_leaves_nobody_waiting(
     curves: list[list[float]], slots: int, seed: int
 ) -> None:
-    ends, complete = drive(AshaPromotion([POINTS[0], POINTS[3]], 4, len(curves)), curves, slots, seed)
+    ends, complete = drive(AshaPromotion([POINTS[0], POINTS[3]], 4, POINTS, len(curves)), curves, slots, seed)
     assert sorted(ends) == list(range(len(curves)))
     assert complete or all(any(math.isnan(loss) for loss in curve[: ends[t]]) for t, curve in enumerate(curves))
 

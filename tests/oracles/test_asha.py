@@ -23,7 +23,7 @@ def rungs(factor: int) -> list[float]:
 
 
 def ours_at_one_rung(factor: int) -> Judge:
-    stopper = AshaStopping([0.5], factor)
+    stopper = AshaStopping([0.5], factor, (0.5, 1.0))
     return lambda trial, loss: stopper.on_report(trial, 0.5, loss) is Decision.CONTINUE
 
 
@@ -55,7 +55,7 @@ class OptunaAsha(Adapter):
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_stopping_form_is_optunas_pruner(stream: Stream, factor: int) -> None:
-    ours = drive(AshaStopping(rungs(factor), factor), *stream)
+    ours = drive(AshaStopping(rungs(factor), factor, POINTS), *stream)
     assert ours == drive(OptunaAsha(factor), *stream)
     assert any(what == "stop" for what, _, _ in ours)
 
@@ -111,7 +111,7 @@ def test_syne_tunes_stopping_form_is_ours_with_an_exact_rank_for_its_quantile(
     monkeypatch: pytest.MonkeyPatch, stream: Stream, factor: int
 ) -> None:
     monkeypatch.setattr(Rung, "quantile", lambda rung: exact_quantile(rung) or rung.data[0].metric_val)
-    assert drive(AshaStopping(rungs(factor), factor), *stream) == drive(SyneStopping(factor), *stream)
+    assert drive(AshaStopping(rungs(factor), factor, POINTS), *stream) == drive(SyneStopping(factor), *stream)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -160,7 +160,7 @@ def test_syne_tunes_promotion_form_is_ours_with_an_exact_rank_for_its_quantile(
     monkeypatch.setattr(Rung, "quantile", exact_quantile)
     curves, slots, seed = stream
     distinct = [[loss + trial * 1e-6 for loss in curve] for trial, curve in enumerate(curves)]
-    ours = drive(AshaPromotion(rungs(factor), factor, None), distinct, slots, seed)
+    ours = drive(AshaPromotion(rungs(factor), factor, POINTS, None), distinct, slots, seed)
     assert ours == drive(SynePromotion(factor), distinct, slots, seed)
     assert any(what == "then continue" for what, _, _ in ours)
 
@@ -171,7 +171,7 @@ def test_syne_tune_promotes_equal_losses_together_where_ours_counts_places(
 ) -> None:
     monkeypatch.setattr(Rung, "quantile", exact_quantile)
     curves = [[0.5] * R for _ in range(2 * factor)]
-    ours = drive(AshaPromotion([POINTS[0]], factor, None), curves, 1, 0, fails=0.0)
+    ours = drive(AshaPromotion([POINTS[0]], factor, POINTS, None), curves, 1, 0, fails=0.0)
     theirs = drive(SynePromotion(factor), curves, 1, 0, fails=0.0)
 
     def promoted(log: list[tuple[str, int, int]]) -> int:

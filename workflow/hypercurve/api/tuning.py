@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from ..config import code_files
 from ..config.data import NO_DATA
+from ..config.doubts import doubts
 from ..config.experiment import Experiment
 from ..config.files import EXPERIMENT_NAME, read_resolved
 from ..config.model import LoopSpec
@@ -133,6 +134,8 @@ def tune(
         raise UserError(
             "methods: populations and methods with `tasks` are carried out by the workflow: write an experiment"
         )
+    for said in doubts(experiment):
+        warnings.warn(said, stacklevel=2)
     target = function if inspect.isclass(function) else _loop(function, set(space), experiment.objective.key)
     digest = _digest(function)
     if folder is not None:

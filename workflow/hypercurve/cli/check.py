@@ -1,5 +1,6 @@
 """`hypercurve check`: what is wrong with experiment files, before anything runs."""
 
+import sys
 from pathlib import Path
 
 from ..util.errors import UserError
@@ -20,6 +21,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: Arguments) -> None:
     from ..config.code_files import code_files, model_digest, rules_digest
+    from ..config.doubts import doubts
     from ..config.files import ConfigError, read_experiment
     from ..runs.same_code import keep_code
     from ..util.user_code import module_file
@@ -43,10 +45,12 @@ def run(given: Arguments) -> None:
                 judged = experiment.judged
                 better = "higher" if judged.mode == "max" else "lower"
                 print(f"  {', '.join(stopped)}: trials are stopped by {judged.metric}, {better} is better")
+            for said in doubts(experiment):
+                print(f"{path}: warning: {said}", file=sys.stderr)
             if given.keep_code:
                 results = given.results / path.stem
                 rules = {name: rules_digest(method) for name, method in experiment.methods.items()}
-                said = keep_code(results, model_digest(experiment.model), rules)
-                print("\n".join(said or [f"{results}: nothing was recorded with other code"]))
+                kept = keep_code(results, model_digest(experiment.model), rules)
+                print("\n".join(kept or [f"{results}: nothing was recorded with other code"]))
     if problems:
         raise UserError("these files have problems\n" + "\n".join(problems))

@@ -15,6 +15,7 @@ from typing_extensions import override
 from ..util.partial import take_apart
 from ..util.schema import Problem
 from .consistency import faults_between
+from .model import counts_epochs
 from .parts import Parts
 from .setting import Setting
 from .vary import varied, varied_training
@@ -47,9 +48,7 @@ class Experiment(Parts):
             method: a key of ``methods``.
         """
         given = {**dict(self), **dict(self.methods[method]), "space": self.space_of(method)}
-        chosen = self.methods[method]
-        given["curve"] = self.judged if chosen.stop is not None or chosen.record else None
-        if not self.evaluates:
+        if not self.evaluates or counts_epochs(self.model):
             given["training"] = self.training.model_copy(update={"evaluate": "end"})
         shared = {name: given[name] for name in Setting.model_fields if name in given}
         return Setting(experiment=experiment, method=method, **shared)

@@ -33,7 +33,7 @@ class Setting(Model):
     model: ModelSpec
     objective: Objective
     curve: Annotated[JudgedCurve | None, Field(exclude_if=lambda given: given is None)] = None
-    """What the stopper compares, and what is compared with a record; None without either."""
+    """What is judged before the end of a trial; None: the objective."""
     constraints: Constraints = Field(default_factory=dict, exclude_if=lambda given: not given)
     space: Space
     budget: Budget
@@ -62,7 +62,7 @@ class Setting(Model):
 
     @property
     def judged(self) -> JudgedCurve:
-        """The learning curve that stoppers compare; without one, that of the objective."""
+        """The learning curve that stoppers compare: by it trials are judged before their ends."""
         return self.curve or self.objective.curve
 
     @property

@@ -30,14 +30,16 @@ Row = dict[str, Any]
 
 
 def trial_table(setting: Setting, repeat: int) -> list[Row]:
-    """The configurations of a run whose number of trials is known."""
+    """The configurations of a run whose number of trials is known, but for those that repeat a training."""
     searcher = make_searcher(setting, repeat)
+    run = Run(setting, repeat, samples=1, data="")
     table: list[Row] = []
     for number in range(setting.trials or 0):
         configuration = searcher.suggest(number)
         if configuration is None:
             break
-        table.append({"trial": number, "configuration": configuration})
+        if run.trial_of(number, configuration).first is None:
+            table.append({"trial": number, "configuration": configuration})
     return table
 
 
@@ -115,12 +117,12 @@ def _reports(
             follow(session, trial, missed, equal=must_equal(run, known))
         return session
 
-    for point in run.points:
+    for point in run.points_of(run.cost.of(trial.configuration)):
         found = None if known is None else known.report(trial, point)
         if found is not None:
             line = EventLine(found.event, found.wall)
         else:
-            line, _ = advance(going, trial.number, point, check, worker)
+            line, _ = advance(going, trial.number, point, check, worker, check.told(curve))
         if isinstance(line.event, Reported | Completed):
             curve.append((point, line.event.metrics))
         yield line, session

@@ -67,6 +67,8 @@ def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownT
                 write(run.end("seconds", Wall(at=time.time())))
                 return
             write(run.step(event, wall))
+            if run.repeats and known is not None:
+                known.add(run.trial(due.trial), event, wall)
             source.decided(event)
 
 

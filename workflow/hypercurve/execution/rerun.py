@@ -57,7 +57,8 @@ def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: 
                         sessions[trial] = trainer.open(run.trial(trial))
                     return sessions[trial]
 
-                (event, *_), _ = advance(session, trial, due.progress, check, 0)
+                told = check.told(run.trials[trial].curve)
+                (event, *_), _ = advance(session, trial, due.progress, check, 0, told)
                 again = run.step(event, line.wall)
                 if isinstance(event, Completed) and run.best is not None and run.best.number == trial:
                     best = sessions[trial].snapshot()

@@ -70,7 +70,8 @@ class Sessions:
 
     def report(self, due: Due) -> EventLine:
         """Train for it."""
-        line, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._check, self.worker)
+        told = self._check.told(self._run.trials[due.trial].curve)
+        line, _ = advance(lambda: self._session(due.trial), due.trial, due.progress, self._check, self.worker, told)
         return line
 
     def decided(self, event: Event) -> None:

@@ -75,8 +75,7 @@ def drawn(curves: Curves, setting: Setting, size: int, number: int) -> Draw:
     some = curves.taken(rows.tolist())
     points, options = setting.training.accumulation_points, setting.stop.options
     checks = [points.index(point) + 1 for point in options.check_points]
-    assert setting.curve is not None, "of a method that stops trials"
-    losses = some.losses(points, setting.curve.loss)
+    losses = some.losses(points, setting.judged.loss)
     known = np.isfinite(losses)
     reached = np.where(known.all(axis=1), len(points), np.argmin(known, axis=1))  # points before it fails
     seconds = some.costs(points)

@@ -9,6 +9,7 @@ import json
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ class KnownReport(NamedTuple):
     """One report, completion or failure of a training.
 
     Attributes:
-        event: what happened; its trial number is that of the run that recorded it, which is that of every other run.
+        event: what happened; its trial number is that of the run that recorded it.
         wall: the part of its line that may differ between equal runs.
         source: the run that recorded it, such as ``random/0``.
     """
@@ -96,16 +97,25 @@ class KnownTrainings:
 
     def report(self, trial: Trial, progress: float) -> KnownReport | None:
         """What a training is known to have reported at a point, or None."""
-        key = _key(trial.number, trial.configuration)
+        key = _key(trial.draws, trial.configuration)
         known = self._reports.get(key, {}).get(progress)
         if known is None and time.monotonic() >= self._next:
             self.refresh()
             known = self._reports.get(key, {}).get(progress)
-        if known is None or known.source == self._own:
+        if known is None:
+            return None
+        repeated = known.event.trial != trial.number
+        known = known._replace(event=replace(known.event, trial=trial.number))
+        if known.source == self._own and not repeated:
             return known
         source = known.wall.reused or known.source
         self.used.setdefault(source, set()).add(trial.number)
         return known._replace(wall=known.wall._replace(at=time.time(), reused=source))
+
+    def add(self, trial: Trial, event: Event, wall: Wall) -> None:
+        """Take a report of the run itself, for trials that repeat its training."""
+        found = KnownReport(event, wall, self._own)
+        self._reports.setdefault(_key(trial.draws, trial.configuration), {}).setdefault(event.progress, found)
 
     def ahead(self, trial: Trial, points: Sequence[float]) -> tuple[Curve, bool]:
         """What is known of a training without a gap.
@@ -116,7 +126,7 @@ class KnownTrainings:
         Returns:
             Its curve, and whether it is known to its end.
         """
-        known = self._reports.get(_key(trial.number, trial.configuration), {})
+        known = self._reports.get(_key(trial.draws, trial.configuration), {})
         curve: Curve = []
         for point in points:
             report = known.get(point)
@@ -130,11 +140,11 @@ class KnownTrainings:
 
     def test(self, trial: Trial) -> Mapping[str, float] | None:
         """A trained network's metrics on the test part, if they are known."""
-        return self._tests.get(_key(trial.number, trial.configuration))
+        return self._tests.get(_key(trial.draws, trial.configuration))
 
     def network(self, trial: Trial) -> Path | None:
         """The file of a trained network, if another run or a batch has kept it."""
-        named = self._networks.get(_key(trial.number, trial.configuration), {})
+        named = self._networks.get(_key(trial.draws, trial.configuration), {})
         found = (networks.located(networks_beside(path), wall.network) for path, wall in named.items())
         return next((path for path in found if path is not None), None)
 

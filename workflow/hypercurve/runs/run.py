@@ -6,6 +6,7 @@ Executors train, write the line, and carry its actions out. Folding the lines of
 """
 
 import heapq
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from ..config.cost import CostModel, report_points
 from ..config.identity import training_digest
 from ..config.setting import Setting
-from ..curves.cost import Costs, TrialCost, step_at
+from ..curves.cost import Costs, TrialCost, distinct_points, step_at
 from ..curves.record import Record
 from ..curves.table import Curves
 from ..events.encoding import RawLine, decode_line
@@ -23,7 +24,7 @@ from ..events.journal import UNREADABLE, JournalError, check_line
 from ..events.lines import NO_WALL, BatchHeader, Ended, EndReason, EventLine, Line, RunHeader, Tested, Wall
 from ..events.trials import TrialState
 from ..population.scheduler import PopulationScheduler
-from ..space.search_space import Configuration
+from ..space.search_space import MOST_COUNTED, Configuration
 from .schedulers import make_scheduler
 from .trial import Trial
 from .trial_scheduler import TrialScheduler
@@ -37,9 +38,11 @@ class CostedTrial(TrialState):
 
     Attributes:
         cost_of: what its training costs.
+        points: where it reports.
     """
 
     cost_of: TrialCost = field(kw_only=True)
+    points: tuple[float, ...] = field(kw_only=True)
 
     @property
     def anchor(self) -> int:
@@ -70,6 +73,8 @@ class Run:
 
     Attributes:
         header: the journal's first line, before anything is decided.
+        points: where trials report at most: see :meth:`points_of`.
+        repeats: whether trials with equal configurations are one training.
         actions: what followed the last event.
         reported: the metrics that came with it.
         spent: virtual seconds of all trials so far.
@@ -111,6 +116,11 @@ class Run:
         )
         self._scheduler = make_scheduler(setting, repeat, samples, curves, record)
         self.points = report_points(setting, samples)
+        fresh = (
+            setting.schedule or setting.population is not None or not setting.space.variables
+        )  # seeds are what differs
+        self.repeats = not fresh and setting.space.combinations <= MOST_COUNTED
+        self._firsts: dict[str, int] = {}  # by configuration: the first trial that has it
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, CostedTrial] = {}
@@ -144,9 +154,24 @@ class Run:
         """The next report of one trial, or None when it is not going."""
         return self._waiting.get(trial)
 
+    def points_of(self, cost: TrialCost) -> tuple[float, ...]:
+        """Where a training reports that costs so much: no point of the run twice at one step, or at one epoch."""
+        return distinct_points(self.points, cost.steps)
+
     def trial(self, number: int) -> Trial:
         """A trial as trainers want it."""
-        return Trial(number, self.trials[number].configuration, self.setting.seed, self.repeat)
+        return self.trial_of(number, self.trials[number].configuration)
+
+    def trial_of(self, number: int, configuration: Configuration) -> Trial:
+        """The same of a trial that has not started; to be asked in the order of their numbers.
+
+        A searcher may suggest a configuration again where there are few. Its training is then the first one's, whatever
+        the method: it is not done again.
+        """
+        first = number
+        if self.repeats:
+            first = self._firsts.setdefault(json.dumps(configuration, sort_keys=True), number)
+        return Trial(number, configuration, self.setting.seed, self.repeat, None if first == number else first)
 
     def peek(self, number: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""
@@ -281,8 +306,10 @@ class Run:
         for action in actions:
             if isinstance(action, Start):
                 cost = self.cost.of(action.configuration)
-                trial = CostedTrial(action.trial, action.configuration, self.time, cost_of=cost)
+                points = self.points_of(cost)
+                trial = CostedTrial(action.trial, action.configuration, self.time, cost_of=cost, points=points)
                 self.trials[action.trial] = trial
+                self.trial(action.trial)  # so that it is known which was the first
                 self._expect(Due(self.time, action.trial, 0.0))
                 continue
             trial = self.trials[action.trial]
@@ -296,7 +323,7 @@ class Run:
         return actions
 
     def _go_on(self, trial: CostedTrial) -> None:
-        progress = self.points[trial.reports]
+        progress = trial.points[trial.reports]
         self._expect(Due(trial.origin + trial.cost_of.seconds(progress), trial.number, progress))
 
     def _expect(self, due: Due) -> None:

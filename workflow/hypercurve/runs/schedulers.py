@@ -44,7 +44,7 @@ def make_scheduler(
         slots=setting.slots,
         trials=setting.trials,
         objective=setting.objective.key,
-        curve=setting.curve,
+        curve=setting.judged,
     )
 
 
@@ -113,9 +113,9 @@ def _check_judged(setting: Setting, curves: Curves) -> None:
         report for curve in curves.curves for report in curve.reports[: -1 if curve.outcome == "completed" else None]
     ]
     names = {name: None for report in before for name in report}
-    if setting.curve is not None and names and setting.curve.metric not in names:
+    if (setting.stop is not None or setting.record) and names and setting.judged.metric not in names:
         raise UserError(
-            f"{curves.name}: {setting.method} compares {setting.curve.metric}, which was not recorded on the way; name with "
+            f"{curves.name}: {setting.method} compares {setting.judged.metric}, which was not recorded on the way; name with "
             f"`curve` what was: {', '.join(names)}"
         )
 

@@ -1,5 +1,6 @@
 """The scheduler of independent trials: a searcher with or without a stopper. Pure."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 
@@ -18,7 +19,8 @@ class TrialScheduler:
         stopper: decides which trials go on; None: all do.
         slots: how many trials are going at once.
         trials: how many trials are started at most; None: as many as the searcher gives.
-        curve: what the stopper compares of each report; None where there is no stopper.
+        curve: what the stopper compares of each report. Where a trial has not reported it, the
+            stopper is not asked, and the trial goes on.
         objective: the metric that is a trial's performance at its end.
     """
 
@@ -30,7 +32,7 @@ class TrialScheduler:
         slots: int,
         trials: int | None,
         objective: str,
-        curve: JudgedCurve | None,
+        curve: JudgedCurve,
     ):
         self._searcher = searcher
         self._stopper = stopper
@@ -57,7 +59,7 @@ class TrialScheduler:
                 if stopper is None:
                     return [Continue(trial)]
                 loss = self._loss(metrics)
-                match stopper.on_report(trial, progress, loss):
+                match Decision.CONTINUE if math.isnan(loss) else stopper.on_report(trial, progress, loss):
                     case Decision.CONTINUE:
                         actions.append(Continue(trial))
                     case Decision.PAUSE:
@@ -93,11 +95,8 @@ class TrialScheduler:
         return actions + self._refill() if self._free else actions
 
     def _loss(self, metrics: Mapping[str, float]) -> float:
-        assert self._curve is not None
         loss = self._curve.loss(metrics)
-        if loss is None:
-            raise KeyError(self._curve.metric)
-        return loss
+        return math.nan if loss is None else loss
 
     def peek(self, trial: int) -> Configuration | None:
         """The configuration that a trial will have, if it starts, where that is known before its turn."""

@@ -18,7 +18,7 @@ loads this module in every cluster job.
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from math import nan, prod
+from math import inf, nan, prod
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -32,6 +32,8 @@ from .domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, bet
 from .values import Finite, PositiveBounds, Value, check_list, same
 
 Configuration = dict[str, Value]
+MOST_COUNTED = 100_000
+"""A space with more parents' combinations, or runs with more configurations, are taken to have no end of them."""
 
 _T = TypeVar("_T")
 
@@ -277,6 +279,18 @@ class Space(RootModel[dict[str, Domain]], Consistent):
         return sum(
             prod(size for name, size in sizes.items() if self._holds(name, values))
             for values in self._combinations([name for name in self._order if name in parents], points)
+        )
+
+    @property
+    def combinations(self) -> float:
+        """The number of different configurations; infinite where a domain is continuous, or too many to count."""
+        parents = {parent for domain in self.root.values() for parent in domain.when}
+        counts = {name: domain.count for name, domain in self.root.items()}
+        if inf in counts.values() or prod(counts[name] for name in parents) > MOST_COUNTED:
+            return inf
+        return sum(
+            prod(count for name, count in counts.items() if name not in parents and self._holds(name, values))
+            for values in self._combinations([name for name in self._order if name in parents], MOST_COUNTED)
         )
 
     def perturb(

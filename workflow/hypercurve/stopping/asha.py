@@ -1,10 +1,11 @@
 """Asynchronous successive halving (ASHA; Li et al. 2020), in its two forms: the stopper ``asha``.
 
 In both, trials that reach a rung are compared with all that have reached it so far; nobody waits for anybody. A failed trial
-leaves its losses at the rungs that it has passed, and counts at no other.
+leaves its losses at the rungs that it has passed, and counts at no other. A trial without a loss at a rung reaches it with
+its next one; if that is at another rung, it is compared there alone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from typing_extensions import override
@@ -14,6 +15,7 @@ from ..util.schema import Problem
 from ..util.words import shares
 from . import brackets
 from .lowest import Lowest
+from .rungs import Rungs
 from .stopper import Decision, Factor, Point, StopContext, StopOptions, Stopper, beyond
 
 
@@ -62,8 +64,8 @@ class Asha(Stopper):
     def build(cls, options: AshaOptions, context: StopContext) -> "Asha":
         rungs = options.rungs(context.points)
         if options.form == "promotion":
-            return AshaPromotion(rungs, options.reduction_factor, context.trials)
-        return AshaStopping(rungs, options.reduction_factor)
+            return AshaPromotion(rungs, options.reduction_factor, context.points, context.trials)
+        return AshaStopping(rungs, options.reduction_factor, context.points)
 
     @override
     @classmethod
@@ -93,23 +95,36 @@ class AshaStopping(Asha):
     Args:
         rungs: shares of training, increasing, below 1.
         factor: η, at least 2.
+        points: the accumulation points.
     """
 
-    def __init__(self, rungs: Iterable[float], factor: int):
+    def __init__(self, rungs: Sequence[float], factor: int, points: Sequence[float]):
         self._rungs = {point: Lowest() for point in rungs}
-        self._factor = factor
+        self._factor, self._passed = factor, Rungs(rungs, points)
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare at rungs."""
-        rung = self._rungs.get(progress)
-        if rung is None:
+        at = self._passed.reached(trial, progress)
+        if at is None:
             return Decision.CONTINUE
+        rung = self._rungs[at]
         rung.add(loss, trial, max(1, (len(rung) + 1) // self._factor))
-        return Decision.CONTINUE if loss <= rung.highest[0] else Decision.STOP
+        if loss <= rung.highest[0]:
+            return Decision.CONTINUE
+        self._passed.forget(trial)
+        return Decision.STOP
 
     def next_check(self, trial: int, progress: float) -> float:
         """The next rung."""
-        return next((point for point in self._rungs if point > progress), 1.0)
+        return self._passed.next(trial, progress)
+
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
+        """Forget it."""
+        self._passed.forget(trial)
+
+    def on_failure(self, trial: int) -> None:
+        """Forget it."""
+        self._passed.forget(trial)
 
 
 class AshaPromotion(Asha):
@@ -127,13 +142,13 @@ class AshaPromotion(Asha):
     Args:
         rungs: shares of training, increasing, below 1.
         factor: η, at least 2.
+        points: the accumulation points.
         trials: how many trials there will be; None: without end.
     """
 
-    def __init__(self, rungs: Iterable[float], factor: int, trials: int | None):
-        self._points = tuple(rungs)
-        self._rungs = {point: Lowest() for point in self._points}
-        self._factor = factor
+    def __init__(self, rungs: Sequence[float], factor: int, points: Sequence[float], trials: int | None):
+        self._rungs = {point: Lowest() for point in rungs}
+        self._factor, self._passed = factor, Rungs(rungs, points)
         self._left = trials  # to start
         self._going = 0
         self._completed = False
@@ -148,29 +163,32 @@ class AshaPromotion(Asha):
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Pause at rungs."""
-        rung = self._rungs.get(progress)
-        if rung is None:
+        at = self._passed.reached(trial, progress)
+        if at is None:
             return Decision.CONTINUE
-        self._paused[trial] = progress, loss
+        rung = self._rungs[at]
+        self._paused[trial] = at, loss
         self._going -= 1
         entered = rung.add(loss, trial, (len(rung) + 1) // self._factor)
         # One that had gone on and was overtaken since may be among the best again.
-        if entered is not None and self._paused.get(entered, (None,))[0] == progress:
+        if entered is not None and self._paused.get(entered, (None,))[0] == at:
             self._good = entered
         return Decision.PAUSE
 
     def next_check(self, trial: int, progress: float) -> float:
         """The next rung."""
-        return next((point for point in self._points if point > progress), 1.0)
+        return self._passed.next(trial, progress)
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Count it."""
         self._going -= 1
         self._completed = True
+        self._passed.forget(trial)
 
     def on_failure(self, trial: int) -> None:
         """Count it."""
         self._going -= 1
+        self._passed.forget(trial)
 
     def decide_paused(self) -> Sequence[tuple[int, Decision]]:
         """Whoever has become good enough; at the end of all trials, what becomes of the rest."""

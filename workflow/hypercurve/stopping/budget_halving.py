@@ -17,8 +17,10 @@ The rule:
   added to the mean, with a weight of :data:`RECORD_WEIGHT` times the correlation times the share of training that is still
   to come. If not, the record is dropped: all others start, and the run goes on as one without.
 
-A failed trial (NaN and infinite losses fail trials) is never kept. Decisions depend on losses only up to a common scale and
-offset, so losses, errors and negated scores are treated alike.
+A failed trial (NaN and infinite losses fail trials) is never kept. A trial without a loss at a rung comes to it with its
+next one; one that completes first is no longer waited for. In its curve, a point without a loss has the last one before,
+and points before the first loss have that. Decisions depend on losses only up to a common scale and offset, so losses,
+errors and negated scores are treated alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -178,7 +180,7 @@ class BudgetHalving(Stopper):
             self._admitted = self._all
         self._rung = 0  # number of the next rung
         self._missing = self._admitted - self._exempt
-        self._curves: dict[int, list[float]] = {}
+        self._curves: dict[int, dict[float, float]] = {}  # losses by point
         self._coded: dict[int, Floats] = {}
         self._first: dict[int, float] = {}  # losses at the first rung; infinite for those that failed before
         self._waiting: list[int] = []
@@ -190,7 +192,7 @@ class BudgetHalving(Stopper):
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
         """Begin the trial's curve."""
-        self._curves[trial] = []
+        self._curves[trial] = {}
         if trial >= self._exempt:
             cost = self._costs[trial] = self.context.cost_of(configuration)
             self._started += 1
@@ -201,32 +203,45 @@ class BudgetHalving(Stopper):
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Pause at the next rung."""
         curve = self._curves[trial]
-        curve.append(loss)
+        before = max(curve, default=0.0)
+        curve[progress] = loss
         if trial < self._exempt:
             return Decision.CONTINUE
-        self._pay(trial, len(curve))
-        if self._rung == len(self._rungs) or progress != self._rungs[self._rung]:
+        self._spent += self._way(trial, before, progress)
+        if self._rung == len(self._rungs) or progress < self._rungs[self._rung]:
             return Decision.CONTINUE
         if self._rung == 0:
-            self._first[trial] = min(curve)
+            self._first[trial] = min(curve.values())
         self._waiting.append(trial)
         self._miss_one_less()
         return Decision.PAUSE
 
     def next_check(self, trial: int, progress: float) -> float:
         """The next rung."""
-        return 1.0 if trial < self._exempt else min((rung for rung in self._rungs if rung > progress), default=1.0)
+        if trial < self._exempt:
+            return 1.0
+        late = self._rung < len(self._rungs) and self._rungs[self._rung] <= progress  # it had no loss there
+        return min((point for point in (self._points if late else self._rungs) if point > progress), default=1.0)
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Keep the curve, if others may be matched with it."""
-        self._curves[trial].append(loss)
-        if trial >= self._exempt:
-            self._forget(trial)
+        curve = self._curves[trial]
+        if trial < self._exempt:
+            curve[1.0] = loss if loss == loss else [*curve.values(), np.nan][-1]
+            return
+        if self._rung < len(self._rungs):
+            self._spent += self._way(trial, max(curve, default=0.0), 1.0)
+            if self._rung == 0:
+                self._first[trial] = loss if loss == loss else np.inf
+            self._miss_one_less()
+        self._forget(trial)
 
     def on_failure(self, trial: int) -> None:
         """The others no longer wait for it."""
         if trial >= self._exempt:
-            self._pay(trial, len(self._curves[trial]) + 1)
+            before = max(self._curves[trial], default=0.0)
+            ways = (self._way(trial, before, point) for point in self._points if point > before)
+            self._spent += next((way for way in ways if way > 0), 0.0)
             if self._rung == 0:
                 self._first[trial] = np.inf
             if self._rung < len(self._rungs):
@@ -242,10 +257,6 @@ class BudgetHalving(Stopper):
         self._curves.pop(trial, None)
         self._coded.pop(trial, None)
         self._costs.pop(trial, None)
-
-    def _pay(self, trial: int, points: int) -> None:
-        """For the way to the last of so many points."""
-        self._spent += self._way(trial, self._points[points - 2] if points > 1 else 0.0, self._points[points - 1])
 
     def _way(self, trial: int, start: float, end: float) -> float:
         """What a trial costs between two shares of its training."""
@@ -325,12 +336,25 @@ class BudgetHalving(Stopper):
     def _ordered(self, waiting: Sequence[int]) -> list[int]:
         """The trials that wait, the best first."""
         rung = self._rungs[self._rung]
-        curves = np.array([self._curves[trial] for trial in waiting])
+        reached = [point for point in self._points if point <= rung]
+        curves = np.array([self._filled(trial, reached) for trial in waiting])
+        curves[:, -1] = [
+            [*self._curves[trial].values()][-1] for trial in waiting
+        ]  # of those that came late, a later one
         score = np.mean([ranks(self._view(name, curves, waiting)) for name in self._views], axis=0)
         if self._prior is not None and self._trust:
             weight = RECORD_WEIGHT * self._trust * (1.0 - rung)
             score = score + weight * ranks(self._prior.final[list(waiting)])
         return [waiting[place] for place in np.lexsort((curves[:, -1], score))]
+
+    def _filled(self, trial: int, points: Sequence[float]) -> list[float]:
+        """A trial's losses at points: where there is none, the last before, or else the first of all."""
+        curve, filled = self._curves[trial], []
+        last = next(iter(curve.values()), np.nan)
+        for point in points:
+            last = curve.get(point, last)
+            filled.append(last)
+        return filled
 
     def _view(self, name: str, curves: Floats, waiting: Sequence[int]) -> Floats:
         match name:
@@ -349,9 +373,10 @@ class BudgetHalving(Stopper):
         """The record's curves and those of this run that never paused."""
         own = [trial for trial in range(self._exempt) if trial in self._curves]
         levels = np.full((len(own), len(self._points)), np.nan)
+        there = [[p for p in self._points if p <= max(self._curves[trial], default=0.0)] for trial in own]
         for row, trial in enumerate(own):
-            levels[row, : len(self._curves[trial])] = self._curves[trial]
-        reached = np.array([len(self._curves[trial]) for trial in own], np.int64)
+            levels[row, : len(there[row])] = self._filled(trial, there[row])
+        reached = np.array([*map(len, there)], np.int64)
         coded = np.array([self._coded[trial] for trial in own]).reshape(len(own), len(self._space.variables))
         ours = Library(normalised(levels, first), coded, reached)
         return ours if self._library is None else self._library.joined(ours)

@@ -45,6 +45,7 @@ class SuccessiveHalving(Stopper):
       good. If fewer than ``keep`` have come, all go on.
     - Equal losses: the lower trial number is better.
     - A failed trial (NaN and infinite losses fail trials) counts as one of the bracket, and is never kept.
+    - A trial without a loss at the rung comes to it with its next one; one that completes first is no longer waited for.
     - What has passed the last rung trains to its end.
 
     While a bracket waits for its slowest, its slots go to the next bracket's trials.
@@ -73,7 +74,7 @@ class SuccessiveHalving(Stopper):
         """Pause at the bracket's next rung."""
         number, _ = self._bracket(trial)
         current = self._rounds.get(number)
-        if current is None or self._numbers[progress] != current.rungs[0].point:
+        if current is None or self._numbers[progress] < current.rungs[0].point:
             return Decision.CONTINUE
         current.arrived.append((loss, trial))
         self._miss_one_less(number, current)
@@ -81,8 +82,16 @@ class SuccessiveHalving(Stopper):
 
     def next_check(self, trial: int, progress: float) -> float:
         """The next rung of the trial's bracket."""
-        later = (self._points[rung.point - 1] for rung in self._bracket(trial)[1].rungs)
+        number, bracket = self._bracket(trial)
+        later = [self._points[rung.point - 1] for rung in bracket.rungs]
+        current = self._rounds.get(number)
+        if current is not None and self._points[current.rungs[0].point - 1] <= progress:  # it had no loss there
+            later = [*self._points]
         return min((point for point in later if point > progress), default=1.0)
+
+    def on_complete(self, trial: int, loss: float, performance: float) -> None:
+        """The others no longer wait for it, if they did."""
+        self.on_failure(trial)
 
     def on_failure(self, trial: int) -> None:
         """The others no longer wait for it."""

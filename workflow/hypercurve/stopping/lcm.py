@@ -14,6 +14,9 @@ Where the seeds are silent, this is the rule here:
   stops if its rank exceeds (1 - s)·m, but never if its rank is 1: what looks like the best so far goes on.
 - A failed trial reached no end: it neither joins the completed curves nor counts towards n·r.
 - A distance that is NaN never wins a match (a zero curve has no cosine distance, say); without any match the trial goes on.
+- A trial is compared at the points where it has a loss. Where a completed curve has none there, its last one before counts;
+  points before its first are left out, and the distance over the others is scaled up. A trial without a loss at a check
+  point is checked at its next one.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +31,7 @@ from ..curves.record import RecordError
 from ..space.search_space import Configuration
 from ..util.schema import Model, Problem, Share, Whole, refuse
 from ..util.words import shares, short
+from .rungs import Rungs
 from .stopper import (
     Decision,
     Floats,
@@ -85,6 +89,10 @@ def _squares(losses: Floats, loss: float | Floats) -> Floats:
 def _absolutes(losses: Floats, loss: float | Floats) -> Floats:
     difference = losses - loss
     return np.abs(difference, out=difference)
+
+
+GROWTH = {"euclidean": 0.5, "manhattan": 1.0, "cosine": 0.0, "dtw": 0.5}
+"""With which power of the number of points a distance grows."""
 
 
 SUMS: dict[str, tuple[Callable[[Floats, float | Floats], Floats], Callable[[Floats], Floats]]] = {
@@ -211,18 +219,21 @@ class LearningCurveMatching(Stopper):
         # The tolerance keeps 100 · 0.29 = 28.999999999999996 from ending the accumulation stage a trial early.
         self._accumulate = number_of(options.configurations, context) * options.split + 1e-9
         self._keep = 1.0 - options.rate(context)
-        self._check_points = frozenset(options.check_points)
+        self._checks = Rungs(options.check_points, context.points)
         self._distance = DISTANCES[options.distance]
         self._summed = SUMS.get(options.distance)
+        self._growth = GROWTH[options.distance]
         self._sums: dict[int, tuple[int, Floats]] = {}  # by trial: points added up, and the sums by completed curve
         self._sign = 1.0 if context.mode == "max" else -1.0
-        self._curves: dict[int, list[float]] = {}
+        self._numbers = {point: number for number, point in enumerate(context.points)}
+        self._curves: dict[int, dict[int, float]] = {}  # losses by number of the point
         self._checked: set[int] = set()
         # The completed curves X, Z: doubled when full, so that adding one costs constant time on average. A row of X is a
         # point.
         self._losses = np.empty((len(context.points), 16))
         self._performances = np.empty(16)
         self._size = 0
+        self._late = False  # whether there is a completed curve that does not begin at the first point
 
     @property
     def completed(self) -> int:
@@ -231,15 +242,15 @@ class LearningCurveMatching(Stopper):
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
         """Settle the trial's stage."""
-        self._curves[trial] = []
+        self._curves[trial] = {}
         if self._size > self._accumulate:
             self._checked.add(trial)
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Match the trial's curve if this is a check point of a checked trial."""
         curve = self._curves[trial]
-        curve.append(loss)
-        if trial in self._checked and progress in self._check_points and self._bad(trial, curve):
+        curve[self._numbers[progress]] = loss
+        if trial in self._checked and self._checks.reached(trial, progress) and self._bad(trial, curve):
             self._forget(trial)
             return Decision.STOP
         return Decision.CONTINUE
@@ -248,12 +259,17 @@ class LearningCurveMatching(Stopper):
         """The next check point, or the end in the accumulation stage."""
         if trial in self._curves and trial not in self._checked:
             return 1.0
-        return min((point for point in self._check_points if point > progress), default=1.0)
+        return self._checks.next(trial, progress)
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Add a completed curve."""
-        curve = self._curves[trial]
-        curve.append(loss)
+        curve = np.full(len(self._losses), np.nan)
+        curve[[*self._curves[trial]]] = [*self._curves[trial].values()]
+        curve[-1] = loss
+        for point in range(1, len(curve)):
+            if np.isnan(curve[point]):
+                curve[point] = curve[point - 1]
+        self._late = self._late or bool(np.isnan(curve[0]))
         if self._size == len(self._performances):
             self._losses = np.concatenate([self._losses, np.empty_like(self._losses)], axis=1)
             self._performances = np.concatenate([self._performances, np.empty_like(self._performances)])
@@ -270,28 +286,39 @@ class LearningCurveMatching(Stopper):
         self._curves.pop(trial, None)
         self._checked.discard(trial)
         self._sums.pop(trial, None)
+        self._checks.forget(trial)
 
-    def _bad(self, trial: int, curve: list[float]) -> bool:
-        nearest = self._nearest_by_sums(trial, curve) if self._summed else self._nearest(curve)
+    def _bad(self, trial: int, curve: dict[int, float]) -> bool:
+        summed = self._summed is not None and not self._late
+        nearest = self._nearest_by_sums(trial, curve) if summed else self._nearest(curve)
         return nearest is not None and ends_badly(nearest, self._performances[: self._size], self._keep)
 
-    def _nearest(self, curve: list[float]) -> int | None:
+    def _nearest(self, curve: dict[int, float]) -> int | None:
         """The completed curve nearest to this one, the earliest of several; None if no distance is a number."""
-        distances = self._distance(np.array(curve), self._losses[: len(curve), : self._size].T)
+        losses, others = np.array([*curve.values()]), self._losses[[*curve], : self._size].T
+        known = ~np.isnan(others)
+        whole = known.all(axis=1)
+        distances = np.full(self._size, np.nan)
+        if whole.any():
+            distances[whole] = self._distance(losses, others[whole])
+        for row in np.flatnonzero(known.any(axis=1) & ~whole):
+            there = known[row]
+            scale = there.mean() ** -self._growth
+            distances[row] = scale * self._distance(losses[there], others[row : row + 1, there])[0]
         return None if np.isnan(distances).all() else int(np.nanargmin(distances))
 
-    def _nearest_by_sums(self, trial: int, curve: list[float]) -> int:
-        """The same, from sums that are carried on: neither is ever NaN, since losses are finite."""
+    def _nearest_by_sums(self, trial: int, curve: dict[int, float]) -> int:
+        """The same, from sums that are carried on: neither is NaN, since losses are finite and no curve begins late."""
         assert self._summed is not None
         terms, distance = self._summed
         added, before = self._sums.get(trial, (0, np.empty(0)))
         known = len(before)
         sums = np.zeros(self._size)  # there may be more since
         sums[:known] = before
-        for point, loss in enumerate(curve):
+        for point, loss in curve.items():
             if point >= added:
                 sums += terms(self._losses[point, : self._size], loss)
             elif known < self._size:
                 sums[known:] += terms(self._losses[point, known : self._size], loss)
-        self._sums[trial] = (len(curve), sums)
+        self._sums[trial] = (max(curve) + 1, sums)
         return int(np.argmin(distance(sums)))

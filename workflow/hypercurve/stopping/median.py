@@ -58,7 +58,8 @@ class MedianStopping(Stopper):
     The rule: at accumulation point k, a trial stops if the lowest of its first k losses is strictly higher than the median,
     over all *completed* trials, of the mean of their first k losses. Ties go on. It is asked at every point from
     ``first_check`` on, once ``warmup`` trials have completed. Trials that were stopped or failed count in no median, as in
-    the paper, which leaves only the two numbers open.
+    the paper, which leaves only the two numbers open. A point without a loss counts in no mean, and there a completed trial
+    has the mean that it had before.
     """
 
     rule = "Stop a trial whose lowest loss is above the median of what completed trials had on average by then."
@@ -80,24 +81,23 @@ class MedianStopping(Stopper):
         super().__init__(options, context)
         self._checks = context.points[options.first(len(context.points)) - 1 : -1]
         self._warmup = options.warmup
-        self._medians = [Medians() for _ in context.points[:-1]]  # by point, of running means
-        self._means: dict[int, list[float]] = {}  # by trial going, by point
+        self._medians = {point: Medians() for point in context.points[:-1]}  # of running means
+        self._means: dict[int, dict[float, float]] = {}  # by trial going, by point
         self._totals: dict[int, float] = {}
         self._best: dict[int, float] = {}
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
         """Begin its curve."""
-        self._means[trial], self._totals[trial] = [], 0.0
+        self._means[trial], self._totals[trial] = {}, 0.0
         self._best[trial] = float("inf")
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Compare with the median at this point."""
         means = self._means[trial]
-        points = len(means)
         best = self._best[trial] = min(self._best[trial], loss)
         total = self._totals[trial] = self._totals[trial] + loss
-        means.append(max(best, total / (points + 1)))  # rounding must not make a mean lower than every loss in it
-        medians = self._medians[points]
+        means[progress] = max(best, total / (len(means) + 1))  # rounding must not make it lower than every loss in it
+        medians = self._medians[progress]
         if len(medians) >= self._warmup and self._checks and progress >= self._checks[0] and best > medians.median:
             self._forget(trial)
             return Decision.STOP
@@ -109,8 +109,11 @@ class MedianStopping(Stopper):
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
         """Its running means join the medians."""
-        for medians, mean in zip(self._medians, self._means[trial], strict=True):
-            medians.add(mean)
+        means, mean = self._means[trial], None
+        for point, medians in self._medians.items():
+            mean = means.get(point, mean)
+            if mean is not None:
+                medians.add(mean)
         self._forget(trial)
 
     def on_failure(self, trial: int) -> None:

@@ -30,7 +30,7 @@ class Patience(Stopper):
 
     The rule, as in Keras' ``EarlyStopping`` (Prechelt 1998 compares criteria): a loss below the lowest so far by more
     than ``margin`` is an improvement, and the first loss is one. At the ``points``-th report in a row without one, the trial
-    stops. Equal losses are no improvement.
+    stops. Equal losses are no improvement. A point without a loss is not counted.
     """
 
     rule = "Stop a trial when its own loss has not improved for a number of points."
@@ -53,28 +53,27 @@ class Patience(Stopper):
         self._all = context.points
         self._numbers = {point: number for number, point in enumerate(self._all, start=1)}
         self._points, self._margin = options.wait(len(self._all)), options.margin
-        self._best: dict[int, tuple[float, int]] = {}  # by trial: lowest loss, and number of its point
+        self._best: dict[
+            int, tuple[float, int]
+        ] = {}  # by trial: lowest loss, and reports since; -1 before there is one
 
     def on_start(self, trial: int, configuration: Configuration) -> None:
         """Nothing is known yet."""
-        self._best[trial] = float("inf"), 0
+        self._best[trial] = float("inf"), -1
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
         """Count the reports since the lowest loss."""
-        number = self._numbers[progress]
-        best, at = self._best[trial]
-        if loss < best - self._margin:
-            self._best[trial] = loss, number
-        elif number - at >= self._points:
+        best, since = self._best[trial]
+        self._best[trial] = (loss, 0) if loss < best - self._margin else (best, since + 1)
+        if self._best[trial][1] >= self._points:
             del self._best[trial]
             return Decision.STOP
         return Decision.CONTINUE
 
     def next_check(self, trial: int, progress: float) -> float:
         """The earliest point at which patience can be at its end."""
-        done = self._numbers.get(progress, 0)
-        at = max(1, self._best.get(trial, (0.0, 1))[1])
-        number = max(at + self._points, done + 1)
+        since = self._best.get(trial, (0.0, -1))[1]
+        number = self._numbers.get(progress, 0) + self._points - since
         return self._all[number - 1] if number < len(self._all) else 1.0
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:

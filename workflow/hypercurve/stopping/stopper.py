@@ -136,9 +136,10 @@ class StopOptions(Model):
 class Stopper(Rule):
     """Decides which trials go on, from learning curves alone.
 
-    Reports of one trial come in order of progress and without gaps; reports of different trials may interleave. A loss
-    that is NaN or infinite never arrives: such a trial has failed. Decisions follow from the calls alone: no clock, no
-    files, no random numbers but those of :func:`hypercurve.util.seeding.generator`.
+    Reports of one trial come in order of progress; reports of different trials may interleave. A loss that is NaN or
+    infinite never arrives. A trial need not report at every accumulation point: one with fewer epochs than points reports
+    each epoch once, and where it has no loss (yet), the stopper is not asked and the trial goes on. Decisions follow from
+    the calls alone: no clock, no files, no random numbers but those of :func:`hypercurve.util.seeding.generator`.
 
     Args:
         options: its options, an instance of :attr:`Options`.
@@ -195,7 +196,7 @@ class Stopper(Rule):
         """A trial is about to train."""
 
     def on_report(self, trial: int, progress: float, loss: float) -> Decision:
-        """A trial has reached an accumulation point in (0, 1)."""
+        """A trial has reached an accumulation point in (0, 1), and has a loss there."""
         return Decision.CONTINUE
 
     def next_check(self, trial: int, progress: float) -> float:
@@ -207,7 +208,7 @@ class Stopper(Rule):
         return next(point for point in self.context.points if point > progress)
 
     def on_complete(self, trial: int, loss: float, performance: float) -> None:
-        """A trial has trained to its end."""
+        """A trial has trained to its end; the loss is NaN where none was reported there."""
 
     def on_failure(self, trial: int) -> None:
         """A trial diverged or raised."""

@@ -1,7 +1,8 @@
 """What every searcher and every stopper must hold, as checks that raise AssertionError.
 
 A check takes a method's setting and a seed. It drives the method's scheduler with random but possible events: losses with
-ties, failures, any order of reports that the slots allow. :func:`cases` gives the settings with which a rule is tried.
+ties, points without a loss, failures, any order of reports that the slots allow. :func:`cases` gives the settings with which
+a rule is tried.
 """
 
 import json
@@ -47,13 +48,13 @@ SPACE: dict[str, Any] = {
 }
 
 
-def method(search: Any, stop: Any = None, slots: int = 1, trials: int = TRIALS) -> Setting:
+def method(search: Any, stop: Any = None, slots: int = 1, trials: int = TRIALS, epochs: float = 3) -> Setting:
     """The setting of a method on learning curves by formula."""
     experiment = {
         "data": {"name": "digits"},
         "model": "synthetic",
         "curve": "loss",
-        "space": SPACE,
+        "space": {**SPACE, "epochs": epochs},
         "budget": {"trials": trials},
         "methods": {"method": {"search": search, "stop": stop, "slots": slots}},
     }
@@ -77,7 +78,8 @@ def cases(kind: str, options: Mapping[str, Any] | None = None) -> Iterator[Setti
     else:
         examples = Stop.model_validate(kind).rule.examples if options is None else [options]
         for given, slots in product(examples, SLOTS):
-            yield method("random", {kind: given}, slots)
+            # in three slots, trials have fewer steps than there are points: 9 or 5
+            yield method("random", {kind: given}, slots, epochs=0.3 if slots == 3 else 3)
 
 
 def _is_searcher(kind: str) -> bool:
@@ -132,15 +134,19 @@ class Driver:
             elif self._draw.integers(16) == 0:
                 self._end(trial, Failed(trial, self.points[index], "diverged"))
             elif index == len(self.points) - 1:
-                self._end(trial, Completed(trial, {"loss": loss, "val_accuracy": loss / 3}))
+                self._end(trial, Completed(trial, self._metrics(loss) | {"val_accuracy": loss / 3}))
             else:
                 sure = self._ahead[trial]
-                self._take(Reported(trial, self.points[index], {"loss": loss}))
+                self._take(Reported(trial, self.points[index], self._metrics(loss)))
                 if trial in self.paused or trial in self.over:
                     said = f"next_check said {sure} of trial {trial}, which was decided upon at {self.points[index]}"
                     assert self.points[index] >= sure, said
         assert not self.paused, f"trials {sorted(self.paused)} are left waiting: decide_paused never answered for them"
         assert len(self.over) == len(self.started)
+
+    def _metrics(self, loss: float) -> dict[str, float]:
+        """A report; one in eight has no loss."""
+        return {"loss": loss} if self._draw.integers(8) else {}
 
     def _take(self, event: Event | None) -> None:
         actions = self.scheduler.open() if event is None else self.scheduler.on(event)
@@ -257,13 +263,14 @@ def played(given: Setting, seed: int, lines: list[RawLine]) -> list[RawLine]:
     while not run.ended and (due := run.due()) is not None:
         draw = generator(seed, 0, "outcome", due.trial, round(due.progress * 1e6))
         loss = float(LOSSES[draw.integers(len(LOSSES))])
-        event: Event = Reported(due.trial, due.progress, {"loss": loss})
+        metrics = {"loss": loss} if draw.integers(8) else {}  # or none: it is missing there
+        event: Event = Reported(due.trial, due.progress, metrics)
         if due.progress == 0:
             event = Started(due.trial)
         elif draw.integers(16) == 0:
             event = Failed(due.trial, due.progress, "diverged")
         elif due.progress == 1:
-            event = Completed(due.trial, {"loss": loss, "val_accuracy": loss / 3})
+            event = Completed(due.trial, metrics | {"val_accuracy": loss / 3})
         lines.append(encode_line(run.step(event)))
     if not run.ended:
         lines.append(encode_line(run.end("finished")))

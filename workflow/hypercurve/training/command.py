@@ -10,6 +10,7 @@ See docs/models.md.
 
 import json
 import math
+import re
 import signal
 import sys
 import time
@@ -36,6 +37,18 @@ PATIENCE = 1.0
 
 LARGEST = 1 << 30
 """Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
+
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+]?\b(?:nan(?:\([\w]*\))?|inf(?:inity)?)(?!\w)', re.IGNORECASE)
+
+
+def _as_json(found: re.Match[bytes]) -> bytes:
+    """What stands for NaN or infinity as C, Fortran or Julia print it, as JSON's readers take it; texts as they are."""
+    text = found[0]
+    if text.startswith(b'"'):
+        return text
+    if text.lstrip(b"-+")[:1].lower() == b"n":
+        return b"NaN"
+    return b"-Infinity" if text.startswith(b"-") else b"Infinity"
 
 
 class CommandTrainer(Trainer):
@@ -112,7 +125,7 @@ class CommandSession(EpochSession):
         trial, trainer = self.trial, self.trainer
         values = {name: _text(value) for name, value in self.hyperparameters.items()}
         values |= {
-            "seed": str(integer_seed(trial.seed, trial.repeat, "trainable", trial.number)),
+            "seed": str(integer_seed(trial.seed, trial.repeat, "trainable", trial.draws)),
             "trial": str(trial.number),
             "repeat": str(trial.repeat),
             "threads": str(trainer.threads),
@@ -192,7 +205,10 @@ class CommandSession(EpochSession):
 
     def _parsed(self, line: bytes) -> Mapping[str, Any]:
         try:
-            found = json.loads(line)
+            try:
+                found = json.loads(line)
+            except ValueError:
+                found = json.loads(_NO_NUMBER.sub(_as_json, line))
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):

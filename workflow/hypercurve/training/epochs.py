@@ -74,7 +74,7 @@ class EpochSession(Session, ABC):
         return Report(progress, metrics, time.perf_counter() - start, test=test)
 
     def _advance(self, progress: float) -> dict[str, float]:
-        target = max(1, self.done, step_at(progress, self.epochs))
+        target = max(self.done, step_at(progress, self.epochs))
         trained = target > self.done
         while self.done < target:
             self._begin(target)
@@ -91,7 +91,7 @@ class EpochSession(Session, ABC):
             self._reached(end=progress == 1)
         self.progress = progress
         metrics = {name: value for name, value in self._last.items() if not name.startswith(_TEST)}
-        if self.exchanges and trained and all(map(math.isfinite, metrics.values())):
+        if self.exchanges and trained:
             self._state = vector_of(self._save(), self.spec.state_bytes)
         return metrics
 
@@ -190,7 +190,7 @@ class EpochSession(Session, ABC):
 
 
 def checked(given: object, epoch: int) -> dict[str, float]:
-    """What was reported of an epoch, as numbers by name.
+    """What was reported of an epoch, as numbers by name; None, as JSON's null, is NaN.
 
     Raises:
         TrialFailed: it is not that, or has no loss.
@@ -204,7 +204,7 @@ def checked(given: object, epoch: int) -> dict[str, float]:
         try:
             if isinstance(value, str):
                 raise TypeError
-            metrics[name] = float(value)
+            metrics[name] = math.nan if value is None else float(value)
         except (TypeError, ValueError, OverflowError):
             raise TrialFailed(f"epoch {epoch}: {name} = {_short(value)} is no number") from None
     if "loss" not in metrics:

@@ -160,7 +160,7 @@ class Network:
         values = list(self.values)
 
         def seed(index: int) -> int:
-            return integer_seed(trial.seed, trial.repeat, "weights", trial.number, index)
+            return integer_seed(trial.seed, trial.repeat, "weights", trial.draws, index)
 
         with tf.device("CPU:0"):  # the same numbers whatever the machine has
             for index, initializer in enumerate(self._initializers):

@@ -60,7 +60,7 @@ class SampleOrder:
 
     def _epoch(self, epoch: int) -> npt.NDArray[np.int32]:
         if epoch not in self._epochs:
-            draw = generator(self.trial.seed, self.trial.repeat, "shuffle", self.trial.number, epoch)
+            draw = generator(self.trial.seed, self.trial.repeat, "shuffle", self.trial.draws, epoch)
             self._epochs = {e: order for e, order in self._epochs.items() if e == epoch - 1}  # two epochs at most
             self._epochs[epoch] = draw.permutation(self.samples).astype(np.int32)
         return self._epochs[epoch]
@@ -241,7 +241,7 @@ class KerasSession(Session):
 
     def _step_at(self, progress: float) -> int:
         """The step at which a share of the training is done; at least one, so that every report has a loss."""
-        return max(1, step_at(progress, self.total))
+        return step_at(progress, self.total)
 
     def advance(self, progress: float) -> Report:
         """Train up to a share of the training and report.

@@ -113,7 +113,7 @@ class LoopSession(EpochSession):
 
     def __init__(self, trainer: LoopTrainer, trial: Trial) -> None:
         super().__init__(trainer.spec, trial, trainer.exchanges)
-        seed = integer_seed(trial.seed, trial.repeat, "trainable", trial.number)
+        seed = integer_seed(trial.seed, trial.repeat, "trainable", trial.draws)
         context = Context(seed, trial.number, trial.repeat, self.epochs, trainer.data, trainer.threads)
         made = trainer.target(dict(self.hyperparameters), context)
         self._loop: Any = made if isinstance(trainer.target, type) else None

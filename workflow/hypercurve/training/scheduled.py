@@ -72,7 +72,7 @@ class ScheduledSession(Session):
         report = self._session.advance(progress)
         self._step, self.progress = target, progress
         metrics = dict(report.metrics)
-        if progress == 1 and all(math.isfinite(value) for value in metrics.values()):
+        if progress == 1 and math.isfinite(metrics["loss"]):
             metrics |= self._trainer.test(self._trial, self._session.snapshot())
         return replace(report, metrics=metrics, seconds=seconds + report.seconds, overhead=overhead + report.overhead)
 

@@ -57,7 +57,7 @@ class SyntheticTrainer(Trainer):
 
 
 def _noise(trial: Trial, purpose: str, step: int, size: float) -> float:
-    draw = generator(trial.seed, trial.repeat, f"synthetic {purpose}", trial.number, step)
+    draw = generator(trial.seed, trial.repeat, f"synthetic {purpose}", trial.draws, step)
     return float(np.exp(size * draw.standard_normal()))
 
 
@@ -72,10 +72,7 @@ class SyntheticSession(Session):
     def __init__(self, trainer: SyntheticTrainer, trial: Trial) -> None:
         self.trainer, self.trial = trainer, trial
         self.hyperparameters: dict[str, Any] = resolve("synthetic", trial.configuration)
-        if (
-            trainer.failures
-            and generator(trial.seed, trial.repeat, "synthetic raises", trial.number).random() < _RAISES
-        ):
+        if trainer.failures and generator(trial.seed, trial.repeat, "synthetic raises", trial.draws).random() < _RAISES:
             raise RuntimeError(f"the synthetic model of trial {trial.number} raises, as it is meant to")
         self.total = total_steps(self.hyperparameters["epochs"], SAMPLES, self.hyperparameters["batch_size"])
         self.progress, self.step = 0.0, 0
@@ -103,7 +100,7 @@ class SyntheticSession(Session):
         return self.excess * float((now / before) ** -speed)
 
     def _step_at(self, progress: float) -> int:
-        return max(1, step_at(progress, self.total))
+        return step_at(progress, self.total)
 
     def advance(self, progress: float) -> Report:
         """Go to a share of the training and report; nothing on the way is computed.

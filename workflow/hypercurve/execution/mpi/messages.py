@@ -84,19 +84,20 @@ def pack_start(
     limit: int,
     started: float,
     processors: Collection[str | None] | None = None,
+    first: int | None = None,
 ) -> bytes:
     """A trial to train; see :meth:`Worker.start`. Its configuration, its curve and what trained that are JSON."""
     trained = None if processors is None else list(processors)
-    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve, trained]).encode()
+    return _GO.pack(trial, limit, started) + json.dumps([configuration, curve, trained, first]).encode()
 
 
 def unpack_start(
     message: bytes | bytearray,
-) -> tuple[int, Configuration, Curve, int, float, Collection[str | None] | None]:
+) -> tuple[int, Configuration, Curve, int, float, Collection[str | None] | None, int | None]:
     """What :func:`pack_start` was given."""
     trial, limit, started = _GO.unpack_from(message)
-    configuration, curve, processors = json.loads(message[_GO.size :])
-    return trial, configuration, curve, limit, started, processors
+    configuration, curve, processors, first = json.loads(message[_GO.size :])
+    return trial, configuration, curve, limit, started, processors, first
 
 
 def pack_go(trial: int, limit: int, started: float) -> bytes:

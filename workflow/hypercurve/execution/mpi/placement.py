@@ -8,6 +8,7 @@ points. A trial stays where it is, paused or not: moving those that go on to ran
 measured.
 """
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
 from math import inf
@@ -16,7 +17,6 @@ from ...events.events import Completed, Failed, Reported
 from ...events.lines import EventLine
 from ...runs.known import KnownTrainings
 from ...runs.run import Run
-from ...runs.trial import Trial
 from ...space.search_space import Configuration
 from . import messages as wire
 from .comm import Tag
@@ -83,7 +83,6 @@ class Placement:
         self._short = set(ranks)
         self._next = 0  # number of the next trial to hand out before its turn
         self._exhausted = False  # there is none
-        self._index = {point: number for number, point in enumerate(run.points, start=1)}
 
     def start(self, number: int) -> Placed | None:
         """A trial starts or goes on: give it to a rank, or let the rank know that has it already.
@@ -176,27 +175,36 @@ class Placement:
         """What is known of a training, and whether that is all of it."""
         if self._known is None:
             return [], False
-        trial = Trial(number, configuration, self._run.setting.seed, self._run.repeat)
-        return self._known.ahead(trial, self._run.points)
+        trial = self._run.trial_of(number, configuration)
+        return self._known.ahead(trial, self._points_of(configuration))
 
     def _place(
         self, number: int, configuration: Configuration, rank: int, progress: float, curve: wire.Curve, started: float
     ) -> Placed:
-        placed = Placed(rank, self._index[self._run.next_check(number, progress)], len(curve), started == inf)
+        limit = self._limit(number, configuration, progress)
+        placed = Placed(rank, limit, len(curve), started == inf)
         self.trials[number] = placed
         self._committed[rank] += placed.committed
         self._open[rank] += 1
         trained = None if self._known is None else self._known.processors
-        message = wire.pack_start(number, configuration, curve, placed.limit, started, trained)
+        first = self._run.trial_of(number, configuration).first
+        message = wire.pack_start(number, configuration, curve, placed.limit, started, trained, first)
         self.orders.append((rank, Tag.START, message))
         return placed
 
     def _allow(self, number: int, placed: Placed) -> None:
         """Let a trial go on to the next point at which it may be stopped or paused."""
         state, before = self._run.trials[number], placed.committed
-        placed.limit = self._index[self._run.next_check(number, state.progress)]
+        placed.limit = self._limit(number, state.configuration, state.progress)
         self._committed[placed.rank] += placed.committed - before
         self.orders.append((placed.rank, Tag.GO, wire.pack_go(number, placed.limit, state.origin)))
+
+    def _points_of(self, configuration: Configuration) -> tuple[float, ...]:
+        return self._run.points_of(self._run.cost.of(configuration))
+
+    def _limit(self, number: int, configuration: Configuration, progress: float) -> int:
+        """Up to how many of its points a trial will surely train: to the first where it may be stopped or paused."""
+        return bisect_left(self._points_of(configuration), self._run.next_check(number, progress)) + 1
 
     def _close(self, placed: Placed) -> None:
         """A rank trains a trial no more."""

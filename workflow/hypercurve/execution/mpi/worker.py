@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from ...curves.cost import TrialCost
-from ...events.events import Completed
+from ...events.events import Completed, Reported
 from ...events.lines import EventLine, Tested
 from ...runs.run import Run
 from ...runs.trial import Trial
@@ -28,23 +28,27 @@ class Going:
     Attributes:
         trial: the trial.
         cost: what its training costs.
-        done: how many points it has trained to.
+        points: where it reports.
+        done: to how many of them it has trained.
         limit: how many it will train to whatever is decided meanwhile; what goes beyond may be in vain.
         started: virtual time of its start, later by what it was paused; infinite before.
         curve: what was reported before a resume, or is known.
         processors: names of those that trained it; None: this rank's only.
         session: None before it is opened.
+        told: whether it has had a number in its learning curve.
         priority: the trial with the least is trained next.
     """
 
     trial: Trial
     cost: TrialCost
+    points: tuple[float, ...]
     done: int
     limit: int
     started: float
     curve: wire.Curve
     processors: Collection[str | None] | None = None
     session: Session | None = None
+    told: bool = False
     priority: Priority = (False, 0.0, 0)
 
 
@@ -65,7 +69,7 @@ class Worker:
 
     def __init__(self, run: Run, trainer: Trainer, rank: int):
         self.rank = rank
-        self.points = run.points
+        self._numbers = {point: number for number, point in enumerate(run.points)}
         self._run, self._cost, self._trainer = run, run.cost, trainer
         self._seed, self._repeat, self._objective = run.setting.seed, run.repeat, run.setting.objective
         self._check = ReportCheck.of(run.setting)
@@ -95,6 +99,7 @@ class Worker:
         limit: int,
         started: float,
         processors: Collection[str | None] | None = None,
+        first: int | None = None,
     ) -> None:
         """Take a trial.
 
@@ -105,9 +110,12 @@ class Worker:
             limit: points that it will train to whatever is decided.
             started: virtual time of its start; infinite: it has not started, and may never.
             processors: names of those that trained the curve: see :func:`hypercurve.execution.event_loop.equal_bits`.
+            first: the trial whose training it repeats: see :class:`Trial`.
         """
-        trial = Trial(number, configuration, self._seed, self._repeat)
-        going = Going(trial, self._cost.of(configuration), len(curve), limit, started, curve, processors)
+        trial = Trial(number, configuration, self._seed, self._repeat, first)
+        cost = self._cost.of(configuration)
+        going = Going(trial, cost, self._run.points_of(cost), len(curve), limit, started, curve, processors)
+        going.told = self._check.told(curve)
         self._going[number] = going
         self._rank(going)
 
@@ -146,12 +154,13 @@ class Worker:
         """Train a trial to its next point.
 
         Returns:
-            The point's number, from 0; and the event.
+            The number of the point among the run's, from 0; and the event.
         """
         going = self._going[number]
-        point = going.done
-        line, session = advance(lambda: self._session(going), number, self.points[point], self._check, self.rank)
+        point = going.points[going.done]
+        line, session = advance(lambda: self._session(going), number, point, self._check, self.rank, going.told)
         event = line.event
+        going.told = going.told or (isinstance(event, Reported) and self._check.curve in event.metrics)
         going.done += 1
         if session is None or isinstance(event, Completed):
             del self._going[number]
@@ -163,7 +172,7 @@ class Worker:
                 going.session.close()
         else:
             self._rank(going)
-        return point, line
+        return self._numbers[point], line
 
     def test(self, number: int, reported: Mapping[str, float] | None, folder: Path) -> Tested:
         """Measure the best trial's network on the test set, and put its file beside the journal.
@@ -190,5 +199,5 @@ class Worker:
             self._kept[trial.number] = (trial, session.snapshot())
 
     def _rank(self, going: Going) -> None:
-        due = going.started + going.cost.seconds(self.points[going.done])
+        due = going.started + going.cost.seconds(going.points[going.done])
         going.priority = (going.done >= going.limit, due, going.trial.number)
