@@ -115,8 +115,8 @@ def _check_judged(setting: Setting, curves: Curves) -> None:
     names = {name: None for report in before for name in report}
     if (setting.stop is not None or setting.record) and names and setting.judged.metric not in names:
         raise UserError(
-            f"{curves.name}: {setting.method} compares {setting.judged.metric}, which was not recorded on the way; name with "
-            f"`curve` what was: {', '.join(names)}"
+            f"{curves.name}: {setting.method} compares {setting.judged.metric}, which was not recorded on the way; name "
+            f"with `curve` what was: {', '.join(names)}"
         )
 
 
