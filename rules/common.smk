@@ -215,6 +215,7 @@ def keeping(wildcards):
     experiment = experiment_of(wildcards)
     places = experiment.reuse if isinstance(experiment.reuse, tuple) else ()
     options = [f"--reuse {quote(place)}" for place in places] + ["--no-reuse"] * (experiment.reuse is False)
+    options += ["--no-fail-fast"] * (not experiment.fail_fast)
     return " ".join(
         [*options, f"--snapshot-minutes {experiment.snapshot.minutes:g} --memory {experiment.snapshot.memory:g}"]
     )

@@ -48,12 +48,17 @@ def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownT
         source: where reports come from that are not known.
         write: takes the journal's lines; called before the line's actions are carried out.
         known: trainings that were recorded earlier: what they reported is taken, and not trained again.
+
+    Raises:
+        Hopeless: its trials fail alike.
     """
     bound = run.setting.budget.bound
     seconds = bound == "seconds"
     while run.ended is None:
+        run.failures.check()
         due = source.due()
         if due is None:
+            run.failures.check(over=True)
             write(run.end("finished", Wall(at=time.time())))
         elif bound in ("samples", "cost") and not run.budget_left(due):
             write(run.end(bound, Wall(at=time.time())))
