@@ -3,6 +3,7 @@
 # Every cluster job parses this again, so nothing here imports TensorFlow, pandas or SciPy.
 
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -12,6 +13,7 @@ from shlex import quote
 from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.util.errors import UserError
+from hypercurve.workflow_support.failures import tell_failures
 from hypercurve.workflow_support.launching import set_environment
 from hypercurve.workflow_support.recovery import recover
 from hypercurve.util.provenance import CAPTIONS, analysis_digest
@@ -29,6 +31,7 @@ except ConfigError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 RESULTS = WORKFLOW.results
+BEGAN = time.time()
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
 ANALYSIS = analysis_digest()

@@ -254,11 +254,11 @@ def write_trials(run: RunResult, setting: "Setting", path: Path) -> None:
     """Write `trials.csv`: one row per trial.
 
     The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped
-    or failed), progress, performance (empty unless completed), seconds (of computing), cost (virtual seconds) and reason (why
-    it failed). Numbers read back as exactly what they were. Hyperparameters of a population's member are those that it had
-    at its end, as they were set when it last copied. Further columns hold what else trials reported at their ends: of a user's own model
-    all of it, of a built-in one what is not always reported; `reported_` sets those apart that are called as another
-    column is.
+    or failed), progress, performance (empty unless completed), seconds (of computing), cost (virtual seconds) and reason
+    (why it failed). Numbers read back as exactly what they were. Hyperparameters of a population's member are those that
+    it had at its end, as they were set when it last copied. Further columns hold what else trials reported at their ends:
+    of a user's own model all of it, of a built-in one what is not always reported; `reported_` sets those apart that are
+    called as another column is.
     """
     names = setting.space.names
     usual = {setting.objective.key} | (
