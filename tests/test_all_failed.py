@@ -20,21 +20,20 @@ def train(h, context):
 """
 EXPERIMENT = """\
 model: {{loop: {module}:train}}
-space: {{x: {{uniform: [0.0, 1.0]}}, y: {{uniform: [0.0, 1.0]}}, epochs: 4}}
+space: {{x: {{uniform: [0.0, 1.0]}}, y: {{uniform: [0.0, 1.0]}}, epochs: 3}}
 budget: {{trials: 6, at: [3]}}
 repeats: 2
 fail_fast: false
-training: {{accumulation_points: 4}}
 methods:
   random: {{search: random}}
   tpe: {{search: {{tpe: {{startup: 3}}}}, slots: 2}}
   patience: {{search: random, stop: patience}}
-  lcm: {{search: random, stop: {{lcm: {{configurations: 6, split: 0.4, check_points: [0.25, 0.5]}}}}}}
+  lcm: {{search: random, stop: {{lcm: {{configurations: 6, split: 0.4}}}}}}
   median: {{search: random, stop: median}}
 """
 KINDS = {  # when trials fail
     "all_at_once": "True",
-    "all_late": "epoch == 3",
+    "all_late": "epoch == 2",
     "all_but_one": "context.trial != 2",
     "none": "False",
     "baseline_only": "context.trial < 6 and context.seed % 2",

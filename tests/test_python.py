@@ -245,9 +245,36 @@ class TestTuning:
             "epoch 1: reported 'high', which is no mapping of metrics",
         }
 
-    def test_warns_if_every_trial_failed(self) -> None:
-        with pytest.warns(UserWarning, match="all 3 trials failed; the first: NameError: name 'nonsense'"):
-            hypercurve.tune(lambda h: nonsense, RATE, trials=3)  # type: ignore[name-defined]  # noqa: F821
+    def test_warns_if_every_trial_failed_and_may_go_on(self) -> None:
+        with pytest.warns(UserWarning, match="all 5 trials failed; the first: NameError: name 'nonsense'"):
+            hypercurve.tune(lambda h: nonsense, RATE, trials=5, fail_fast=False)  # type: ignore[name-defined]  # noqa: F821
+
+    def test_ends_with_the_users_error_where_the_first_trials_fail_alike(self) -> None:
+        tried = []
+
+        def loss(h: dict[str, float]) -> float:
+            tried.append(h)
+            return h["rat"]
+
+        with pytest.raises(UserError) as caught:
+            hypercurve.tune(loss, RATE, trials=20)
+        said = str(caught.value)
+        assert len(tried) == 3
+        assert "the first 3 trials failed alike: KeyError: 'rat'" in said
+        assert re.search(r"\n  .*test_python.py, line \d+, in loss: return", said)
+        assert "the hyperparameters are rate, epochs; did you mean rate?" in said
+        assert "Traceback (most recent call last)" in said
+
+    def test_ends_with_the_first_trial_that_lacks_the_objective(self) -> None:
+        def train(h: dict[str, float], context: Context) -> Iterator[dict[str, float]]:
+            for _ in range(context.epochs):
+                epochs.append(1)
+                yield {"loss": h["rate"], "val_acc": 1 - h["rate"]}
+
+        epochs: list[int] = []
+        with pytest.raises(UserError, match=r"it reported loss, val_acc; did you mean `objective: {metric: acc}`\?"):
+            hypercurve.tune(train, {**RATE, "epochs": 10}, trials=20, objective="accuracy")
+        assert len(epochs) == 10
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -175,7 +175,7 @@ def _nothing_ranked(reason: str) -> str:
     found = short[near[0]]
     if found.startswith("val_"):
         return f"{reason}; did you mean `objective: {{metric: {near[0]}}}`?"
-    return f"{reason}; if {found} is measured on the validation part, report it as val_{found}"
+    return f"{reason}; if {found} is measured on the validation part, report it as {name}"
 
 
 def _how(kind: Alike) -> str:
