@@ -1,11 +1,17 @@
 """Tables, figures and reports of experiments in which all trials failed, or all but one, or none was stopped."""
 
 import csv
+import html
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import hypercurve
+from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.figures import applicable
 from hypercurve.config.files import read_resolved
@@ -95,3 +101,64 @@ def test_what_failed_saved_no_training(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(tmp_path)
     rows = {row["method"]: row for row in csv.DictReader((made(tmp_path, "all_but_one") / "traits.csv").open())}
     assert float(rows["random"]["saved"]) == 0.0
+
+
+TYPO = """\
+def train(h, context):
+    for epoch in range(context.epochs):
+        yield {"loss": h["alpha"] / (epoch + 1)}  # the space has x, not alpha
+"""
+WORKFLOW = """\
+model: {loop: typo:train}
+objective: {metric: loss}
+space: {x: {uniform: [0.0, 1.0]}, epochs: 3}
+budget: {trials: 6}
+methods: {random: {search: random, trials_per_job: 3}, tpe: {search: tpe}}
+"""
+
+
+@pytest.mark.slow
+def test_what_snakemake_says(tmp_path: Path) -> None:
+    for name in ("Snakefile", "rules", "workflow", "profiles", "envs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "config" / "experiments").mkdir(parents=True)
+    (tmp_path / "config" / "config.yaml").write_text(
+        "experiments: [typo]\nfolder: config/experiments\nresults: results\n"
+    )
+    (tmp_path / "typo.py").write_text(TYPO)
+    experiment = tmp_path / "config" / "experiments" / "typo.yaml"
+
+    def snakemake() -> subprocess.CompletedProcess[str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT / "workflow")}
+        command = ["snakemake", "--cores", "2", "results/typo/report.html"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+
+    experiment.write_text(WORKFLOW)
+    done = snakemake()
+    assert done.returncode != 0
+    assert done.stderr.count("the first 3 trials failed alike: KeyError: 'alpha'") >= 3  # two batches, and tpe
+    assert 'typo.py, line 3, in train: yield {"loss": h["alpha"]' in done.stderr
+    named = set(re.findall(r"the whole of it: (\S+)", done.stderr))
+    assert named == {
+        "results/typo/runs/random/0/batches/0.failures.txt",
+        "results/typo/runs/random/0/batches/1.failures.txt",
+        "results/typo/runs/tpe/0/journal.failures.txt",
+    }
+    assert all("in train" in (tmp_path / name).read_text() for name in named)
+    experiment.write_text(WORKFLOW + "fail_fast: false\n")
+    done = snakemake()
+    assert done.returncode == 0, done.stderr
+    for method in ("random", "tpe"):
+        told = f"6 of 6 trials failed: KeyError: 'alpha'; see results/typo/runs/{method}/0/journal.failures.txt"
+        assert told in done.stderr
+        assert (tmp_path / f"results/typo/logs/{method}/0/search.log").read_text().splitlines()[-1] == told
+    assert "12 of 12 trials failed: KeyError" in html.unescape((tmp_path / "results/typo/report.html").read_text())
+    (tmp_path / "typo.py").write_text(
+        TYPO.replace('{"loss": h["alpha"] / (epoch + 1)}', '{"val_loss": h["x"], "loss": 1.0}')
+    )
+    experiment.write_text(WORKFLOW)
+    done = snakemake()
+    assert done.returncode == 0, done.stderr
+    assert "trials failed" not in done.stderr
+    assert not list(tmp_path.glob("results/typo/runs/*/*/journal.failures.txt"))
