@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_info
 import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
 from hypercurve.cli import main
+from hypercurve.config.consistency import COLUMNS
 from hypercurve.config.files import read_experiment
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import Journal, read_lines
@@ -265,7 +266,7 @@ class TestTuning:
         assert "the hyperparameters are rate, epochs; did you mean rate?" in said
         assert "Traceback (most recent call last)" in said
 
-    def test_ends_with_the_first_trial_that_lacks_the_objective(self) -> None:
+    def test_ends_with_the_first_trial_that_lacks_the_objective(self, capsys: pytest.CaptureFixture[str]) -> None:
         def train(h: dict[str, float], context: Context) -> Iterator[dict[str, float]]:
             for _ in range(context.epochs):
                 epochs.append(1)
@@ -275,6 +276,25 @@ class TestTuning:
         with pytest.raises(UserError, match=r"it reported loss, val_acc; did you mean `objective: {metric: acc}`\?"):
             hypercurve.tune(train, {**RATE, "epochs": 10}, trials=20, objective="accuracy")
         assert len(epochs) == 10
+        assert "warning: at its first point, the trainer reported no val_accuracy" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", COLUMNS)
+    def test_a_hyperparameter_is_not_called_as_a_column_is(self, name: str) -> None:
+        with pytest.raises(UserError, match=f"space.{name}: is the name of a column of results, as "):
+            hypercurve.tune(lambda h: 1.0, {name: {"uniform": [0.0, 1.0]}}, trials=3)
+
+    @pytest.mark.parametrize(
+        "name", ["loss", "val_loss", "test_loss", "reported_test_loss", "event", "time", "at", "index"]
+    )
+    def test_metrics_stand_beside_hyperparameters_of_their_name(self, name: str) -> None:
+        def train(h: dict[str, float]) -> dict[str, float]:
+            return {"loss": 7.0, "val_loss": h[name], "test_loss": 9.0, "event": 5.0}
+
+        found = hypercurve.tune(train, {name: {"uniform": [0.0, 1.0]}}, trials=3)
+        for frame in (found.trials, found.chosen, found.curves, found.events, found.comparison, found.importance):
+            assert frame.columns.is_unique
+        assert found.chosen[name].item() == found.trials[name].min() == found.best.configuration[name]
+        assert found.chosen["reported_test_loss" if name == "test_loss" else "test_loss"].item() == 9.0
 
     @pytest.mark.parametrize(
         ("options", "message"),

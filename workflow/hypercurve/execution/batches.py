@@ -23,7 +23,7 @@ from ..training.recorded_curves import follow, retrain
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
-from .event_loop import Best, must_equal
+from .event_loop import Best, check_failures, must_equal
 
 Row = dict[str, Any]
 """A trial of a table: its number and its configuration."""
@@ -86,7 +86,7 @@ def run_batch(
         curve: Curve = []
         for line, session in _reports(run, trial, curve, trainer, known, number):
             write(line, trial)
-            run.failures.check()
+            check_failures(run)
             if isinstance(line.event, Completed):
                 value = line.event.metrics[objective.key]
                 if best is None or objective.better(value, best[0]):

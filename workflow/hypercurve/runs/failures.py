@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from ..config.model import counts_epochs
 from ..events.events import Completed, Event, Failed, Reported, Started
 from ..util.errors import UserError, line_of_code
 
@@ -63,10 +64,12 @@ class Failures:
     Attributes:
         kinds: by what they have in common, in order of appearance.
         started: how many trials have started.
+        warning: that the first report of a loop or program lacks the objective, which may still come at the end.
     """
 
     def __init__(self, setting: "Setting", *, ends: bool):
         self._ends, self._population = ends, setting.population is not None
+        self._objective = setting.objective.key if ends and counts_epochs(setting.model) else None
         self._needed = setting.members if self._population else max(FEWEST, setting.slots)
         if setting.starters is not None:
             self._needed = min(self._needed, setting.starters)
@@ -77,6 +80,7 @@ class Failures:
         self._well = False
         self.kinds: dict[str, Alike] = {}
         self.started = 0
+        self.warning: str | None = None
 
     @property
     def failed(self) -> int:
@@ -97,6 +101,12 @@ class Failures:
                     self._first[trial] = None
             case Reported(trial, _, metrics):
                 self._failed.discard(trial)
+                if self._objective is not None and self._objective not in metrics:
+                    there = f"{NOT_REPORTED}{self._objective}, which is the objective; it reported {', '.join(metrics)}"
+                    self.warning = (
+                        f"at its first point, {_nothing_ranked(there)}. A trial that ends without it has failed"
+                    )
+                self._objective = None
                 if not self._well:
                     self._seen |= metrics.keys()
                     self._well = self._population  # who is well is copied
