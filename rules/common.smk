@@ -3,6 +3,7 @@
 # Every cluster job parses this again, so nothing here imports TensorFlow, pandas or SciPy.
 
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from shlex import quote
@@ -13,6 +14,7 @@ from hypercurve.config.figures import applicable
 from hypercurve.config.jobs import batches
 from hypercurve.config.sharing import lenders
 from hypercurve.util.errors import UserError
+from hypercurve.workflow_support.failures import tell_failures
 from hypercurve.workflow_support.launching import set_environment
 from hypercurve.workflow_support.ordering import wait_for_trainings
 from hypercurve.workflow_support.recovery import recover
@@ -31,6 +33,7 @@ except ConfigError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 RESULTS = WORKFLOW.results
+BEGAN = time.time()
 RUN = f"{RESULTS}/{{experiment}}/runs/{{method}}/{{repeat}}"
 LOG = f"{RESULTS}/{{experiment}}/logs/{{method}}/{{repeat}}"
 ANALYSIS = analysis_digest()
@@ -223,6 +226,7 @@ def keeping(wildcards):
     experiment = experiment_of(wildcards)
     places = experiment.reuse if isinstance(experiment.reuse, tuple) else ()
     options = [f"--reuse {quote(place)}" for place in places] + ["--no-reuse"] * (experiment.reuse is False)
+    options += ["--no-fail-fast"] * (not experiment.fail_fast)
     return " ".join(
         [*options, f"--snapshot-minutes {experiment.snapshot.minutes:g} --memory {experiment.snapshot.memory:g}"]
     )

@@ -128,7 +128,7 @@ class TestRecords:
         path = tmp_path / "deep" / "trials.csv"
         write_trials(run, chosen.setting("example", "lcm"), path)
         rows = list(csv.DictReader(path.open()))
-        assert list(rows[0]) == ["trial", *space, "status", "progress", "performance", "seconds", "cost"]
+        assert list(rows[0]) == ["trial", *space, "status", "progress", "performance", "seconds", "cost", "reason"]
         assert [int(row["trial"]) for row in rows] == list(range(30))
         assert {row["status"] for row in rows} == {"completed", "stopped", "failed"}
         for row in rows:

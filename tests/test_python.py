@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_info
 import hypercurve
 from conftest import ROOT, SYNTHETIC, changed, listing
 from hypercurve.cli import main
+from hypercurve.config.consistency import COLUMNS
 from hypercurve.config.files import read_experiment
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import Journal, read_lines
@@ -245,9 +246,55 @@ class TestTuning:
             "epoch 1: reported 'high', which is no mapping of metrics",
         }
 
-    def test_warns_if_every_trial_failed(self) -> None:
-        with pytest.warns(UserWarning, match="all 3 trials failed; the first: NameError: name 'nonsense'"):
-            hypercurve.tune(lambda h: nonsense, RATE, trials=3)  # type: ignore[name-defined]  # noqa: F821
+    def test_warns_if_every_trial_failed_and_may_go_on(self) -> None:
+        with pytest.warns(UserWarning, match="all 5 trials failed; the first: NameError: name 'nonsense'"):
+            hypercurve.tune(lambda h: nonsense, RATE, trials=5, fail_fast=False)  # type: ignore[name-defined]  # noqa: F821
+
+    def test_ends_with_the_users_error_where_the_first_trials_fail_alike(self) -> None:
+        tried = []
+
+        def loss(h: dict[str, float]) -> float:
+            tried.append(h)
+            return h["rat"]
+
+        with pytest.raises(UserError) as caught:
+            hypercurve.tune(loss, RATE, trials=20)
+        said = str(caught.value)
+        assert len(tried) == 3
+        assert "the first 3 trials failed alike: KeyError: 'rat'" in said
+        assert re.search(r"\n  .*test_python.py, line \d+, in loss: return", said)
+        assert "the hyperparameters are rate, epochs; did you mean rate?" in said
+        assert "Traceback (most recent call last)" in said
+
+    def test_ends_with_the_first_trial_that_lacks_the_objective(self, capsys: pytest.CaptureFixture[str]) -> None:
+        def train(h: dict[str, float], context: Context) -> Iterator[dict[str, float]]:
+            for _ in range(context.epochs):
+                epochs.append(1)
+                yield {"loss": h["rate"], "val_acc": 1 - h["rate"]}
+
+        epochs: list[int] = []
+        with pytest.raises(UserError, match=r"it reported loss, val_acc; did you mean `objective: {metric: acc}`\?"):
+            hypercurve.tune(train, {**RATE, "epochs": 10}, trials=20, objective="accuracy")
+        assert len(epochs) == 10
+        assert "warning: at its first point, the trainer reported no val_accuracy" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", COLUMNS)
+    def test_a_hyperparameter_is_not_called_as_a_column_is(self, name: str) -> None:
+        with pytest.raises(UserError, match=f"space.{name}: is the name of a column of results, as "):
+            hypercurve.tune(lambda h: 1.0, {name: {"uniform": [0.0, 1.0]}}, trials=3)
+
+    @pytest.mark.parametrize(
+        "name", ["loss", "val_loss", "test_loss", "reported_test_loss", "event", "time", "at", "index"]
+    )
+    def test_metrics_stand_beside_hyperparameters_of_their_name(self, name: str) -> None:
+        def train(h: dict[str, float]) -> dict[str, float]:
+            return {"loss": 7.0, "val_loss": h[name], "test_loss": 9.0, "event": 5.0}
+
+        found = hypercurve.tune(train, {name: {"uniform": [0.0, 1.0]}}, trials=3)
+        for frame in (found.trials, found.chosen, found.curves, found.events, found.comparison, found.importance):
+            assert frame.columns.is_unique
+        assert found.chosen[name].item() == found.trials[name].min() == found.best.configuration[name]
+        assert found.chosen["reported_test_loss" if name == "test_loss" else "test_loss"].item() == 9.0
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -345,7 +345,8 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
     assert main(search_in(tmp_path, prepared, setting())) == 0
     assert "begun with other setting, data; kept as" in capsys.readouterr().err
     assert (tmp_path / "history" / "journal.1.jsonl").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history", "journal.jsonl", "setting.json"]
+    there = ["history", "journal.failures.txt", "journal.jsonl", "setting.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
 def test_a_journal_that_was_replaced_meanwhile_is_not_given_out_as_complete(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ COMMAND = LOOP.replace(
             "expected one kind of model, got loop and command",
         ),
         (LOOP, ", epochs: 3", "", "space.epochs: is required"),
-        (LOOP, "epochs: 3", "epochs: 3, cost: 1", "2: space.cost = 1: is a column of `trials.csv`"),
+        (LOOP, "epochs: 3", "epochs: 3, cost: 1", "2: space.cost = 1: is the name of a column"),
         (LOOP, "epochs: 3", "epochs: 2.5", "2: space.epochs"),
         (LOOP, "{trials: 5}", "{samples: 1000}", "3: budget.samples = 1000: are not known of a loop or program"),
         (LOOP, "{trials: 5}", "{trials: 5}\ncost: {step: 0}", "4: cost.step = 0: must be above 0"),

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..config.experiment import Experiment
+from ..runs.failures import common
 from ..util.words import listing
 from . import prose, replays
 from .figures.style import format_performance, short
@@ -205,6 +206,19 @@ def chosen(experiment: Experiment, runs: Runs) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def failed(runs: Runs) -> str:
+    """How many of all trials failed, and the most frequent reason, as it was told first; empty if none failed."""
+    trials = [trial for own in runs.values() for run in own for trial in run.trials.values()]
+    reasons = [trial.reason or "" for trial in trials if trial.status == "failed"]
+    if not reasons:
+        return ""
+    kinds = Counter(map(common, reasons))
+    kind, many = kinds.most_common(1)[0]
+    reason = next(reason for reason in reasons if common(reason) == kind)
+    most = "" if len(kinds) == 1 else f", {short(many)} of them alike"
+    return f"{short(len(reasons))} of {short(len(trials))} trials failed{most}: {reason}"
 
 
 def failures(runs: Runs) -> list[dict[str, Any]]:

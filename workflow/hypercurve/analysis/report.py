@@ -80,6 +80,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         variables=cells.variables(experiment),
         most=cells.MOST,
         failures=cells.failures(runs),
+        failed=cells.failed(runs),
         made=[*ran(runs), *digests(experiment, runs)],
     )
     write_text(output, text)

@@ -73,7 +73,7 @@ def traits(experiment: Experiment, runs: Runs) -> pd.DataFrame:
       over pairs of repeats: 0 where each repeat tries the same, 1 where none comes twice. ``choices_differ``: share of
       pairs of repeats that chose different configurations. ``performance_sd``: standard deviation (n - 1) of the best
       validation performance. All three empty with one repeat.
-    - ``saved``: 1 - samples trained / samples of all started trials trained to their ends.
+    - ``saved``: 1 - samples trained / samples of all started trials trained to their ends; without those that failed.
     - ``ended_early``: share of trainings that the method ended before their end. A stopped trial is one; so is a member
       that was replaced by a copy, with which another training begins: copies / (members + copies). A population ends
       trainings without saving any.
@@ -120,15 +120,18 @@ def utilisation(run: RunResult) -> float | None:
 def saved(run: RunResult, setting: Setting) -> float:
     """Share of the training samples of all started trials that the run did not need; not a number without trials.
 
-    In replays, and of loops and programs, whose samples are not known, the share of their virtual time.
+    Of trials that failed nothing was saved, so they do not count. In replays, and of loops and programs, whose samples are
+    not known, it is the share of their virtual time.
     """
+    trials = [trial for trial in run.trials.values() if trial.status != "failed"]
     if setting.model == RECORDED or counts_epochs(setting.model):
-        parts = [(trial.cost, trial.cost / trial.progress) for trial in run.trials.values() if trial.progress > 0]
-        return 1 - sum(cost for cost, _ in parts) / sum(whole for _, whole in parts) if parts else np.nan
+        parts = [(trial.cost, trial.cost / trial.progress) for trial in trials if trial.progress > 0]
+        whole = sum(full for _, full in parts)
+        return 1 - sum(cost for cost, _ in parts) / whole if whole else np.nan
     if run.samples is None:
         return np.nan
     model = CostModel(setting.model, setting.cost, run.samples)
-    costs = [(model.of(trial.configuration), trial.progress) for trial in run.trials.values()]
+    costs = [(model.of(trial.configuration), trial.progress) for trial in trials]
     whole = sum(cost.trained(1.0) for cost, _ in costs)
     return 1 - sum(cost.trained(progress) for cost, progress in costs) / whole if whole else np.nan
 

@@ -110,7 +110,11 @@ class Results:
     def chosen(self) -> pd.DataFrame:
         """The row of `trials` that each run has chosen, the best on validation, with its metrics on the test part."""
         best = pd.DataFrame(
-            [{"method": run.method, "repeat": run.repeat, "trial": run.best, **run.test} for run in self._all()]
+            [
+                {"method": run.method, "repeat": run.repeat, "trial": run.best}
+                | {beside(name, self.trials.columns): value for name, value in run.test.items()}
+                for run in self._all()
+            ]
         )
         if best.empty:
             return self.trials.iloc[:0]

@@ -29,6 +29,7 @@ from ..runs import same_code
 from ..runs.known import KnownTrainings
 from ..runs.resuming import resumable
 from ..runs.run import Run
+from ..runs.telling import telling
 from ..training.loop import Context, LoopTrainer
 from ..training.saving import SavingTrainer, identity_of
 from ..util.errors import UserError
@@ -56,6 +57,7 @@ def tune(
     seed: int = 0,
     folder: str | Path | None = None,
     keep_code: bool = False,
+    fail_fast: bool = True,
 ) -> Results:
     """Search the hyperparameters of a function.
 
@@ -65,7 +67,8 @@ def tune(
     ``loss``; the objective is reported as ``val_...``, and ``val_loss`` is the loss if nothing else is said. Trials going
     at once take turns in this process.
 
-    A function that raises, or gives no number, fails its trial, not the search.
+    A function that raises, or gives no number, fails its trial, not the search; but where the first trials all fail alike,
+    or the objective is never reported, the search ends.
 
     Args:
         function: what is tried. A class is a training loop as docs/models.md describes them.
@@ -83,12 +86,15 @@ def tune(
         folder: where to keep journals and results, for :func:`hypercurve.load` and the commands of ``hypercurve``; the same
             search there goes on where it was ended. None: in memory.
         keep_code: the function was changed, but trains as before: what `folder` holds of it counts from now on.
+        fail_fast: whether the search ends when its first three trials (or `slots`, if more) fail alike, or when a trial
+            ends without the objective.
 
     Returns:
         The results. They warn if no trial completed.
 
     Raises:
-        UserError: something does not fit together, with the key and what is allowed; or `folder` holds something else.
+        UserError: something does not fit together, with the key and what is allowed; or `folder` holds something else; or
+            all trials fail for one reason, which the message tells with its line.
 
     A function that returns its loss:
 
@@ -128,6 +134,7 @@ def tune(
                 "accumulation_points": (1 if whole else 10) if accumulation_points is None else accumulation_points
             },
             "methods": _methods(search, stop, slots, methods),
+            "fail_fast": fail_fast,
         }
     )
     if any(method.population is not None or (method.tasks or 1) > 1 for method in experiment.methods.values()):
@@ -162,9 +169,8 @@ def _carry_out(
         write_text(folder / "runs" / method / "setting.json", setting.model_dump_json(indent=2) + "\n")
         with trainer.limits:  # a notebook goes on with its own
             for repeat in range(experiment.repeats):
-                _run(
-                    setting, repeat, folder / "runs" / method / str(repeat) / "journal.jsonl", trainer, digest, minutes
-                )
+                output = folder / "runs" / method / str(repeat) / "journal.jsonl"
+                _run(setting, repeat, output, trainer, digest, minutes, experiment.fail_fast)
     found = load(folder, whole=True)
     failed = found.trials["reason"].dropna()
     if len(failed) == len(found.trials):
@@ -172,13 +178,26 @@ def _carry_out(
     return found
 
 
-def _run(setting: Setting, repeat: int, output: Path, trainer: LoopTrainer, digest: str, minutes: float | None) -> None:
+def _run(
+    setting: Setting,
+    repeat: int,
+    output: Path,
+    trainer: LoopTrainer,
+    digest: str,
+    minutes: float | None,
+    fail_fast: bool,
+) -> None:
     """Carry out a run; what is recorded of it, or of the same trainings, is not trained again.
 
-    The states of its trials in flight are saved every so many minutes.
+    The states of its trials in flight are saved every so many minutes; None: nothing of it stays.
     """
-    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=code_files.rules_digest(setting))
-    with resumable(output, run.header) as journal:
+    rules = code_files.rules_digest(setting)
+    run = Run(setting, repeat, samples=0, data=NO_DATA, model=digest, rules=rules, fail_fast=fail_fast)
+    told = None if minutes is None else output
+    with (
+        telling(run.failures, told, "`fail_fast=False` lets the search go on"),
+        resumable(output, run.header) as journal,
+    ):
         states, identity = output.with_name("journal.states"), identity_of(run.header.training)
         saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)
         execute(run, saving, journal, known=KnownTrainings(output, run.header))

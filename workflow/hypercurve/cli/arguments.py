@@ -101,6 +101,8 @@ def add_known(parser: Parser) -> None:
         "the changed code trains and decides as before: what was recorded before the change counts for it from now on"
     )
     parser.add_argument("--keep-code", action="store_true", help=text)
+    text = "let a run go on whose first trials all fail alike, or that never reports the objective"
+    parser.add_argument("--no-fail-fast", action="store_true", help=text)
     text = "save trials in flight after so many minutes at the latest; 0: whenever they can be, -1: never (default: 5)"
     parser.add_argument("--snapshot-minutes", type=number, default=5.0, metavar="N", help=text)
     text = "GiB of paused trials that a process holds in memory (default: 2)"

@@ -26,13 +26,19 @@ def run(given: Arguments) -> None:
     from ..execution.batches import batch_of, run_batch
     from ..execution.interrupted import ended_by_sigterm
     from ..runs.resuming import resumable
+    from ..runs.telling import telling
 
     if given.batch >= given.of:
         raise UserError(f"there is no batch {given.batch} of {given.of}: they count from 0")
     table, _ = read_lines(given.table)
     state = make_run(given, read_setting(given.setting))
-    trainer = trainer_of(given, state)
-    with resumable(given.output, state.batch_header(given.batch)) as journal, ended_by_sigterm(trainer):
+    trainer = trainer_of(given, state, given.output.parents[1])
+    header = state.batch_header(given.batch)
+    with (
+        telling(state.failures, given.output),
+        resumable(given.output, header) as journal,
+        ended_by_sigterm(trainer),
+    ):
         known = known_of(given, state, given.output.parents[1] / "journal.jsonl")
         run_batch(state, batch_of(table, given.batch, given.of), trainer, journal, given.batch, known)
         trainer.clear()

@@ -26,6 +26,7 @@ def run(given: Arguments) -> None:
     from ..execution.interrupted import ended_by_sigterm
     from ..execution.serial import execute
     from ..runs.resuming import resumable
+    from ..runs.telling import telling
     from ..watching.progress import Progress
 
     setting = read_setting(given.setting)
@@ -33,8 +34,13 @@ def run(given: Arguments) -> None:
         _search_together(given, setting)
         return
     state = make_run(given, setting)
-    trainer = trainer_of(given, state)
-    with resumable(given.output, state.header) as journal, Progress() as watch, ended_by_sigterm(trainer):
+    trainer = trainer_of(given, state, given.output.parent)
+    with (
+        telling(state.failures, given.output),
+        resumable(given.output, state.header) as journal,
+        Progress() as watch,
+        ended_by_sigterm(trainer),
+    ):
         known = known_of(given, state, given.output)
         execute(state, trainer, journal, known=known, watch=watch)
         trainer.clear()
@@ -47,15 +53,17 @@ def _search_together(given: Arguments, setting: Any) -> None:
     from ..execution.mpi import search as supervised
     from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded
     from ..runs.resuming import resumable
+    from ..runs.telling import telling
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         state = make_run(given, setting)
-        trainer = trainer_of(given, state)
+        trainer = trainer_of(given, state, given.output.parent)
         trainer.bounds.ask = check_interrupted
         journal = watch = known = None
         if comm.rank == 0:
+            stack.enter_context(telling(state.failures, given.output))
             journal = stack.enter_context(resumable(given.output, state.header))
             watch = stack.enter_context(Progress())
         if setting.population is None:
@@ -104,17 +112,32 @@ def make_run(given: Arguments, setting: Any) -> Any:
             f"{given.setting}: `--record` goes with a method's `record`; `hypercurve record` makes the file"
         )
     record = load_record(given.record) if setting.record else None
-    return Run(setting, given.repeat, samples=samples, data=digest, record=record, model=model, rules=rules)
+    return Run(
+        setting,
+        given.repeat,
+        samples=samples,
+        data=digest,
+        record=record,
+        model=model,
+        rules=rules,
+        fail_fast=not getattr(given, "no_fail_fast", True),
+    )
 
 
-def trainer_of(given: Arguments, run: Any) -> Any:
-    """A run's trainer, made when something must be trained: where all is known, TensorFlow is not imported."""
+def trainer_of(given: Arguments, run: Any, folder: Path) -> Any:
+    """A run's trainer, made when something must be trained: where all is known, TensorFlow is not imported.
+
+    Args:
+        given: the command's arguments.
+        run: the run.
+        folder: the run's.
+    """
     from ..training import make_trainer
     from ..training.saving import SavingTrainer, identity_of
     from ..training.trainer import LazyTrainer
 
     return SavingTrainer(
-        LazyTrainer(lambda: make_trainer(run.setting, given.data, given.output.with_name("programs"))),
+        LazyTrainer(lambda: make_trainer(run.setting, given.data, folder / "programs")),
         given.output.with_name(f"{given.output.stem}.states"),
         minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
         memory=round(given.memory * 2**30),

@@ -5,18 +5,21 @@ check that uses one of them ends there.
 """
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from ..space.search_space import Constant, Space
 from ..util.partial import WRONG, told, validate_parts
 from ..util.schema import Place, Problem
+from ..util.words import listing
 from .hyperparameters import known, role_of
 from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs
 from .parts import Parts
 
-COLUMNS = ("trial", "member", "status", "progress", "performance", "seconds", "cost")
-"""What hyperparameters of users' own models cannot be called: columns of tables."""
+COLUMNS = ("method", "repeat", "trial", "member", "status", "progress", "performance", "seconds", "cost", "reason")
+"""What hyperparameters of users' own models cannot be called: columns of tables that have a column for each of them."""
+MEMBERS = ("step", "source", "ancestor", "copies")
+"""Likewise of Keras models and populations, which have tables of schedules and members besides."""
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
 # More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
@@ -85,7 +88,7 @@ def _space(experiment: Parts) -> Iterator[Problem]:
     if experiment.model != RECORDED:
         if "space" not in experiment.model_fields_set:
             yield Problem(("space",), "is required")
-        yield from _domains(experiment.model, experiment.space, ("space",), experiment.space)
+        yield from _domains(experiment, experiment.space, ("space",), experiment.space)
     elif len(experiment.space):
         yield Problem(("space",), "must be left out: recorded curves bring their own")
 
@@ -181,23 +184,27 @@ def _method_space(experiment: Parts, name: str) -> Iterator[Problem]:
     at = ("methods", name, "space")
     space, found = space_of(experiment, name)
     yield from (problem.within(*at) for problem in found)
-    yield from _domains(experiment.model, space, at, experiment.methods[name].space)
+    yield from _domains(experiment, space, at, experiment.methods[name].space)
 
 
-def _domains(model: Trained, space: Space, at: Place, names: Container[str]) -> Iterator[Problem]:
+def _domains(experiment: Parts, space: Space, at: Place, names: Container[str]) -> Iterator[Problem]:
     """Hyperparameters that the model does not know, and domains with values that it cannot take."""
-    yield from told(*(_domain(model, space, at, name) for name in space if name in names))
+    model, methods = experiment.model, experiment.methods
+    populations = methods is not WRONG and any(one is not WRONG and one.population for one in methods.values())
+    taken = COLUMNS + (MEMBERS if populations or isinstance(model, KerasSpec) else ())
+    yield from told(*(_domain(model, space, at, name, taken) for name in space if name in names))
 
 
-def _domain(model: Trained, space: Space, at: Place, name: str) -> Iterator[Problem]:
+def _domain(model: Trained, space: Space, at: Place, name: str, taken: Sequence[str]) -> Iterator[Problem]:
     table = known(model)
     if name not in table:
         if isinstance(model, str):
             yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
         elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS):
             yield Problem((*at, name), "means something else in commands; give the hyperparameter another name")
-        elif name in COLUMNS:
-            yield Problem((*at, name), "is a column of `trials.csv`; give the hyperparameter another name")
+        elif name in taken:
+            columns = f"is the name of a column of results, as {listing(one for one in taken if one != name)} are"
+            yield Problem((*at, name), f"{columns}; give the hyperparameter another name")
         return
     for value in space[name].extremes:
         if problem := table[name].problem(value):

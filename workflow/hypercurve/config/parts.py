@@ -77,6 +77,9 @@ class Parts(Model):
     results folders and archives to look at."""
     snapshot: Annotated[Snapshots, Field(exclude_if=lambda given: given == Snapshots())] = Snapshots()
     """How trials in flight are kept."""
+    fail_fast: Annotated[bool, Field(exclude_if=lambda given: given)] = True
+    """Whether a run ends when its first three trials (or `slots`, if more) fail alike, or when a trial ends without the
+    objective; `false` lets it go on."""
     figures: tuple[FigureName, ...] | None = None
     """Figures to draw; by default those that fit the experiment."""
 

@@ -23,7 +23,7 @@ class Wall(NamedTuple):  # and not a dataclass, like EventLine: there are millio
         worker: who trained.
         at: when that ended, in seconds since 1970.
         compiler: who ran a network, where the compiler that it was meant for refused it.
-        traceback: of an exception of the user's code.
+        traceback: of an exception of the user's code, or the end of what a program that failed wrote to standard error.
         origin: code, packages and machine (:func:`hypercurve.util.provenance.origin`); in a first line.
         test: what the model itself has measured on the test part, of a trial that completed.
         reused: the run that had trained it, such as ``random/0``; None: this one.

@@ -12,6 +12,7 @@ from ..config.objective import COST, Bound
 from ..config.setting import Setting
 from ..events.events import Completed, Event, Failed, Reported
 from ..events.lines import EventLine, Wall
+from ..runs.failures import NOT_REPORTED
 from ..training.trainer import Report, Session, TrialFailed
 from ..util.errors import UserError, in_a_line
 
@@ -72,10 +73,10 @@ class ReportCheck:
             if reason := bound.broken(name, value):
                 return reason
             if report.progress == 1 and not math.isfinite(value):
-                return f"the trainer reported no {name}, on which there is a bound"
+                return f"{NOT_REPORTED}{name}, on which there is a bound; it reported {', '.join(report.metrics)}"
         if needed and self.objective not in report.metrics:
             there = ", ".join(report.metrics)
-            return f"the trainer reported no {self.objective}, which is the objective; it reported {there}"
+            return f"{NOT_REPORTED}{self.objective}, which is the objective; it reported {there}"
         return None
 
 
@@ -104,6 +105,7 @@ def advance(
         The event with the wall-clock part of its journal line, and the session if it is still of use.
     """
     began = time.perf_counter()
+    said: str | None = None
     try:
         session = open_session()
         report = session.advance(progress)
@@ -112,11 +114,12 @@ def advance(
         raise
     except TrialFailed as failure:
         reason, report, session = failure.reason, failure.report or Report(progress, {}), None
+        said = failure.said and _printable(failure.said)
     except (Exception, SystemExit) as error:  # a model may well call sys.exit
         seconds = time.perf_counter() - began
         wall = Wall(seconds, worker=worker, at=time.time(), traceback=_traceback(error))
         return EventLine(Failed(trial, progress, in_a_line(error)), wall), None
-    wall = report.wall or Wall(report.seconds, report.overhead, worker, time.time(), report.compiler or None)
+    wall = report.wall or Wall(report.seconds, report.overhead, worker, time.time(), report.compiler or None, said)
     if progress == 1 and report.test is not None:
         wall = wall._replace(test={name: value for name, value in report.test.items() if math.isfinite(value)})
     if reason is not None:

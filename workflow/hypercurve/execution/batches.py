@@ -23,7 +23,7 @@ from ..training.recorded_curves import follow, retrain
 from ..training.trainer import Session, Trainer
 from ..util.provenance import origin
 from .advance import ReportCheck, advance
-from .event_loop import Best, must_equal
+from .event_loop import Best, check_failures, must_equal
 
 Row = dict[str, Any]
 """A trial of a table: its number and its configuration."""
@@ -63,6 +63,9 @@ def run_batch(
         journal: of the batch.
         number: of the batch, and of this worker.
         known: trainings that were recorded earlier, by this batch too.
+
+    Raises:
+        Hopeless: its trials fail alike; each batch judges its own.
     """
     header = run.batch_header(number)
     if not journal.lines:
@@ -72,18 +75,20 @@ def run_batch(
     lines = [decode(raw, f"{journal.path}:{line}") for line, raw in enumerate(journal.lines, start=1)]
     there = {(type(line.event), line.event.trial, line.event.progress) for line in lines if isinstance(line, EventLine)}
 
-    def write(line: EventLine) -> None:
+    def write(line: EventLine, trial: Trial) -> None:
         if (type(line.event), line.event.trial, line.event.progress) not in there:
             journal.append(line)
+        run.failures.take(line.event, trial.configuration, line.wall.traceback)
 
     objective, best = run.setting.objective, None
     for row in table:
         trial = Trial(row["trial"], row["configuration"], run.setting.seed, run.repeat)
         start = Start(trial.number, row["configuration"])
-        write(EventLine(Started(trial.number), Wall(worker=number, at=time.time()), actions=[start]))
+        write(EventLine(Started(trial.number), Wall(worker=number, at=time.time()), actions=[start]), trial)
         curve: Curve = []
         for line, session in _reports(run, trial, curve, trainer, known, number):
-            write(line)
+            write(line, trial)
+            check_failures(run)
             if isinstance(line.event, Completed):
                 value = line.event.metrics[objective.key]
                 if best is None or objective.better(value, best[0]):

@@ -3,6 +3,7 @@
 Where reports come from, and what becomes of decisions, is the part of a :class:`Source`.
 """
 
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,12 +49,17 @@ def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownT
         source: where reports come from that are not known.
         write: takes the journal's lines; called before the line's actions are carried out.
         known: trainings that were recorded earlier: what they reported is taken, and not trained again.
+
+    Raises:
+        Hopeless: its trials fail alike.
     """
     bound = run.setting.budget.bound
     seconds = bound == "seconds"
     while run.ended is None:
+        check_failures(run)
         due = source.due()
         if due is None:
+            check_failures(run, over=True)
             write(run.end("finished", Wall(at=time.time())))
         elif bound in ("samples", "cost") and not run.budget_left(due):
             write(run.end(bound, Wall(at=time.time())))
@@ -70,6 +76,14 @@ def drive(run: Run, source: Source, write: Callable[[Line], None], known: KnownT
             if run.repeats and known is not None:
                 known.add(run.trial(due.trial), event, wall)
             source.decided(event)
+
+
+def check_failures(run: Run, over: bool = False) -> None:
+    """End a run whose trials all fail, by :meth:`hypercurve.runs.failures.Failures.check`; a warning is said before."""
+    if run.failures.warning is not None:
+        print(f"warning: {run.failures.warning}", file=sys.stderr, flush=True)
+        run.failures.warning = None
+    run.failures.check(over)
 
 
 def _known(run: Run, due: Due, known: KnownTrainings | None) -> EventLine | None:

@@ -245,18 +245,20 @@ def _read(path: Path) -> RunResult:
 
 def beside(name: str, taken: Container[str]) -> str:
     """A reported metric's column beside others: under a name of its own where another column is called so."""
-    return f"reported_{name}" if name in taken else name
+    while name in taken:
+        name = f"reported_{name}"
+    return name
 
 
 def write_trials(run: RunResult, setting: "Setting", path: Path) -> None:
     """Write `trials.csv`: one row per trial.
 
     The columns are trial, the hyperparameters in the order of the space (empty where inactive), status (completed, stopped
-    or failed), progress, performance (empty unless completed), seconds (of computing) and cost (virtual seconds). Numbers
-    read back as exactly what they were. Hyperparameters of a population's member are those that it had at its end, as
-    they were set when it last copied. Further columns hold what else trials reported at their ends: of a user's own model
-    all of it, of a built-in one what is not always reported; `reported_` sets those apart that are called as another
-    column is.
+    or failed), progress, performance (empty unless completed), seconds (of computing), cost (virtual seconds) and reason
+    (why it failed). Numbers read back as exactly what they were. Hyperparameters of a population's member are those that
+    it had at its end, as they were set when it last copied. Further columns hold what else trials reported at their ends:
+    of a user's own model all of it, of a built-in one what is not always reported; `reported_` sets those apart that are
+    called as another column is.
     """
     names = setting.space.names
     usual = {setting.objective.key} | (
@@ -266,13 +268,13 @@ def write_trials(run: RunResult, setting: "Setting", path: Path) -> None:
     others = list(dict.fromkeys(name for trial in trials for name in trial.metrics if name not in usual))
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        columns = ["trial", *names, "status", "progress", "performance", "seconds", "cost"]
+        columns = ["trial", *names, "status", "progress", "performance", "seconds", "cost", "reason"]
         writer.writerow([*columns, *(beside(name, columns) for name in others)])
         for trial in trials:
             values = [_cell(trial.configuration.get(name)) for name in names]
             performance = trial.performance(setting.objective.key)
             row = [trial.number, *values, trial.status, trial.progress, _cell(performance), trial.seconds, trial.cost]
-            writer.writerow([*row, *(_cell(trial.metrics.get(name)) for name in others)])
+            writer.writerow([*row, _cell(trial.reason), *(_cell(trial.metrics.get(name)) for name in others)])
 
 
 def _cell(value: object) -> object:

@@ -27,6 +27,9 @@ EVERY = 1.0
 SHARE = 100
 """Looking takes at most one second in so many."""
 
+FAILED = ".failed.jsonl"
+"""How names end of journals whose failures are no facts, since they are to be tried again."""
+
 Curve = list[tuple[float, Mapping[str, float]]]
 
 
@@ -184,6 +187,7 @@ class KnownTrainings:
         if not isinstance(first, RunHeader | BatchHeader) or (first.training, first.seed, first.repeat) != self._kind:
             return
         self.processors.add((first.wall.origin or {}).get("processor"))
+        again = path is not None and path.name.endswith(FAILED)
         keys: dict[int, str] = {}
         for line in chain([first], lines):
             match line:
@@ -191,6 +195,8 @@ class KnownTrainings:
                     self._tests.setdefault(keys[trial], metrics)
                     if path is not None and wall.network is not None:
                         self._networks.setdefault(keys[trial], {})[path] = wall
+                case EventLine(Failed()) if again:
+                    continue
                 case EventLine(Reported() | Completed() | Failed() as event, wall) if event.trial in keys:
                     key = keys[event.trial]
                     self._reports.setdefault(key, {}).setdefault(event.progress, KnownReport(event, wall, source))

@@ -5,6 +5,7 @@
     journal.partial.jsonl      while the run goes on
     journal.jsonl              the finished run
     history/journal.3.jsonl    what was finished or superseded, oldest first; the newest may be the finished run itself
+    history/journal.4.failed.jsonl    what is not gone on with, since its failures are tried again; all else in it is known
 
 Snakemake deletes the outputs of a job before it runs again. So a finished journal also has a name in ``history``, which no
 rule declares: what Snakemake deletes is taken from there again, if it is still of use.
@@ -18,11 +19,12 @@ from filecmp import cmp
 from pathlib import Path
 
 from ..events import networks
-from ..events.encoding import differences_of_headers, network_of
-from ..events.journal import Journal, JournalError, first_line, read_lines
+from ..events.encoding import differences_of_headers, event_of, network_of
+from ..events.journal import Journal, JournalError, first_line, read_lines, whole_lines
 from ..events.lines import Header
 from ..util.files import check_plain, linked
-from .known import networks_beside
+from .failures import Hopeless
+from .known import FAILED, networks_beside
 
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
@@ -34,6 +36,9 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
 
     A journal that other settings, data or code began is kept in ``history``, and the run begins anew; if ``history`` holds
     one that these began, the run goes on from that. All that is done to the files is done while the journal is locked.
+
+    A run that ends with :class:`Hopeless` leaves its journal in ``history``, under a name that says so, and is begun anew
+    the next time, whether its code was changed or a file that it missed was put there.
 
     Args:
         header: the first line of a journal worth going on with, before anything is decided.
@@ -66,7 +71,13 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
                 print(f"{output}: {said}; what it holds is not trained again", file=sys.stderr)
         else:
             print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
-        yield journal
+        try:
+            yield journal
+        except Hopeless:  # its failures are no facts: they are tried again
+            partial.rename(_failed(_next(output)))
+            for batch in sorted((output.parent / "batches").glob("*.jsonl")):
+                forget_failures(batch)
+            raise
         journal.check_place()
         keep(partial, output)
         partial.replace(output)
@@ -109,6 +120,30 @@ def restart(output: Path) -> list[Path]:
     for path, name in aside.items():  # under another name, so that the next run does not take it again
         path.rename(name)
     return [*aside.values()]
+
+
+def forget_failures(output: Path) -> list[Path]:
+    """Put what a run, or a batch, has recorded aside where trials failed in it, so that these are tried again.
+
+    Returns:
+        The names that the journals have now.
+    """
+    for path in (output, partial_of(output)):
+        if path.exists() and _has_failures(path):
+            keep(path, output)
+            path.unlink()
+    aside = [(path, _failed(path)) for path in history(output) if _has_failures(path)]
+    for path, name in aside:
+        path.rename(name)
+    return [name for _, name in aside]
+
+
+def _has_failures(path: Path) -> bool:
+    return any(event_of(line) == "failed" for line in whole_lines(path.read_bytes()))
+
+
+def _failed(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(path.suffix) + FAILED)
 
 
 def _hint(changed: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from ..events.lines import NO_WALL, BatchHeader, Ended, EndReason, EventLine, Li
 from ..events.trials import TrialState
 from ..population.scheduler import PopulationScheduler
 from ..space.search_space import MOST_COUNTED, Configuration
+from .failures import Failures
 from .schedulers import make_scheduler
 from .trial import Trial
 from .trial_scheduler import TrialScheduler
@@ -70,6 +71,7 @@ class Run:
         record: earlier experiments, where the method has a record.
         model: digest of the user's own code that is trained; None for a built-in model.
         rules: digest of the user's own searcher and stopper; None without any.
+        fail_fast: whether failures that are alike end the run: :mod:`hypercurve.runs.failures`.
 
     Attributes:
         header: the journal's first line, before anything is decided.
@@ -78,6 +80,7 @@ class Run:
         actions: what followed the last event.
         reported: the metrics that came with it.
         spent: virtual seconds of all trials so far.
+        failures: of its trials so far.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Run:
         record: Record | None = None,
         model: str | None = None,
         rules: str | None = None,
+        fail_fast: bool = False,
     ):
         self.setting = setting
         self.repeat = repeat
@@ -121,6 +125,7 @@ class Run:
         )  # seeds are what differs
         self.repeats = not fresh and setting.space.combinations <= MOST_COUNTED
         self._firsts: dict[str, int] = {}  # by configuration: the first trial that has it
+        self.failures = Failures(setting, ends=fail_fast)
         self._waiting: dict[int, Due] = {}  # by trial; those going, but not who is paused or waits for others
         self._queue: list[Due] = []  # the same as a heap; entries that `_waiting` no longer holds are stale
         self.trials: dict[int, CostedTrial] = {}
@@ -215,6 +220,7 @@ class Run:
         trial, seconds = self.trials[event.trial], wall.seconds or 0.0
         trained, cost = trial.cost_of.trained(trial.progress), trial.cost
         trial.take(event, due.time, seconds)
+        self.failures.take(event, trial.configuration, wall.traceback)
         self.samples += trial.cost_of.trained(trial.progress) - trained
         self.spent += trial.cost - cost
         self.seconds += seconds

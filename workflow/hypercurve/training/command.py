@@ -216,6 +216,9 @@ class CommandSession(EpochSession):
             raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object")
         return found
 
+    def _said(self) -> str | None:
+        return self._log.tail or None
+
     def _reached(self, end: bool) -> None:
         program = self._program
         if program is None:

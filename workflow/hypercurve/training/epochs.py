@@ -69,6 +69,7 @@ class EpochSession(Session, ABC):
             metrics = self._advance(progress)
         except TrialFailed as failure:
             failure.report = failure.report or Report(progress, {}, time.perf_counter() - start)
+            failure.said = failure.said or self._said()
             raise
         test = {name: value for name, value in self._last.items() if name.startswith(_TEST)}
         return Report(progress, metrics, time.perf_counter() - start, test=test)
@@ -105,6 +106,10 @@ class EpochSession(Session, ABC):
 
     def _passed(self) -> None:
         """An epoch has been reported."""
+
+    def _said(self) -> str | None:
+        """The end of what the user's code wrote to standard error, if that is known."""
+        return None
 
     @abstractmethod
     def _reached(self, end: bool) -> None:

@@ -29,6 +29,8 @@ LONGEST_LINE = 1 << 20
 """Bytes of a line at most."""
 LARGEST_LOG = 1 << 20
 """Bytes of a trial's standard error that are kept."""
+TAIL = 4000
+"""Bytes of its end that the journal keeps of a trial that failed."""
 _PIECE = 1 << 16
 _LOOK = 0.25  # seconds between two looks whether a program has ended whose output somebody else keeps open
 # A program that is itself started by MPI's or Slurm's launcher would take these for its own.
@@ -150,9 +152,11 @@ class Log:
 
     def __init__(self, path: Path | None):
         self.path, self._size, self._begun = path, 0, False
+        self._last = b""
 
     def write(self, content: bytes) -> None:
         """Add what was written."""
+        self._last = (self._last + content)[-TAIL:]
         if self.path is None or self._size >= LARGEST_LOG or not content:
             return
         kept = content[: LARGEST_LOG - self._size]
@@ -164,6 +168,11 @@ class Log:
             if self._size >= LARGEST_LOG:
                 file.write(b"\n[the rest is not kept]\n")
         self._begun = True
+
+    @property
+    def tail(self) -> str:
+        """The end of what was written."""
+        return self._last.decode(errors="backslashreplace")
 
     @property
     def told(self) -> str:

@@ -74,12 +74,14 @@ class TrialFailed(Exception):
     Args:
         reason: why, in a line.
         report: what is known of the failing stretch of training.
+        said: what the user's code said of it, such as the end of what a program wrote to standard error.
     """
 
-    def __init__(self, reason: str, report: Report | None = None):
+    def __init__(self, reason: str, report: Report | None = None, said: str | None = None):
         super().__init__(reason)
         self.reason = reason
         self.report = report
+        self.said = said
 
 
 def aligned(rows: int, size: int) -> npt.NDArray[np.float32]:

@@ -1,6 +1,8 @@
 """The one kind of exception whose message is written for the user."""
 
 import re
+import sysconfig
+from pathlib import Path
 
 MOST_SAID = 200
 """Characters of an error that are told."""
@@ -34,3 +36,24 @@ def in_a_line(error: BaseException) -> str:
         elif raised:
             return raised[-1][:MOST_SAID]
     return f"{type(error).__name__}: {lines[0][:MOST_SAID]}" if lines else type(error).__name__
+
+
+_FRAME = re.compile(r'^\s*File "(.+)", line (\d+), in (.+)\n(?:\s+(?!File ")(.+)\n?)?', re.MULTILINE)
+_OTHERS = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen ")
+
+
+def line_of_code(text: str) -> str:
+    """Where an error arose, given its traceback: the last line in the user's own code, else the last of all.
+
+    Of a text without a traceback, its last line.
+
+    >>> line_of_code('Traceback (most recent call last):\\n  File "a.py", line 3, in train\\n    f(x)\\nNameError: x')
+    'a.py, line 3, in train: f(x)'
+    """
+    frames = _FRAME.findall(text)
+    own = [one for one in frames if not one[0].startswith(_OTHERS) and "-packages/" not in one[0]]
+    if frames:
+        file, line, function, code = (own or frames)[-1]
+        return f"{file}, line {line}, in {function}" + (f": {code.strip()}" if code else "")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:MOST_SAID] if lines else ""

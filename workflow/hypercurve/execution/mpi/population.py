@@ -51,6 +51,7 @@ def execute(
 
     Raises:
         Interrupted: a signal has asked a rank to end; a snapshot has been written.
+        Hopeless: all members failed alike at their first report.
         JournalError: the journal does not fit the run, or training again gave something else than it says.
     """
     executor = _Executor(run, trainer, journal, comm, Snapshots(folder), watch or (lambda _: None))
@@ -215,6 +216,9 @@ class _Executor:
             else:
                 journal.add(run.step(report.event, wall))
                 copies += [action for action in run.actions if isinstance(action, Copy)]
+        if run.ended is None and self.rank == 0:  # which alone knows why members failed; it ends the others
+            journal.flush()
+            run.failures.check()
         if run.ended is None and run.due() is None:
             self._end("finished")
         journal.flush()
