@@ -65,6 +65,12 @@ def marked(mark: str) -> list[int]:
     return found
 
 
+def end(number: int) -> None:
+    """Kill a process."""
+    with suppress(ProcessLookupError):
+        os.kill(number, signal.SIGKILL)
+
+
 def until(condition: Callable[[], Any], seconds: float) -> bool:
     """Wait until something is so; whether it is."""
     end = time.monotonic() + seconds
@@ -98,10 +104,10 @@ class Campaign:
         self.kills: Counter[str] = Counter()  # by kind
         self.ways: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        self.runs = self.starts = 0
+        self.runs = self.starts = self._swept = 0
         self._whole: dict[str, Path] = {}  # journals of runs that were never killed, by kind
         self._starting: dict[str, float] = {}  # seconds before they began to train
-        self._ending: list[tuple[str, float]] = []  # marks of what was killed, and when
+        self._ending: list[tuple[str, str, float]] = []  # marks of what was killed, how, and when
 
     def run(self, kind: str, kills: int) -> None:
         """Carry out a run, and kill it at most so many times."""
@@ -126,7 +132,7 @@ class Campaign:
             if self.keep is not None:
                 self.keep.mkdir(parents=True, exist_ok=True)
                 for path in (folder, said):
-                    shutil.move(path, self.keep)
+                    shutil.move(path, self.keep / f"{os.getpid()}-{path.name}")
         self._sweep()
         shutil.rmtree(folder, ignore_errors=True)
         said.unlink(missing_ok=True)
@@ -185,20 +191,20 @@ class Campaign:
         except subprocess.TimeoutExpired:
             self._hang(process, mark)
         self._told(said, code)
-        self._ending.append((mark, time.monotonic()))
+        self._ending.append((mark, way, time.monotonic()))
         if self.draw.random() < 0.5:
             self._ended()
         return True
 
     def _kill(self, process: subprocess.Popen[bytes], mark: str, way: str) -> None:
-        targets = marked(mark) if way in ("all", "rank") else []
         if way == "rank":  # mpiexec ends the others
-            targets = [number for number in targets if b"--tasks" in command_of(number) and number != process.pid]
-            targets = [self.draw.choice(sorted(targets))] if targets else [process.pid]
-        for number in targets:
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        if not targets:
+            ranks = [each for each in marked(mark) if b"--tasks" in command_of(each) and each != process.pid]
+            end(self.draw.choice(sorted(ranks)) if ranks else process.pid)
+        elif way == "all":
+            while going := marked(mark):  # what they start meanwhile, too
+                for each in going:
+                    end(each)
+        else:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM if way == "term" else signal.SIGKILL)
 
@@ -230,18 +236,19 @@ class Campaign:
     def _ended(self) -> None:
         """Wait until nothing is left of what was killed."""
         while self._ending:
-            mark, when = self._ending.pop()
+            mark, way, when = self._ending.pop()
             while marked(mark) and time.monotonic() < when + LINGER:
                 time.sleep(0.05)
             if marked(mark):
                 left = [b" ".join(command_of(number)).decode(errors="replace") for number in marked(mark)]
-                raise Fault("leftover_processes", str(left), len(left))
+                raise Fault("leftover_processes", f"{mark}, {way}: {left}", len(left))
 
     def _sweep(self) -> None:
         """End what a run that went wrong has left."""
-        for number in (number for start in range(self.starts + 1) for number in marked(f"{os.getpid()}-{start}")):
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
+        for mark in [f"{os.getpid()}-{start + 1}" for start in range(self._swept, self.starts)]:
+            for each in marked(mark):
+                end(each)
+        self._swept = self.starts
 
     def _compare(self, kind: str, outputs: list[Path], before: dict[Path, list[bytes]], whole: Path) -> None:
         for output in outputs:
