@@ -198,7 +198,7 @@ class Campaign:
 
     def _kill(self, process: subprocess.Popen[bytes], mark: str, way: str) -> None:
         if way == "rank":  # mpiexec ends the others
-            ranks = [each for each in marked(mark) if b"--tasks" in command_of(each) and each != process.pid]
+            ranks = [each for each in marked(mark) if parent_of(each) == process.pid]
             end(self.draw.choice(sorted(ranks)) if ranks else process.pid)
         elif way == "all":
             while going := marked(mark):  # what they start meanwhile, too
@@ -283,6 +283,14 @@ def reports(output: Path) -> int:
     """How many reports a journal holds."""
     content = written(output)
     return content.count(b'"event":"reported"') + content.count(b'"event":"completed"')
+
+
+def parent_of(number: int) -> int:
+    """The parent of a process; 0: it is gone."""
+    try:
+        return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def command_of(number: int) -> list[bytes]:

@@ -117,9 +117,9 @@ KINDS = {
     "population-lag-0": Kind(LOOP + MEMBERS % (2, 0, EXPLORE), ALL, 2),
     "population-lag-1": Kind(LOOP + MEMBERS % (2, 1, EXPLORE), ALL, 2),
     "population-program": Kind(PROGRAM + MEMBERS % (4, 1, EXPLORE), ALL),
-    "network": Kind(NETWORK % ("mlp", 120) + SEARCH, weight=0.5),
-    "network-batches": Kind(NETWORK % ("mlp", 120) + BATCHES, weight=0.3),
-    "network-mpi": Kind(NETWORK % ("mlp", 120) + VIRTUAL, (2,), 0.3),
+    "network": Kind(NETWORK % ("mlp", 120) + SEARCH, weight=0.3),
+    "network-batches": Kind(NETWORK % ("mlp", 120) + BATCHES, weight=0.2),
+    "network-mpi": Kind(NETWORK % ("mlp", 120) + VIRTUAL, (2,), 0.2),
     "network-population": Kind(
         NETWORK % ("mlp", 80) + MEMBERS % (200, 0, EXPLORE.replace("rate", "learning_rate", 1)), (1, 2), 0.3
     ),
