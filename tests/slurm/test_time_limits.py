@@ -94,7 +94,7 @@ def test_trainings_of_three_minutes_end_under_a_limit_of_one(site: Site) -> None
         "slurm/config.yaml",
         ("min(60 * attempt, 1440)", "1"),
         ("min(240 * attempt, 1440)", "1"),
-        ("TERM@120", "TERM@10"),
+        ("--signal=TERM@120", "--nice=0"),  # it is sent up to a minute earlier; at the limit there is another
         ("retries: 10", "retries: 30"),
     )
     targets = {name: f"results/{name.lower()}/runs/m/0/journal.jsonl" for name in RUNS}
