@@ -8,6 +8,7 @@ Usage: mpi_population_program.py FOLDER CASES, the latter a JSON list of cases::
      "moody": true,                                                 # what it raises reads differently every time
      "patient": true,                                               # wait for the disk at every evolution step
      "takes": 0.01,                                                 # what reports say that they took
+     "minutes": 0,                                                  # after how many the clock asks for a snapshot
      "stagger": 0.05,                                               # in each report, one member in three takes so long
      "kill": {"rank": 1, "advance": 30}}                            # or "write": 7, "publish": 2; "signal": "SIGKILL"
 
@@ -124,7 +125,8 @@ def carry_out(folder: Path, case: dict[str, Any], comm: Any) -> None:
     began = time.perf_counter()
     journal = Journal(folder / f"{name}.jsonl") if comm.rank == 0 else None
     try:
-        population.execute(run, trainer, journal, comm, folder=folder / f"{name}.snapshots")
+        snapshots_folder, minutes = folder / f"{name}.snapshots", case.get("minutes")
+        population.execute(run, trainer, journal, comm, folder=snapshots_folder, minutes=minutes)
     finally:
         snapshots._write, snapshots.Snapshots.publish = written, published  # type: ignore[method-assign]
         snapshots.Saver.written = written_so_far  # type: ignore[method-assign]

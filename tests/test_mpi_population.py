@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -65,6 +66,10 @@ CASES: list[dict[str, Any]] = [
     {"name": "seconds1", "setting": setting(1, budget={"seconds": 0.925}), "takes": 0.01},
     {"name": "doomed", "setting": setting(1), "diverges": [list(range(MEMBERS)), 5]},
     {"name": "every1", "setting": setting(1, snapshot_every=1)},
+    *(  # the clock asks for snapshots, at every evolution step
+        {"name": f"minutes{lag}", "setting": setting(lag, snapshot_every=1000), "minutes": 0, "diverges": [[2], 3]}
+        for lag in (0, 1)
+    ),
 ]
 
 
@@ -197,6 +202,8 @@ KILLS: list[tuple[str, int, int, dict[str, Any]]] = [
     ("every1", 2, 3, {"rank": 1, "write": 20}),
     ("quartile1", 5, 2, {"rank": 4, "advance": 20}),
     ("seconds1", 2, 3, {"rank": 1, "advance": 30}),
+    ("minutes0", 2, 3, {"rank": 0, "publish": 4}),
+    ("minutes1", 3, 2, {"rank": 0, "publish": 4}),
     # the same by SIGTERM, which one rank hears
     ("quartile0", 3, 2, {"rank": 2, "advance": 25, "signal": "SIGTERM"}),
     ("quartile1", 2, 3, {"rank": 1, "advance": 25, "signal": "SIGTERM"}),
@@ -229,7 +236,8 @@ def test_runs_that_are_killed_end_soon_and_resume_to_the_same(tmp_path: Path, si
             assert mine["hashes"] == other["hashes"], case["name"]
             assert mine["trained"] <= left
             assert not (tmp_path / f"{case['name']}.snapshots").exists()
-    assert outcome(tmp_path, "tournament0-7")["trained"] < STEPS * MEMBERS, "it had snapshots"
+    for name in ("tournament0-7", "minutes0-11", "minutes1-12"):
+        assert outcome(tmp_path, name)["trained"] < STEPS * MEMBERS, "it had snapshots"
 
 
 @pytest.mark.parametrize(("ranks", "every", "advance"), [(1, 1, 24), (1, 3, 31), (2, 1, 14), (2, 3, 17)])
@@ -241,6 +249,51 @@ def test_what_a_signal_ends_leaves_a_snapshot_of_its_last_step(
     assert (code, "ended by SIGTERM; run the same command again" in said) == (75, True), said
     steps = [sum(line.get("trial") == m and "progress" in line for line in events(tmp_path, "ended")) for m in range(7)]
     assert snapshots(tmp_path, "ended")[0] == steps[0] == min(steps)
+
+
+SLOW = """\
+import time, user_models
+class Loop(user_models.Loop):
+    def train(self):
+        for report in super().train():
+            time.sleep(0.01)
+            yield report
+"""
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_population_that_a_signal_ends_from_the_command_line_leaves_a_snapshot(tmp_path: Path, ranks: int) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    shutil.copy(Path(__file__).with_name("user_models.py"), tmp_path)
+    content = {
+        "model": {"loop": "slow:Loop"},
+        "objective": {"metric": "loss"},
+        "space": {"learning_rate": {"uniform": [0.0, 0.1]}, "epochs": 200},
+        "budget": {"trials": 4},
+        "methods": {
+            "pbt": {
+                "population": {
+                    "every": 2,
+                    "snapshot_every": 1000,
+                    "explore": {"learning_rate": {"factors": [0.8, 1.2]}},
+                }
+            }
+        },
+    }
+    setting = Experiment.model_validate(content).setting("slow", "pbt")
+    (tmp_path / "setting.json").write_text(setting.model_dump_json())
+    command = [sys.executable, "-m", "hypercurve", "search", "setting.json", "-o", "journal.jsonl"]
+    if ranks:
+        command = [str(MPIEXEC), "--oversubscribe", "-n", str(ranks), *command, "--tasks", str(ranks)]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **QUIET})
+    partial = tmp_path / "journal.partial.jsonl"
+    while not partial.exists() or partial.read_bytes().count(b'"reported"') < 8:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1 if ranks else signal.SIGTERM)  # which mpiexec forwards
+    assert process.wait(timeout=60) == 75
+    (manifest,) = (tmp_path / "snapshots").glob("*/manifest.json")
+    assert 4 * int(manifest.parent.name) == partial.read_bytes().count(b'"reported"')
 
 
 @pytest.mark.parametrize("lag", [0, 1])

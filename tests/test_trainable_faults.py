@@ -108,6 +108,8 @@ def test_faults_of_a_loop_fail_its_trial_with_a_reason(fault: str, progress: flo
         ("talks", 1.0, None),
         ("terminated", 1.0, None),
         ("terminated late", 1.0, None),
+        ("killed once", 1.0, None),
+        ("killed", 2 / 3, "was ended by signal SIGKILL after 1 of 3 epochs"),
     ],
 )
 def test_faults_of_a_program_fail_its_trial_with_a_reason(

@@ -146,6 +146,11 @@ def program(fault: str, epochs: int) -> None:
                 case "terminated" if not (marker := Path("terminated")).exists():
                     marker.touch()
                     os.kill(os.getpid(), signal.SIGTERM)
+                case "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "killed once" if not (marker := Path("killed")).exists():
+                    marker.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
                 case "talks":
                     for _ in range(4096):
                         print("x" * 1023, file=sys.stderr)

@@ -94,7 +94,7 @@ class Run:
         assert len(content) > len(self.before), "it was disturbed too late"
         assert content.startswith(self.before), "nothing that was written is lost, or written anew"
         assert events(self.path) == events(reference)
-        assert sorted(path.name for path in self.path.parent.iterdir()) == ["journal.jsonl"]
+        assert sorted(path.name for path in self.path.parent.iterdir()) == ["history", "journal.jsonl"]
 
 
 @pytest.fixture(scope="module")

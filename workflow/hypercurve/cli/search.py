@@ -60,13 +60,13 @@ def _search_together(given: Arguments, setting: Any) -> None:
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         state = make_run(given, setting)
         trainer = trainer_of(given, state, given.output.parent)
-        trainer.bounds.ask = check_interrupted
         journal = watch = known = None
         if comm.rank == 0:
             stack.enter_context(telling(state.failures, given.output))
             journal = stack.enter_context(resumable(given.output, state.header))
             watch = stack.enter_context(Progress())
         if setting.population is None:
+            trainer.bounds.ask = check_interrupted
             if comm.rank == 0:
                 known = known_of(given, state, given.output)
             try:
@@ -78,7 +78,9 @@ def _search_together(given: Arguments, setting: Any) -> None:
                 trainer.clear()
             tell(known)
         else:
-            population.execute(state, trainer, journal, comm, folder=given.output.with_name("snapshots"), watch=watch)
+            folder, minutes = given.output.with_name("snapshots"), trainer.bounds.minutes
+            members = trainer.trainer  # which are saved together, at evolution steps
+            population.execute(state, members, journal, comm, folder=folder, minutes=minutes, watch=watch)
 
 
 def make_run(given: Arguments, setting: Any) -> Any:

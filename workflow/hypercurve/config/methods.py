@@ -52,7 +52,8 @@ class Population(Model):
     fitness_samples: Annotated[Whole, Field(ge=1)] = 1000
     """Validation samples that fitness is measured on at evolution steps; the end is measured on all."""
     snapshot_every: Annotated[Whole, Field(ge=1)] = 10
-    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept."""
+    """Evolution steps between snapshots, from which a killed run goes on; the last two are kept. There is one after the
+    minutes of `snapshot`, too."""
 
 
 class Method(Model):

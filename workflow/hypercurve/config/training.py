@@ -69,6 +69,6 @@ class Snapshots(Model):
 
     minutes: Annotated[Number, Field(ge=0, le=10_000)] = 5.0
     """A trial that can be saved is saved after so many minutes at the latest; sooner where that costs little. 0: whenever it
-    can be."""
+    can be. A population is saved at its next evolution step."""
     memory: Annotated[Number, Field(gt=0, le=10_000)] = 2.0
     """GiB of paused trials that a process holds in memory; beyond it, those that were trained longest ago are on disk."""

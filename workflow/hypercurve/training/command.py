@@ -33,7 +33,7 @@ from .trainer import Snapshot, Trainer, TrialFailed
 from .user_states import State
 
 PATIENCE = 1.0
-"""Seconds to wait, when a program was ended by SIGTERM, for ours."""
+"""Seconds to wait, when a program was ended from outside, for our own end."""
 
 LARGEST = 1 << 30
 """Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
@@ -184,12 +184,12 @@ class CommandSession(EpochSession):
         return self._parsed(line)
 
     def _interrupted(self, code: int) -> bool:
-        """Whether the program was ended by SIGTERM, which is no fault of its trial: it is started again, once.
+        """Whether the program was ended from outside, which is no fault of its trial: it is started again, once.
 
-        A scheduler that ends a job signals all processes in it, ours too. If it does, nobody must learn that the
-        program ended first; if it has ended the program alone, the trial goes on.
+        A scheduler that ends a job sends SIGTERM or SIGKILL to all processes in it, one after the other, ours too. If it
+        does, nobody must learn that the program ended first; if it has ended the program alone, the trial goes on.
         """
-        if code != -signal.SIGTERM or self._again:
+        if code not in (-signal.SIGTERM, -signal.SIGKILL) or self._again:
             return False
         self._again = True
         time.sleep(PATIENCE)  # ours may be on its way

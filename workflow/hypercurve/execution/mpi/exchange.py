@@ -45,6 +45,7 @@ REPORT = np.dtype(
         ("snapshot", "<i4"),  # evolution step of a file that has been written since the last report; 0: none
         ("digest", "u1", (32,)),  # of that file
         ("signal", "<i4"),  # what asks this rank to end; 0: nothing
+        ("save", "?"),  # whether it is time for a snapshot
     ]
 )
 """A member's report at one evolution step."""

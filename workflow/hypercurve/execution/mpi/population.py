@@ -37,7 +37,14 @@ from .snapshots import Saver, Snapshots, parse
 
 
 def execute(
-    run: Run, trainer: Trainer, journal: Journal | None, comm: Comm, *, folder: Path, watch: Watch | None = None
+    run: Run,
+    trainer: Trainer,
+    journal: Journal | None,
+    comm: Comm,
+    *,
+    folder: Path,
+    minutes: float | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Carry a population's run to its end with all ranks; each calls this.
 
@@ -47,6 +54,8 @@ def execute(
         journal: on rank 0, where every event is written before its actions take effect.
         comm: the ranks; see :mod:`hypercurve.execution.mpi.comm`.
         folder: for snapshots, on a disk that all ranks see. Gone when the run is complete; the network is kept beside it.
+        minutes: after how many there is a snapshot at the next evolution step, besides those of `snapshot_every`; None: no
+            other ones.
         watch: on rank 0, called after every evolution step, for progress displays.
 
     Raises:
@@ -54,7 +63,7 @@ def execute(
         Hopeless: all members failed alike at their first report.
         JournalError: the journal does not fit the run, or training again gave something else than it says.
     """
-    executor = _Executor(run, trainer, journal, comm, Snapshots(folder), watch or (lambda _: None))
+    executor = _Executor(run, trainer, journal, comm, Snapshots(folder), minutes, watch or (lambda _: None))
     try:
         executor.execute()
     finally:
@@ -83,7 +92,14 @@ class _Executor:
     journal: ResumedJournal
 
     def __init__(
-        self, run: Run, trainer: Trainer, file: Journal | None, comm: Comm, snapshots: Snapshots, watch: Watch
+        self,
+        run: Run,
+        trainer: Trainer,
+        file: Journal | None,
+        comm: Comm,
+        snapshots: Snapshots,
+        minutes: float | None,
+        watch: Watch,
     ):
         assert run.setting.population is not None
         self.run, self.trainer, self.file, self.watch = run, trainer, file, watch
@@ -97,6 +113,8 @@ class _Executor:
         self.posted = self.complete = 0  # evolution steps up to which reports are sent; are taken
         self.incoming: dict[int, _Incoming] = {}  # by member
         self.received: dict[int, Vector] = {}  # memory for them, where they come from other ranks
+        self.minutes, self.saved_at = minutes, time.monotonic()  # the last snapshot, by rank 0's clock
+        self.save_at: set[int] = set()  # evolution steps with a snapshot because it was time for one
         self.stop_at: int | None = None
         self.signal = 0  # which asked for that
 
@@ -167,6 +185,8 @@ class _Executor:
     def _post(self, step: int) -> None:
         rows = np.zeros(-(-self.size // self.ranks), self.layout)
         rows["signal"] = received_signal()
+        if self.rank == 0 and self.minutes is not None and time.monotonic() >= self.saved_at + 60 * self.minutes:
+            rows["save"], self.saved_at = True, time.monotonic()
         for row, member in zip(rows, self.members, strict=False):
             self.exchange.fill(row, member)
             row["sizes"] = self.members.sizes or (0, 0)
@@ -190,11 +210,15 @@ class _Executor:
                 self.members.copy_state(member, step, incoming.state, incoming.copy)
         if self.lag == 0:
             self.exchange.wait_sent(step)  # others wait for it, and MPI may need us to get it there
-        if step % self.every == 0 or step == self.stop_at:
+        if self._has_snapshot(step):
+            self.saved_at = time.monotonic()
             for member in self.members:
                 self.saver.save(step, member.number, self.members.saved(member, step))
         if step == self.stop_at:
             self._stop(step)
+
+    def _has_snapshot(self, step: int) -> bool:
+        return step % self.every == 0 or step == self.stop_at or step in self.save_at
 
     def _take_reports(self, step: int) -> list[Copy]:
         """Feed the run all reports of an evolution step.
@@ -223,7 +247,7 @@ class _Executor:
             self._end("finished")
         journal.flush()
         self.complete = step
-        if self.rank == 0 and (step % self.every == 0 or step == self.stop_at):
+        if self.rank == 0 and self._has_snapshot(step):
             self.saver.reached(step, journal.count)
         if run.ended is None:
             self.watch(run)
@@ -241,6 +265,8 @@ class _Executor:
             self.members.sizes = weights, slots
         if self.stop_at is None and gathered["signal"].any():
             self.stop_at, self.signal = step + self.lag, int(gathered["signal"].max())  # which no rank has passed yet
+        if gathered["save"].any():
+            self.save_at.add(step + self.lag)
         if self.rank == 0:
             for row in gathered[gathered["snapshot"] > 0]:
                 self.saver.file_written(

@@ -5,9 +5,10 @@
     snapshots/120/3.f32            member 3 at evolution step 120: raw float32, a row of weights and slots (rows: members.py)
     snapshots/120/manifest.json    written last: how far the journal was, and digests of all files
 
-A snapshot exists once its manifest does. Files appear by rename and are forced to the disk before that, so a run killed at
-any moment leaves its older snapshots whole; what is damaged all the same is noticed by its digest and passed over. The
-last two are kept. Files are by member, not by rank: a run goes on with another number of ranks.
+There is one every so many evolution steps, another when minutes have passed since the last one, and one when a signal ends
+the run. A snapshot exists once its manifest does. Files appear by rename and are forced to the disk before that, so a run
+killed at any moment leaves its older snapshots whole; what is damaged all the same is noticed by its digest and passed over.
+The last two are kept. Files are by member, not by rank: a run goes on with another number of ranks.
 
 A thread writes the files while training goes on (:class:`Saver`). Their digests travel with later reports, and when rank 0
 has all it writes the manifest; so no rank ever waits for a snapshot.
