@@ -262,7 +262,6 @@ MATTERS_NOT: list[tuple[str, str]] = [
     ("random: {search: random}", "random: {search: sobol, slots: 3}\n  other: {search: random}"),
     ("accumulation_points: 5", "accumulation_points: [0.2, 0.4, 0.6, 0.8, 1.0]"),
     ("split: 0.2", "stopping_rate: 0.8, split: 0.2"),
-    ("{trials: 20}", "{trials: 20}\ncurve: {metric: val_accuracy, mode: max}"),
 ]
 
 

@@ -176,6 +176,7 @@ def test_a_rung_is_passed_with_the_first_loss_at_or_after_it() -> None:
             "model": {"loop": "m:train"},
             "objective": {"metric": "loss"},
             "space": {"x": {"uniform": [0.0, 1.0]}, "epochs": 3},
+            "curve": "loss",
             "budget": {"trials": 9},
             "methods": {"asha": {"search": "random", "stop": "asha"}},
         }

@@ -68,7 +68,9 @@ class TestWhatFailsATrial:
         check = ReportCheck.of(Experiment.model_validate(given | rest).setting("e", "a"))
         report = {"loss": 1.0, "val_loss": 1.0, "val_p": NAN}
         assert check.failure(Report(0.5, report)) is None
-        assert check.failure(Report(1.0, report)) == "the trainer reported no val_p, on which there is a bound"
+        reason = check.failure(Report(1.0, report))
+        assert reason is not None
+        assert reason.startswith("the trainer reported no val_p, on which there is a bound; it reported loss, val_loss")
 
 
 @pytest.mark.parametrize("late", [NAN, None, "absent"])
@@ -81,7 +83,7 @@ def test_a_reward_may_come_late(late: Any) -> None:
     found = hypercurve.tune(
         train, {**X, "epochs": 10}, trials=20, objective={"metric": "reward", "mode": "max"}, stop="median"
     )
-    assert set(found.trials["status"]) == {"completed"}
+    assert "failed" not in set(found.trials["status"])
     assert found.chosen["x"].item() == found.trials["x"].max()
     first = found.curves[found.curves["progress"] == 0.1].set_index("trial")["val_reward"]
     assert (first.isna() == (found.trials.set_index("trial")["x"] > 0.5)).all(), "an empty cell, and no other"
@@ -101,12 +103,16 @@ def test_a_loss_that_is_no_number_fails_and_so_does_an_objective_at_the_end() ->
     def diverges(h: dict[str, Any], context: Any) -> Iterator[float]:
         yield from (1.0, 0.5, NAN, 0.1)
 
-    with pytest.warns(UserWarning, match="diverged: loss is nan"):
+    with pytest.warns(UserWarning, match="diverged: val_loss is nan"):
         found = hypercurve.tune(diverges, {**X, "epochs": 4}, trials=2)
     assert set(found.trials["progress"]) == {0.8}
     with pytest.warns(UserWarning, match="val_reward, the objective, is nan at the end"):
         hypercurve.tune(
-            lambda h: {"loss": 1.0, "val_reward": NAN}, X, trials=2, objective={"metric": "reward", "mode": "max"}
+            lambda h: {"loss": 1.0, "val_reward": NAN},
+            X,
+            trials=2,
+            objective={"metric": "reward", "mode": "max"},
+            fail_fast=False,
         )
 
 
