@@ -229,6 +229,12 @@ def test_keras_networks_stand_alone_and_predict_what_was_tested(
     assert {name: rates for name, (_, _, rates) in found.items() if rates} == dropout
 
 
+def test_what_a_killed_process_left_of_a_network_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".best.keras.123.keras").write_bytes(b"half")
+    path = write_arrays({"x": np.zeros(3)}, tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.slow
 def test_of_a_network_that_keras_cannot_write_the_weights_are_kept(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -23,10 +23,12 @@ def find(folder: Path) -> Path | None:
 
 
 def keep_only(path: Path) -> None:
-    """Delete what stands beside a file that takes its place under another name."""
+    """Delete what stands beside a file that takes its place under another name, and what a killed process has left of one."""
     for name in FILES:
         if name != path.name:
             path.with_name(name).unlink(missing_ok=True)
+        for left in path.parent.glob(f".{name}.*"):  # one process at a time writes them: who has locked the journal
+            left.unlink(missing_ok=True)
 
 
 def located(folder: Path, said: Mapping[str, str] | None) -> Path | None:
