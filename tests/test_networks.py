@@ -230,9 +230,11 @@ def test_keras_networks_stand_alone_and_predict_what_was_tested(
 
 
 def test_what_a_killed_process_left_of_a_network_goes_with_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".best.keras.123.keras").write_bytes(b"half")
-    path = write_arrays({"x": np.zeros(3)}, tmp_path)
-    assert list(tmp_path.iterdir()) == [path]
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".best.keras.123.keras").write_bytes(b"half")
+    path = write_arrays({"x": np.zeros(3)}, folder)
+    assert list(folder.iterdir()) == [path]
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def find(folder: Path) -> Path | None:
 
 
 def keep_only(path: Path) -> None:
-    """Delete what stands beside a file that takes its place under another name, and what a killed process has left of one."""
+    """Delete what stands beside a file that takes its place under another name, and what a killed process has left."""
     for name in FILES:
         if name != path.name:
             path.with_name(name).unlink(missing_ok=True)
