@@ -270,6 +270,14 @@ def test_a_file_that_cannot_be_written_leaves_the_last_one(
     assert path.read_bytes() == before
 
 
+def test_what_killed_processes_left_of_a_network_goes_when_one_is_written(tmp_path: Path) -> None:
+    (run := tmp_path / "run").mkdir()
+    for name in (".best.keras.4711.keras", ".best.npz.12", "best.bin", "journal.partial.jsonl"):
+        (run / name).write_bytes(b"half")
+    write_arrays({"x": np.zeros(3)}, run)
+    assert sorted(each.name for each in run.iterdir()) == ["best.npz", "journal.partial.jsonl"]
+
+
 # Loops and programs
 
 

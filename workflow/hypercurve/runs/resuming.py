@@ -21,7 +21,7 @@ from ..events import networks
 from ..events.encoding import differences_of_headers, network_of
 from ..events.journal import Journal, JournalError, first_line, read_lines
 from ..events.lines import Header
-from ..util.files import linked
+from ..util.files import drop_unfinished, linked
 from .known import networks_beside
 
 PATIENCE = 60.0
@@ -105,6 +105,7 @@ def restart(output: Path) -> list[Path]:
 def _next(output: Path) -> Path:
     folder = output.parent / networks.HISTORY
     folder.mkdir(parents=True, exist_ok=True)
+    drop_unfinished(folder / f"{output.stem}.*{output.suffix}")
     number = max(map(_number, folder.glob(f"{output.stem}.*{output.suffix}")), default=0) + 1
     return folder / f"{output.stem}.{number}{output.suffix}"
 
