@@ -229,14 +229,6 @@ def test_keras_networks_stand_alone_and_predict_what_was_tested(
     assert {name: rates for name, (_, _, rates) in found.items() if rates} == dropout
 
 
-def test_what_a_killed_process_left_of_a_network_goes_with_the_next(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / ".best.keras.123.keras").write_bytes(b"half")
-    path = write_arrays({"x": np.zeros(3)}, folder)
-    assert list(folder.iterdir()) == [path]
-
-
 @pytest.mark.slow
 def test_of_a_network_that_keras_cannot_write_the_weights_are_kept(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -276,6 +268,14 @@ def test_a_file_that_cannot_be_written_leaves_the_last_one(
         exported(trainer, configuration, tmp_path / "run")
     assert [each.name for each in path.parent.iterdir()] == ["best.keras"]
     assert path.read_bytes() == before
+
+
+def test_what_killed_processes_left_of_a_network_goes_when_one_is_written(tmp_path: Path) -> None:
+    (run := tmp_path / "run").mkdir()
+    for name in (".best.keras.4711.keras", ".best.npz.12", "best.bin", "journal.partial.jsonl"):
+        (run / name).write_bytes(b"half")
+    write_arrays({"x": np.zeros(3)}, run)
+    assert sorted(each.name for each in run.iterdir()) == ["best.npz", "journal.partial.jsonl"]
 
 
 # Loops and programs

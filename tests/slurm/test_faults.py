@@ -147,7 +147,7 @@ def test_a_job_near_its_time_limit_saves_a_snapshot_and_goes_on_with_more_time(
     assert f"TimeLimit=00:{minutes:02}:00" in first
     assert "TimeLimit=08:00:00" in second, "twice the profile's"
     assert "ended by SIGTERM; run the same command again to go on" in site.said, "the log of the job that was ended"
-    assert "going on after line" in (site.folder / "results/members/logs/pbt/0/population.log").read_text()
+    assert "going on after line" in (site.folder / "results/members/logs/pbt/0/search.log").read_text()
     run.hold(references[PBT])
 
 

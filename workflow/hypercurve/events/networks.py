@@ -7,7 +7,7 @@ Under `wall` of a journal's last line, `network` names the file and its sha256 s
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..util.files import linked, sha256
+from ..util.files import drop_unfinished, linked, sha256
 
 FILES = ("best.keras", "best.npz", "best.bin", "best.snapshot")
 """A Keras model; arrays (a loop's state, or weights of a model that Keras cannot write); bytes of a loop; of a program."""
@@ -23,12 +23,11 @@ def find(folder: Path) -> Path | None:
 
 
 def keep_only(path: Path) -> None:
-    """Delete what stands beside a file that takes its place under another name, and what a killed process has left."""
+    """Delete what stands beside a file that takes its place under another name, and what killed processes left of any."""
     for name in FILES:
+        drop_unfinished(path.with_name(name))
         if name != path.name:
             path.with_name(name).unlink(missing_ok=True)
-        for left in path.parent.glob(f".{name}.*"):  # one process at a time writes them: who has locked the journal
-            left.unlink(missing_ok=True)
 
 
 def located(folder: Path, said: Mapping[str, str] | None) -> Path | None:
@@ -69,7 +68,7 @@ def copied(path: Path, folder: Path) -> Path:
     target = folder / name
     if not (target.exists() and target.samefile(path)):
         linked(path, target)
-        keep_only(target)
+    keep_only(target)
     return target
 
 

@@ -22,7 +22,7 @@ from ..events import networks
 from ..events.encoding import differences_of_headers, event_of, network_of
 from ..events.journal import Journal, JournalError, first_line, read_lines, whole_lines
 from ..events.lines import Header
-from ..util.files import check_plain, linked
+from ..util.files import check_plain, drop_unfinished, linked
 from .failures import Hopeless
 from .known import FAILED, networks_beside
 
@@ -155,6 +155,7 @@ def _hint(changed: Sequence[str]) -> str:
 def _next(output: Path) -> Path:
     folder = output.parent / networks.HISTORY
     folder.mkdir(parents=True, exist_ok=True)
+    drop_unfinished(folder / f"{output.stem}.*{output.suffix}")
     number = max(map(_number, folder.glob(f"{output.stem}.*{output.suffix}")), default=0) + 1
     return folder / f"{output.stem}.{number}{output.suffix}"
 

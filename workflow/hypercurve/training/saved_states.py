@@ -14,7 +14,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,13 +123,6 @@ def read_state(path: Path, identity: str, trial: int) -> SavedState | None:
         described["seconds"],
         tuple(Report(*report) for report in described["reports"]),
     )
-
-
-def drop_unfinished(path: Path) -> None:
-    """Delete what was left of writing a state by a process that was killed."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        with suppress(OSError):
-            left.unlink(missing_ok=True)
 
 
 def _digest(content: memoryview) -> bytes:

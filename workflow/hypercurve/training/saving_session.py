@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
-from .saved_states import SavedState, drop_unfinished, read_state, write_state
+from ..util.files import drop_unfinished
+from .saved_states import SavedState, read_state, write_state
 from .saving_bounds import Bounds
 from .trainer import Report, Session, Snapshot, Trainer
 

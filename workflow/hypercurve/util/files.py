@@ -61,6 +61,13 @@ def appearing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def drop_unfinished(path: Path) -> None:
+    """Delete what was left of writing a file by a process that was killed."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        with suppress(OSError):
+            left.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with appearing(path) as temporary:
