@@ -40,7 +40,7 @@ def trainer(folder):
     def make(name, compiler="auto", data="digits", loss=None, metrics=(), **options):
         place = folder(name=data) if data == "digits" else folder(function=f"own_networks:{data}")
         spec = KerasSpec(keras=f"own_networks:{name}", loss=loss, metrics=metrics)
-        return KerasTrainer(spec, place, points=(0.3, 1.0), evaluate="points", compiler=compiler, **options)
+        return KerasTrainer(spec, place, points=(0.3, 1.0), examples="points", compiler=compiler, **options)
 
     return make
 
@@ -241,7 +241,7 @@ def test_what_compilers_refuse_runs_without_them_and_says_so_once(trainer, capfd
         said = [line for line in capfd.readouterr().err.splitlines() if "warning" in line]
         assert len(said) == 1
         assert f"own_networks:{name}: training it: {reason}" in said[0]
-        again = KerasTrainer(made.model, made.data.folder, points=(0.3, 1.0), evaluate="points", compiler="xla")
+        again = KerasTrainer(made.model, made.data.folder, points=(0.3, 1.0), examples="points", compiler="xla")
         assert again.open(one.trial).advance(1.0).metrics == report.metrics
         capfd.readouterr()
     made = trainer("eager")
@@ -332,7 +332,7 @@ def test_regression_measures_what_was_asked_for_over_the_whole_part(trainer, dat
 
 
 def test_built_in_models_learn_targets_too_and_embeddings_learn(folder, trainer):
-    made = KerasTrainer("dense", folder(function="own_networks:surface"), evaluate="points")
+    made = KerasTrainer("dense", folder(function="own_networks:surface"), examples="points")
     report = made.open(trial_of(made, optimizer="adam", learning_rate=0.01, units=16, batch_size=16)).advance(1.0)
     assert set(report.metrics) == {"loss", "val_loss", "val_mae"}
     made = trainer("embedded", data="words")

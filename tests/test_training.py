@@ -35,7 +35,7 @@ def digits(tmp_path_factory):
 def trainer(digits):
     @cache
     def make(model, evaluate="points", points=POINTS, compiler="auto"):
-        return KerasTrainer(model, digits, points=points, evaluate=evaluate, compiler=compiler)
+        return KerasTrainer(model, digits, points=points, examples=evaluate, compiler=compiler)
 
     return make
 
@@ -66,7 +66,7 @@ CASES = [
 def test_two_trainings_of_a_trial_are_equal(trainer, digits, model, configuration):
     trial = Trial(3, configuration, seed=1)
     first = finished(trainer(model).open(trial))
-    other = KerasTrainer(model, digits, points=POINTS, evaluate="points")  # compiled again
+    other = KerasTrainer(model, digits, points=POINTS, examples="points")  # compiled again
     assert_equal(first, finished(other.open(trial)))
     assert first[0][-1]["loss"] < first[0][0]["loss"]
 
@@ -117,7 +117,7 @@ from hypercurve.training.keras_trainer import KerasTrainer
 folder, file, model = sys.argv[1:]
 held = np.load(file, allow_pickle=True)
 trial = Trial(5, held["configuration"].item())
-session = KerasTrainer(model, Path(folder), points=(0.1, 0.2, 0.4, 1.0), evaluate="points").open(trial)
+session = KerasTrainer(model, Path(folder), points=(0.1, 0.2, 0.4, 1.0), examples="points").open(trial)
 session.restore(Snapshot(float(held["progress"]), int(held["step"]), held["weights"], held["slots"]))
 metrics = dict(session.advance(1.0).metrics)
 end = session.snapshot()
@@ -352,7 +352,7 @@ def test_batch_normalisation_and_pretrained_weights_of_a_user_fit(digits, tmp_pa
         "    return model\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    trainer = KerasTrainer(KerasSpec(keras="users_model:build"), digits, points=POINTS, evaluate="points")
+    trainer = KerasTrainer(KerasSpec(keras="users_model:build"), digits, points=POINTS, examples="points")
     trial = Trial(0, {"tune": False, "epochs": 1, "learning_rate": 0.01})
     straight, first, second = (trainer.open(trial) for _ in range(3))
     arrays = dict(zip([v.path for v in straight.network.variables], straight.network.initial(trial), strict=True))
