@@ -142,15 +142,15 @@ def test_infinity_in_the_loss_has_its_own_reason(tmp_path: Path, monkeypatch: py
     program = tmp_path / "program"
     program.write_text("#!/bin/sh\necho '{\"loss\": -inf}'\n")
     program.chmod(0o755)
-    found = printed(tmp_path, [str(program)])
+    found = printed(tmp_path, [str(program)], curve="loss")
     assert [line["reason"] for line in found if line["event"] == "failed"] == ["diverged: loss is -inf"]
 
 
-def printed(folder: Path, command: list[str]) -> list[dict[str, Any]]:
+def printed(folder: Path, command: list[str], **changes: Any) -> list[dict[str, Any]]:
     """The journal of a run of one trial of a program."""
     experiment = {"model": {"command": command}, "space": {"epochs": 2}, "budget": {"trials": 1}}
     experiment |= {"objective": {"metric": "reward", "mode": "max"}, "methods": {"a": {"search": "random"}}}
-    setting = Experiment.model_validate(experiment).setting("e", "a")
+    setting = Experiment.model_validate(experiment | changes).setting("e", "a")
     (folder / "runs" / "a").mkdir(parents=True)
     (folder / "runs" / "a" / "setting.json").write_text(setting.model_dump_json())
     call("search", folder / "runs" / "a" / "setting.json", "-o", folder / "runs" / "a" / "0" / "journal.jsonl")

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from conftest import resealed
 from hypercurve.analysis import schedules_export as exporting
 from hypercurve.analysis import schedules_gain
 from hypercurve.analysis.lineage import ancestry, total_steps
@@ -510,14 +511,14 @@ class TestCommands:
         call(*command)
         call(*command)
         assert capsys.readouterr().out.count("is there already") == 1
-        code.write_text(code.read_text() + "# changed\n")
+        code.write_text(code.read_text() + "CHANGED = 1\n")
         assert main([str(part) for part in command]) == 2
         assert "scheduled_net:build was changed after this run was made" in capsys.readouterr().err
         call("schedule", run)
         retrained = tmp_path / "results/e/schedules/random/0/retrained.jsonl"
         lines = retrained.read_text().splitlines(keepends=True)
-        retrained.write_text("".join([lines[0].replace('"model":"', '"model":"f'), *lines[1:]]))
-        code.write_text(code.read_text().removesuffix("# changed\n"))
+        retrained.write_bytes(resealed([lines[0].replace('"model":"', '"model":"f'), *lines[1:]]))
+        code.write_text(code.read_text().removesuffix("CHANGED = 1\n"))
         call(*command)
         assert "is there already" not in capsys.readouterr().out, "that was retrained with other code"
         assert '"model":"f' not in retrained.read_text()

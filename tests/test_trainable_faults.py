@@ -17,6 +17,7 @@ from hypercurve.config.code_files import model_digest
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import ConfigError, read_experiment
 from hypercurve.config.model import CommandSpec, KerasSpec, LoopSpec, filled
+from hypercurve.config.objective import TRAINING_LOSS
 from hypercurve.config.setting import Setting
 from hypercurve.events.events import Completed, Event, Failed
 from hypercurve.execution.advance import ReportCheck, advance
@@ -74,7 +75,7 @@ def outcome(session: Session, given: Setting) -> Event:
     ],
 )
 def test_faults_of_a_loop_fail_its_trial_with_a_reason(fault: str, progress: float, reason: str | None) -> None:
-    given = setting({"loop": "user_models:faulty"})
+    given = setting({"loop": "user_models:faulty"}).model_copy(update={"curve": TRAINING_LOSS})
     trainer = make_trainer(given, None)
     opened: list[Session] = []
 

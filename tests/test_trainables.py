@@ -429,6 +429,6 @@ def test_snakemake_runs_all_kinds_and_again_what_was_made_with_other_code(home: 
     assert "Nothing to be done" in made(*tables, dry=True)
     assert main(["verify", str(tmp_path / "results" / "loop.tar.gz")]) == 0
     with (tmp_path / "user_models.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = 1\n")
     planned = made(*tables, dry=True)
     assert all((f"output: results/{name}/runs" in planned) == (name in ("keras", "loop")) for name in kinds)
