@@ -26,6 +26,8 @@ from hypercurve.runs.run import Run
 from hypercurve.space.search_space import Space
 from hypercurve.util.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = 1600
 EXPLOITS = ["quartile", {"quartile": {"fraction": 0.5}}, {"quartile": {"fraction": 0.1}}, "tournament"]
 SPACE = {

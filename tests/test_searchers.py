@@ -184,6 +184,7 @@ def test_another_process_suggests_the_same_whatever_its_threads_and_hashes() -> 
     assert printed("1", "1") == printed("2", "2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", QUICK_LEARNING)
 @pytest.mark.parametrize("stop", [None, {"lcm": {"check_points": [0.2, 0.4], "split": 0.2}}], ids=["all", "lcm"])
 def test_a_run_cut_after_any_line_ends_with_the_same_journal(tmp_path: Path, search: str, stop: object) -> None:

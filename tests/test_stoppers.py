@@ -24,6 +24,8 @@ from hypercurve.stopping.stopper import Decision, StopContext, Stopper
 from pairs import pairs
 from test_runs import events, run, setting
 
+pytestmark = pytest.mark.slow
+
 R = 12
 POINTS = tuple(k / R for k in range(1, R + 1))
 LOSSES = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])  # with ties
