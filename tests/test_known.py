@@ -113,6 +113,7 @@ def test_a_larger_budget_trains_only_what_is_new(tmp_path: Path) -> None:
     assert events(lines_of(tmp_path, "random")) == events(lines_of(tmp_path / "fresh", "random"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("search", SEARCHES)
 def test_more_trials_go_on_from_the_last_line_where_decisions_do_not_depend_on_their_number(

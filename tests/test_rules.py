@@ -170,6 +170,7 @@ def test_rules_of_ones_own_hold_the_contract(here: Path) -> None:
                 check(setting, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "check"),
     [
