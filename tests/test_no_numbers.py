@@ -157,6 +157,7 @@ def printed(folder: Path, command: list[str], **changes: Any) -> list[dict[str, 
     return read_lines(folder / "runs" / "a" / "0" / "journal.jsonl")[0]
 
 
+@pytest.mark.slow
 class TestRepeats:
     SPACE: ClassVar = {"a": {"choice": ["x", "y"]}, "b": {"choice": [1, 2, 3]}}
 

@@ -192,6 +192,7 @@ def test_the_contract_tells_what_a_rule_breaks(here: Path, old: str, new: str, c
     assert re.search(rf"BROKEN[^B]*{check}", done.stdout)
 
 
+@pytest.mark.slow
 class TestRuns:
     """One experiment with a searcher and a stopper of the user's own, through all that the package does with runs."""
 

@@ -19,7 +19,9 @@ from hypercurve.testing.contract import CHECKS, Driver, cases, method, scheduler
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("kind", [*SEARCHERS, *STOPPERS])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind == "gp" else kind for kind in [*SEARCHERS, *STOPPERS]]
+)
 def test_every_rule_holds_the_contract(kind: str, check: object) -> None:
     for number, given in enumerate(cases(kind)):
         check(given, number)  # type: ignore[operator]
