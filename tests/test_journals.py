@@ -18,6 +18,7 @@ from hypercurve.config.files import read_experiment, read_resolved
 from hypercurve.events.journal import Line, read_lines, without_wall
 from results_data import call, in_a_process
 
+pytestmark = pytest.mark.slow
 KEPT = Path(__file__).parent / "journals"
 EXPERIMENTS = ["zoo", "record", "budget-halving", "loop"]
 """In this order: some begin with the record of zoo's random search."""
