@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from conftest import resealed
 from hypercurve.cli import main
 from hypercurve.results.runs import read_run
 from hypercurve.watching import view
@@ -245,7 +246,7 @@ def test_a_journal_that_is_no_journal_does_not_end_the_watch(growing: Path) -> N
 def test_a_line_with_other_things_for_numbers_is_passed_over(results: Path, growing: Path, line: str) -> None:
     whole = (results / "runs/lcm/0/journal.jsonl").read_text().splitlines(keepends=True)
     partial = growing / "runs/lcm/0/journal.partial.jsonl"
-    partial.write_text("".join(whole[:4]) + line + "\n" + "".join(whole[4:6]))
+    partial.write_bytes(resealed([*whole[:4], line, *whole[4:6]]))
     experiment = WatchedExperiment(growing)
     experiment.poll()
     assert "1 line of journals could not be read" in shown(experiment).replace("lines", "line")
