@@ -3,6 +3,14 @@
 # the threads of a process from SRUN_CPUS_PER_TASK, not from its job.
 
 
+# What a killed mpiexec leaves in the temporary folder refuses a later one that happens to get its process number: each gets a
+# folder of its own.
+OWN_TMP = (
+    "export PRTE_MCA_prte_tmpdir_base=$(mktemp -d); "
+    "trap 'rmdir \"$PRTE_MCA_prte_tmpdir_base\" 2> /dev/null || true' EXIT; "
+)
+
+
 rule preflight:
     """Whether the launcher, the MPI library and the largest number of processes of an experiment fit together."""
     output:
@@ -49,5 +57,6 @@ rule parallel_search:
         record=recording,
         keeping=keeping,
     shell:
-        "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
+        OWN_TMP
+        + "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
         " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"

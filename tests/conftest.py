@@ -61,6 +61,13 @@ def _light(request: pytest.FixtureRequest) -> Iterator[None]:
     assert slow or before or "tensorflow" not in sys.modules, "this test imports TensorFlow: mark it slow"
 
 
+@pytest.fixture(autouse=True)
+def _own_tmp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A killed mpiexec leaves a folder that refuses a later one with its process number: each test has another place."""
+    place = tmp_path_factory.getbasetemp() / f"mpi-{abs(hash(request.node.nodeid))}"
+    os.environ.update(PRTE_MCA_prte_tmpdir_base=str(place))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

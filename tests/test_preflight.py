@@ -1,6 +1,7 @@
 """The check before MPI jobs: it finds out what does not fit, and says what to change."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_a_launcher_that_is_not_there_is_named() -> None:
 def test_what_a_launcher_says_is_passed_on() -> None:
     with pytest.raises(UserError, match=r"(?s)did not start one MPI job of 2 processes.*nosuchoption.*resource `mpi`"):
         preflight(f"{MPIEXEC} --nosuchoption", 2)
+
+
+@pytest.mark.slow
+@needs_mpi
+def test_what_a_killed_launcher_left_behind_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It left a folder that is named by its process number, which the next launcher happens to get again."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("PRTE_MCA_prte_tmpdir_base")
+    left = f'mkdir -p "$TMPDIR/ompi.$$"; touch "$TMPDIR/ompi.$$/pmix.{socket.gethostname()}.tool"'
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\n{left}\nexec "{MPIEXEC}" --oversubscribe "$@"\n')
+    launcher.chmod(0o755)
+    assert preflight(str(launcher), 2)["tasks"] == 2
 
 
 @pytest.mark.slow

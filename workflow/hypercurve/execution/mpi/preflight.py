@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -67,13 +68,18 @@ def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str
 def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str]:
     """Run a launcher in a session of its own, all of which ends where it takes too long."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
-        try:
-            out, err = process.communicate(timeout=patience)
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as own:
+        # What a killed mpiexec leaves in the temporary folder refuses a later one that happens to get its process number.
+        environment = {**os.environ, "PRTE_MCA_prte_tmpdir_base": own}
+        with subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=environment
+        ) as process:
+            try:
+                out, err = process.communicate(timeout=patience)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
