@@ -479,7 +479,7 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
     whole.parent.mkdir()
     subprocess.run(command(tmp_path, prepared, whole), check=True, capture_output=True)
     output, partial = tmp_path / "killed.jsonl", tmp_path / "killed.partial.jsonl"
-    for kills in range(1, 4):
+    for kills in (1, 3):
         process = subprocess.Popen(command(tmp_path, prepared, output), stderr=subprocess.PIPE)
         for _ in follow(partial, lines=15 * kills):
             if process.poll() is not None:

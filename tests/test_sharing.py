@@ -185,7 +185,6 @@ ALL = "results/own/comparison.csv"
 @pytest.mark.parametrize(
     "methods",
     [
-        {"random": "random", "lcm": "lcm"},
         {"lcm": "lcm", "random": "random"},
         {"asha": "asha", "random": "random in batches", "lcm": "lcm"},
         pytest.param({"lcm": "lcm in ranks", "random": "random in batches"}, marks=needs_mpi),

@@ -78,11 +78,15 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
 
 
+def kind_of(name: str) -> Kind:
+    if name == "program" and CC is None:
+        pytest.skip("there is no cc")
+    return KINDS[name]
+
+
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
-    if request.param == "program" and CC is None:
-        pytest.skip("there is no cc")
-    return KINDS[request.param]
+    return kind_of(request.param)
 
 
 def experiment(kind: Kind, **changes: Any) -> Experiment:
@@ -184,10 +188,17 @@ def test_a_copy_goes_on_under_its_own_hyperparameters(kind: Kind, train: Callabl
 # Runs
 
 
-@pytest.mark.parametrize("method", [*METHODS, "pbt", "lag"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, method) for name in ("built-in", "loop") for method in (*METHODS, "pbt", "lag")),
+        *(("keras", "lcm"), ("keras", "pbt"), ("program", "promotion"), ("program", "lag")),
+    ],
+)
 def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
-    kind: Kind, method: str, prepared: Path, tmp_path: Path
+    name: str, method: str, prepared: Path, tmp_path: Path
 ) -> None:
+    kind = kind_of(name)
     given, data = setting_of(kind, method), prepared if kind.data else None
     whole = carried_out(given, data, tmp_path / "whole.jsonl")
     assert whole[-1]["event"] == "tested"
@@ -202,10 +213,19 @@ def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
 
 
 @needs_mpi
-@pytest.mark.parametrize("method", ["lcm", "promotion", "pbt"])
-def test_two_ranks_write_the_serial_journal(
-    kind: Kind, method: str, prepared: Path, tmp_path: Path, home: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("built-in", "lcm"),
+        ("keras", "pbt"),
+        ("loop", "lcm"),
+        ("loop", "promotion"),
+        ("program", "promotion"),
+        ("program", "pbt"),
+    ],
+)
+def test_two_ranks_write_the_serial_journal(name: str, method: str, prepared: Path, tmp_path: Path, home: Path) -> None:
+    kind = kind_of(name)
     given, data = setting_of(kind, method), prepared if kind.data else None
     (tmp_path / "setting.json").write_text(given.model_dump_json())
     command = [str(MPIEXEC), "--oversubscribe", "-n", "2", sys.executable, "-m", "hypercurve", "search"]
