@@ -158,7 +158,7 @@ class Campaign:
         command, folder = self.place.command(kind, output, ranks)
         environment = {**os.environ, **QUIET, **self.place.environment, MARK: mark}
         # What a killed mpiexec leaves refuses a later one that gets its process number.
-        environment["PRTE_MCA_prte_tmpdir_base"] = str(folder / f"mpi-{mark}")
+        environment["PRTE_MCA_prte_tmpdir_base"] = str(self.place.folder / f"mpi-{mark}")
         with said.open("ab") as log:
             log.write(f"--- {mark}: {' '.join(command)}\n".encode())
             log.flush()
