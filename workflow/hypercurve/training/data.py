@@ -164,11 +164,16 @@ def digest_of(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
 
-def class_weights(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.float32]:
+def class_weights(labels: npt.NDArray[Any], classes: int | None) -> npt.NDArray[np.float32]:
     """Weights with which all classes count alike: examples / (classes × examples of the class), shape (classes,).
 
     As `compute_class_weight("balanced")` of scikit-learn has them. Classes that do not occur have 0, and are not counted.
+
+    Raises:
+        DataError: there are no classes.
     """
+    if classes is None:
+        raise DataError("training.class_weight: is for labels, but these data have targets")
     counts = np.bincount(labels, minlength=classes)
     present = counts > 0
     weights = np.zeros(classes)

@@ -125,11 +125,8 @@ class KerasTrainer(Trainer):
         from .networks import builder
 
         builder(model)  # what cannot be found would fail every trial
-        if balanced and self.data.classes is None:
-            raise UserError("training.class_weight: is for labels, but these data have targets")
-        self.engine = Engine(
-            compiler, weights=class_weights(self.data.y_train, self.data.outputs) if balanced else None
-        )
+        weights = class_weights(self.data.y_train, self.data.classes) if balanced else None
+        self.engine = Engine(compiler, weights=weights)
         self.x, self.y = as_tensor(self.data.x_train), as_tensor(self.data.y_train)
 
     def open(self, trial: Trial) -> "KerasSession":
@@ -199,11 +196,8 @@ class KerasTrainer(Trainer):
             return
         for name in sorted({*configuration} - network.used - self._unread):
             self._unread.add(name)
-            print(
-                f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}",
-                file=sys.stderr,
-                flush=True,
-            )
+            said = f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}"
+            print(said, file=sys.stderr, flush=True)
 
 
 def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..optimizers.optimizer import Optimizer, Tensors
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from .runtime import global_seed_generator, keras, tf
 
 METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -69,7 +69,14 @@ class OwnSteps:
         y = tf.zeros((2,), tf.int32) if target is None else tf.zeros((2, *target))
         start = [np.array(variable.numpy()) for variable in self._variables]
         with _noted(_optimizers(model)) as noted:  # an optimizer knows what it is to hold when it is first used
-            logs = _scalars(model.train_step(self._batch(x, y)), what, "train_step")
+            try:
+                given = model.train_step(self._batch(x, y))
+            except Exception as error:
+                if weights is None:
+                    raise
+                said = "its train_step is given x, y, sample_weight, as by `fit(class_weight=...)`, and raised"
+                raise UserError(f"training.class_weight: {what}; {said} {in_a_line(error)}") from error
+            logs = _scalars(given, what, "train_step")
         if "loss" not in logs:
             raise UserError(f"{what}: train_step gives {', '.join(logs) or 'nothing'} and no loss, the learning curve")
         self._slots = [variable for optimizer, _ in noted for variable in optimizer.variables]
