@@ -193,7 +193,7 @@ def _inputs(given: dict[str, Array], spec: DataSpec, scale: float | None, meanin
         )
         return {name: x.astype(np.uint8) for name, x in given.items()} if bits == 8 else given
     meaning.assumed.append(
-        f"x holds numbers from {low:g} to {high:g}, which are taken as they are; `scale` under `data` multiplies them"
+        f"x holds numbers from {low:.4g} to {high:.4g}, which are taken as they are; `scale` under `data` multiplies them"
     )
     return given
 
