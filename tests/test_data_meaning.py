@@ -2,13 +2,19 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
 
+import hypercurve
+from conftest import ROOT
 from hypercurve.cli import main
 from hypercurve.config.data import DataSpec
 from hypercurve.training.data import DataError, Dataset, class_weights, prepare
@@ -50,6 +56,7 @@ def test_the_digest_of_shipped_digits_stays(tmp_path: Path, options: dict[str, A
     assert (data.labels, data.assumed) == (tuple(range(10)), ())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST.is_file(), reason="there is no shared/data/mnist.npz")
 def test_the_digest_of_a_part_of_mnist_stays(tmp_path: Path) -> None:
     cut(str(MNIST), tmp_path / "part.npz", 2000, 500)
@@ -113,11 +120,25 @@ def test_mapped_labels_train_as_the_classes_they_are(tmp_path: Path) -> None:
         (SPECIES[KINDS], "regression", "y_train holds texts, but `task` is regression"),
         (KINDS * 0.5, "classification", "not whole, but `task` is classification"),
         (np.where(np.arange(60) < 50, SPECIES[KINDS], "new"), None, "y_test has the label 'new', which never occurs"),
+        (np.arange(60).astype(str), None, "40 different texts in 40 examples: these are no labels"),
+        (KINDS.astype("datetime64[s]"), "classification", "y_train holds datetime64"),
+        (KINDS * 1j, None, "y_train holds complex128"),
+        (KINDS.astype("datetime64[s]"), "regression", "needs numbers"),
     ],
 )
 def test_what_y_cannot_be_is_refused(tmp_path: Path, y: Any, task: str | None, words: str) -> None:
     with pytest.raises(DataError, match=words):
         prepared(tmp_path, parts(DIGITS, y), task=task)
+
+
+def test_long_and_many_labels_are_told_in_short(tmp_path: Path) -> None:
+    labels = np.array([f"{number:03}" + 1000 * "x" for number in range(20)])
+    data = prepared(tmp_path, {"x": DIGITS, "y": labels[np.arange(60) % 20]})
+    assert data.labels == tuple(labels)
+    (said,) = (said for said in data.assumed if "numbered" in said)
+    assert len(said) < 1000
+    assert "'007x" in said
+    assert "and so on to '019x" in said
 
 
 def test_uneven_classes_are_said_and_weighed_by_their_share(tmp_path: Path) -> None:
@@ -257,6 +278,54 @@ def test_the_command_says_what_it_assumes(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.count("assumed") == 1
     assert main(["data", *given, "--task", "ranking"]) == 2
     assert "classification" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_workflow_hands_on_what_is_said_of_data(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/e.yaml").write_text(
+        "data: {path: all.npz, task: regression, scale: 0.5, test: 7}\nmodel: dense\nobjective: {metric: mae, mode: min}\n"
+        "space: {learning_rate: {uniform: [0.1, 0.2]}}\nbudget: {trials: 2}\nmethods: {random: {search: random}}\n"
+    )
+    np.savez(tmp_path / "all.npz", x=DIGITS, y=KINDS)
+    run = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("snakemake")), "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(tmp_path), "--cores", "1", "--dry-run", "--printshellcmds"),
+            *("--configfile", str(ROOT / "config/config.yaml")),
+            *("--config", "folder=experiments", "results=results", "experiments=[e]"),
+            *("--", "results/e/runs/random/0/journal.jsonl"),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "--task regression --scale 0.5 --test 7" in run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_a_network_is_found_for_texts_as_labels_and_gives_them_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breast cancer, classes by name and weighed, by the commands that the workflow calls."""
+    given = load_breast_cancer()
+    x, names = StandardScaler().fit_transform(given.data), given.target_names[given.target]
+    monkeypatch.chdir(tmp_path)
+    np.savez("cancer.npz", X=x, y=names)
+    Path("cancer.yaml").write_text(
+        "data: {path: cancer.npz}\nmodel: softmax\ntraining: {class_weight: balanced}\n"
+        "space: {learning_rate: {log_uniform: [0.01, 0.1]}, epochs: 3, batch_size: 16}\n"
+        "budget: {trials: 2}\nmethods: {random: {search: random}}\n"
+    )
+    run, data = Path("results/cancer/runs/random"), f"results/data/{DataSpec(path='cancer.npz').key}"
+    assert main(["data", "cancer.npz", "-o", data]) == 0
+    assert main(["resolve", "cancer.yaml", "-o", "results/cancer/experiment.json"]) == 0
+    assert main(["resolve", "cancer.yaml", "--method", "random", "-o", str(run / "setting.json")]) == 0
+    assert main(["search", str(run / "setting.json"), "--data", data, "-o", str(run / "0/journal.jsonl")]) == 0
+    best = hypercurve.load("results/cancer").best
+    assert best.labels == ("benign", "malignant")
+    found = np.array(best.labels)[best.model().predict(x, verbose=0).argmax(axis=1)]
+    assert np.mean(found == names) > 0.9
 
 
 def test_what_is_cut_keeps_its_labels_and_pixels(tmp_path: Path) -> None:

@@ -160,6 +160,11 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
         "Budget of a run": prose.budget(experiment.budget),
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
         "Baseline": experiment.reference,
+        **(
+            {"Class weights": "balanced: in training, all classes count alike"}
+            if experiment.training.class_weight
+            else {}
+        ),
         **({"Retrained": f"what each run chose, from {experiment.retrain} fresh seeds"} if experiment.retrain else {}),
         "Learning curves": f"{prose.curve(experiment)} at {len(points)} points of training"
         + (f", {prose.shares(points)}" if len(points) <= 10 else ""),

@@ -21,8 +21,8 @@ Label = int | str | bool
 
 UNEVEN = 3
 """How many times as many examples as the rarest class the most frequent one has at least, for it to be said."""
-SHOWN = 10
-"""As many labels are named in a sentence."""
+SHOWN, LONGEST = 10, 60
+"""As many labels are named in a sentence, with as many characters."""
 BYTE, WORD = 255, 65_535
 """The largest pixels of 8 and of 16 bits."""
 
@@ -89,7 +89,7 @@ def _outputs(
         if other := [name for name, y in ys.items() if y.dtype.kind not in "iuf"]:
             stop(f"{other[0]} holds {_holds(ys[other[0]])}, but `task` is regression, which needs numbers")
         return {name: y.astype(np.float32) if y.dtype.kind in "iu" else y for name, y in ys.items()}
-    if task is None and kind not in "iuUb":
+    if kind not in "iuUbf" or (kind == "f" and task is None):
         if kind == "f" and _are_whole(whole):
             meaning.assumed.append(
                 "y holds floating-point numbers, so they are targets of a regression, though all are whole; "
@@ -113,6 +113,8 @@ def _outputs(
         return ys
     labels, counts = np.unique(whole, return_counts=True)
     size = len(labels)
+    if kind == "U" and 2 * size > len(whole):
+        stop(f"y holds {size} different texts in {len(whole)} examples: these are no labels")
     first = None if kind in "Ub" else int(labels[0])
     counted = first is not None and int(labels[-1]) - first + 1 == size
     if counted and first == 0:
@@ -162,13 +164,17 @@ def _mapped(ys: dict[str, Array], labels: Array, stop: Callable[[str], NoReturn]
     found = {}
     for name, y in ys.items():
         if unknown := sorted({*y.ravel().tolist()} - {*labels.tolist()}):
-            stop(f"{name} has the label {unknown[0]!r}, which never occurs in y_train")
+            stop(f"{name} has the label {_short(repr(unknown[0]))}, which never occurs in y_train")
         found[name] = np.searchsorted(labels, y).astype(np.int32)
     return found
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def _listed(labels: Iterable[Label]) -> str:
-    told = [f"{label!r} is class {number}" for number, label in enumerate(labels)]
+    told = [f"{_short(repr(label))} is class {number}" for number, label in enumerate(labels)]
     more = [f"and so on to {told[-1]}"] if len(told) > SHOWN else []
     return ", ".join(told if not more else [*told[: SHOWN - 1], *more])
 

@@ -80,7 +80,7 @@ def _known_by_name(name: str) -> tuple[Arrays, float | None, str]:
 
 def usual_scale(name: str | None, dtype: str | None) -> float | None:
     """What inputs of data known by name, or stored in a type, are multiplied by if nothing else is said; None: 1."""
-    if name is not None and name not in IN_KERAS:
+    if name in DATA_SETS and name not in IN_KERAS:
         scale: float | None = getattr(import_module(f"{__package__}.data_sets.{name}"), "SCALE", None)
         return scale
     return 1 / 255 if dtype == "uint8" else None
