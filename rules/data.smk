@@ -4,12 +4,6 @@ SETS = [experiment.data for experiment in EXPERIMENTS.values() if experiment.dat
 DATA = {data.key: data for data in SETS if data.curves is None}
 
 
-def meaning_of(data):
-    """The options that say what the user has said of the data."""
-    given = {"task": data.task, "scale": data.scale, "test": data.test}
-    return " ".join(f"--{key} {value}" for key, value in given.items() if value is not None)
-
-
 rule data:
     input:
         # a file by path is an input, so that a changed file is prepared again; `local`, since no prefix of a module is its
@@ -28,7 +22,7 @@ rule data:
         source=lambda w: DATA[w.key].path or DATA[w.key].function or DATA[w.key].name,
         validation=lambda w: DATA[w.key].validation,
         seed=lambda w: DATA[w.key].seed,
-        meaning=lambda w: meaning_of(DATA[w.key]),
+        meaning=lambda w: data_meaning(DATA[w.key]),
         code=lambda w: data_code(DATA[w.key]),
     shell:
         # what was assumed of the data is said at once, not in the log alone
