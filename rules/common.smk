@@ -127,7 +127,7 @@ def own_code_in(experiment, method=None):
 
 
 def data_meaning(spec):
-    """The options that say what the user has said of the spec."""
+    """The options that hand on what the user has said of data."""
     given = {"task": spec.task, "scale": spec.scale, "test": spec.test}
     return " ".join(f"--{key} {value}" for key, value in given.items() if value is not None)
 
