@@ -126,6 +126,12 @@ def own_code_in(experiment, method=None):
     return " ".join(digest for digest in own if digest is not None)
 
 
+def data_meaning(spec):
+    """The options that hand on what the user has said of data."""
+    given = {"task": spec.task, "scale": spec.scale, "test": spec.test}
+    return " ".join(f"--{key} {value}" for key, value in given.items() if value is not None)
+
+
 def data_code(spec):
     """What changes with a user's function that makes data; ends the program where that is missing."""
     if spec.function is None:

@@ -22,7 +22,9 @@ rule data:
         source=lambda w: DATA[w.key].path or DATA[w.key].function or DATA[w.key].name,
         validation=lambda w: DATA[w.key].validation,
         seed=lambda w: DATA[w.key].seed,
+        meaning=lambda w: data_meaning(DATA[w.key]),
         code=lambda w: data_code(DATA[w.key]),
     shell:
-        "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed}"
-        " --output {output:q} > {log:q} 2>&1"
+        # what was assumed of the data is said at once, not in the log alone
+        "hypercurve data {params.source:q} --validation {params.validation} --seed {params.seed} {params.meaning}"
+        " --output {output:q} > {log:q} 2>&1 && cat {log:q} >&2"

@@ -217,6 +217,28 @@ class TestRepeats:
         path.write_text(path.read_text().replace("trials: 7", "trials: 6"))
         assert not list(doubts(read_experiment(path)))
 
+    @pytest.mark.parametrize(
+        ("trials", "stop", "curves"),
+        [
+            (10, "lcm", 2),
+            (9, "lcm", 1),
+            (39, "lcm", 4),
+            (40, "lcm", None),
+            (10, "{lcm: {split: 0.4}}", None),
+            (10, "{lcm: {configurations: 60}}", None),
+            (10, "asha", None),
+        ],
+    )
+    def test_few_curves_for_lcm_are_doubted(self, tmp_path: Path, trials: int, stop: str, curves: int | None) -> None:
+        path = tmp_path / "few.yaml"
+        path.write_text(
+            "data: {name: digits}\nmodel: dense\nspace: {learning_rate: {uniform: [0.1, 0.2]}}\n"
+            f"budget: {{trials: {trials}}}\nmethods: {{m: {{search: random, stop: {stop}}}}}\n"
+        )
+        said = list(doubts(read_experiment(path)))
+        assert len(said) == (curves is not None)
+        assert all(f"begins when {curves} have" in one for one in said)
+
     @pytest.mark.parametrize("batches", [1, 3])
     def test_batches_train_none_twice_and_give_the_same_journal(self, tmp_path: Path, batches: int) -> None:
         experiment = {

@@ -181,6 +181,34 @@ class TestTuning:
         assert found.chosen["rate"].between(0.3, 0.7).all()
         assert (found.chosen["test_loss"] > found.chosen["performance"]).all()
 
+    @pytest.mark.parametrize("arguments", ["h, context", "h", "h, context=None"])
+    def test_of_a_class_that_yields_a_loss_does_as_of_a_generator(self, arguments: str) -> None:
+        held: dict[str, Any] = {}
+        exec(
+            f"class Made:\n    def __init__(self, {arguments}):\n        self.rate = h['rate']\n"
+            "    def train(self):\n        for epoch in range(3):\n            yield self.rate / (epoch + 1)\n",
+            held,
+        )
+
+        def generator(h: dict[str, float]) -> Iterator[float]:
+            for epoch in range(3):
+                yield h["rate"] / (epoch + 1)
+
+        space = {"rate": {"uniform": [0, 1]}, "epochs": 3}
+        of_class, of_generator = (
+            hypercurve.tune(one, space, trials=4, accumulation_points=3) for one in (held["Made"], generator)
+        )
+        assert of_class.trials["status"].eq("completed").all()
+        columns = ["rate", "performance", "loss"]
+        pd.testing.assert_frame_equal(of_class.trials[columns], of_generator.trials[columns])
+        pd.testing.assert_frame_equal(
+            of_class.curves.drop(columns="method"), of_generator.curves.drop(columns="method")
+        )
+
+    def test_of_a_class_without_train_says_so(self) -> None:
+        with pytest.raises(UserError, match=r"class .*Lacking has no method train"):
+            hypercurve.tune(type("Lacking", (), {}), LOOP, trials=2)
+
     def test_decides_as_the_workflow_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The same loop in an experiment file, by the commands that the workflow calls."""
         mine = hypercurve.tune(train, LOOP, trials=15, stop={"asha": {}}, slots=3, seed=5, folder=tmp_path / "mine")

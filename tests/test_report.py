@@ -1,14 +1,18 @@
 """What reports say: what made the runs, where rules come from, cost and regret of replays; and the page over several."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import hypercurve
 from analysis_data import experiment, run_all
 from hypercurve.analysis import cells, figures, origins, overview, prose, report, tables
 from hypercurve.cli import main
+from hypercurve.config.data import DataSpec
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.figures import FIGURES, applicable
 from hypercurve.config.methods import Method
@@ -43,6 +47,32 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Experiment,
     folder = tmp_path_factory.mktemp("results") / "example"
     chosen = experiment(repeats=2, budget={"trials": 8})
     return folder, chosen, write_results(folder, chosen)
+
+
+def test_what_was_assumed_of_the_data_is_said_and_labels_come_with_the_best(
+    results: tuple[Path, Experiment, tables.Runs], tmp_path: Path
+) -> None:
+    folder, chosen, runs = results
+    np.savez(tmp_path / "given.npz", x=np.arange(30).reshape(30, 1), y=np.array(["<b>", "cat", "dog"] * 10))
+    spec = DataSpec(path=str(tmp_path / "given.npz"))
+    own = chosen.model_copy(update={"data": spec})
+    moved = tmp_path / "results" / "example"
+    shutil.copytree(folder, moved)
+    write_text(moved / "experiment.json", own.model_dump_json())
+    assert hypercurve.load(moved).best.labels is None  # what is known of the data is not there
+    report.write(own, "example", runs, moved, tmp_path / "without.html")
+    assert "What was assumed of the data" not in (tmp_path / "without.html").read_text()
+    assert main(["data", str(tmp_path / "given.npz"), "-o", str(tmp_path / "results" / "data" / spec.key)]) == 0
+    assert hypercurve.load(moved).best.labels == ("<b>", "cat", "dog")
+    report.write(own, "example", runs, moved, tmp_path / "with.html")
+    page = (tmp_path / "with.html").read_text()
+    assert "What was assumed of the data" in page
+    assert "Labels were numbered: &#39;&lt;b&gt;&#39; is class 0, &#39;cat&#39; is class 1" in page
+    shutil.copytree(tmp_path / "results" / "data" / spec.key, moved / "data")  # as in an archive
+    shutil.rmtree(tmp_path / "results" / "data")
+    assert hypercurve.load(moved).best.labels == ("<b>", "cat", "dog")
+    (moved / "data" / "manifest.json").write_text('{"classes": 3, "labels": [[1]]}')
+    assert hypercurve.load(moved).best.labels is None
 
 
 class TestWhatMadeTheRuns:

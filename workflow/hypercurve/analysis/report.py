@@ -19,6 +19,7 @@ from ..config.experiment import Experiment
 from ..config.figures import FIGURES
 from ..config.hyperparameters import HYPERPARAMETERS, RECORDED
 from ..config.model import counts_epochs, label
+from ..results.data import data_facts
 from ..util.errors import UserError
 from ..util.files import write_text
 from ..util.provenance import CAPTIONS
@@ -43,20 +44,22 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         name: its name.
         runs: all its runs by method.
         results: its results. Of these are read `comparison.csv`, of replays also `replay.csv` and `costs.csv`, the first
-            lines of journals, the configurations of trained networks, and the figures that are there, which are shown in
-            the order of the list of all.
+            lines of journals, the configurations of trained networks, what was assumed of the data (in the manifest beside
+            them), and the figures that are there, which are shown in the order of the list of all.
         output: the file.
 
     Raises:
         UserError: a table cannot be read.
     """
     table, played = comparison(results), replayed(experiment, results)
+    data = data_facts(results.resolve(), experiment.data)
     text = template("report.html.j2").render(
         name=name,
         experiment=experiment,
         colours=colours(experiment),
         summary=list(cells.summary(experiment, table, played)),
         facts=_facts(experiment, runs),
+        assumed=() if data is None else data.assumed,
         space=list(_space(experiment)),
         methods={
             method: {"rules": prose.rules(experiment, given) + _calibrated(runs, method), "source": prose.source(given)}
@@ -157,6 +160,11 @@ def _facts(experiment: Experiment, runs: Runs) -> dict[str, str]:
         "Budget of a run": prose.budget(experiment.budget),
         "Repeats": f"{experiment.repeats}, each with seeds of its own, which the methods share",
         "Baseline": experiment.reference,
+        **(
+            {"Class weights": "balanced: in training, all classes count alike"}
+            if experiment.training.class_weight
+            else {}
+        ),
         **({"Retrained": f"what each run chose, from {experiment.retrain} fresh seeds"} if experiment.retrain else {}),
         "Learning curves": f"{prose.curve(experiment)} at {len(points)} points of training"
         + (f", {prose.shares(points)}" if len(points) <= 10 else ""),

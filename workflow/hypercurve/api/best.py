@@ -11,6 +11,7 @@ import numpy as np
 from ..config.experiment import Experiment
 from ..config.model import CommandSpec, KerasSpec, LoopSpec
 from ..events import networks
+from ..results.data import Label, data_facts
 from ..util.errors import UserError, in_a_line
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ class Best:
     def path(self) -> Path | None:
         """The file of the trained network; None where there is none."""
         return None if self.folder is None else networks.find(self.folder)
+
+    @property
+    def labels(self) -> tuple[Label, ...] | None:
+        """What the classes are called in the user's data, in the order of the network's outputs; for targets empty.
+
+        None where the experiment has no data, or what is known of them is not at hand: it lies beside the experiment's
+        results, or in its archive.
+        """
+        facts = None if self.folder is None else data_facts(self.folder.parents[2], self.experiment.data)
+        return None if facts is None else facts.labels
 
     def model(self, **options: Any) -> Any:
         """The trained network.

@@ -71,7 +71,8 @@ def tune(
     or the objective is never reported, the search ends.
 
     Args:
-        function: what is tried. A class is a training loop as docs/models.md describes them.
+        function: what is tried. A class is a training loop as docs/models.md describes them; its `train` yields what a
+            generator does.
         space: domains and constants by name, as in an experiment file; for a generator, with ``epochs``.
         trials: how many are started; or
         seconds: after how many computing seconds no more reports are taken.
@@ -143,7 +144,8 @@ def tune(
         )
     for said in doubts(experiment):
         warnings.warn(said, stacklevel=2)
-    target = function if inspect.isclass(function) else _loop(function, set(space), experiment.objective.key)
+    key = experiment.objective.key
+    target = _class(function, key) if inspect.isclass(function) else _loop(function, set(space), key)
     digest = _digest(function)
     if folder is not None:
         if keep_code:
@@ -237,6 +239,25 @@ def _loop(function: Function, names: set[str], objective: str) -> Function:
             yield _metrics(made, objective)
 
     return train
+
+
+def _class(function: type, objective: str) -> type:
+    """The same of a class, told the context if it takes it."""
+    try:
+        inspect.signature(function).bind(None, None)
+        told = True
+    except (TypeError, ValueError) as error:
+        told = isinstance(error, ValueError)  # something built in
+
+    class Told(function):  # type: ignore[misc]
+        def __init__(self, hyperparameters: dict[str, Any], context: Context) -> None:
+            super().__init__(*((hyperparameters, context) if told else (hyperparameters,)))
+
+        def train(self) -> Any:
+            made = super().train()
+            return (_metrics(one, objective) for one in made) if isinstance(made, Iterator) else made
+
+    return Told if callable(getattr(function, "train", None)) else function
 
 
 def _metrics(given: Any, objective: str) -> Any:

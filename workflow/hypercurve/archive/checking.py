@@ -276,7 +276,7 @@ def data_digest(manifest: Path) -> str:
         return digest_of(json.loads(manifest.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"{manifest}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UserError(f"{manifest}: is no manifest of prepared data") from None
 
 

@@ -17,6 +17,13 @@ def add_arguments(parser: Parser) -> None:
         "--validation", type=number, default=0.2, help="validation part: a count or a share (default: 0.2)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    parser.add_argument(
+        "--test", type=number, help="test part of data of only x and y: a count or a share (default: 0.2)"
+    )
+    parser.add_argument("--task", help="classification or regression (default: as y is)")
+    parser.add_argument(
+        "--scale", type=number, help="what inputs are multiplied by (default: 1/255 for pixels, else 1)"
+    )
     add_output(parser, "folder to write", folder=True)
 
 
@@ -32,7 +39,9 @@ def run(given: Arguments) -> None:
     if re.match(REFERENCE, given.source):
         source = "function"
     try:
-        spec = DataSpec.model_validate({source: given.source, "validation": given.validation, "seed": given.seed})
+        keys = ("validation", "seed", "test", "task", "scale")
+        spec = DataSpec.model_validate({source: given.source} | {key: getattr(given, key) for key in keys})
     except ValidationError as error:
         raise UserError(in_lines(error)) from None
-    prepare(spec, given.output)
+    for said in prepare(spec, given.output).assumed:
+        print(f"assumed: {said}")

@@ -13,7 +13,7 @@ from ..util.schema import Place, Problem
 from ..util.words import listing
 from .hyperparameters import known, role_of
 from .methods import Population
-from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs
+from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs, label
 from .parts import Parts
 
 COLUMNS = ("method", "repeat", "trial", "member", "status", "progress", "performance", "seconds", "cost", "reason")
@@ -28,7 +28,20 @@ MOST_BATCHES = 20_000
 
 def faults_between(experiment: Parts) -> Iterator[Problem]:
     """Problems that need more than one part of an experiment to see, each once."""
-    checks = (_data, _objective, _curve, _constraints, _space, _budget, _cost, _retrain, _baseline, _command, _vary)
+    checks = (
+        _data,
+        _class_weight,
+        _objective,
+        _curve,
+        _constraints,
+        _space,
+        _budget,
+        _cost,
+        _retrain,
+        _baseline,
+        _command,
+        _vary,
+    )
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
     each = (_replay, _stop) if replayed else (_method_space, _epochs, _population, _grid, _jobs, _counted, _stop)
     names = () if experiment.methods is WRONG else experiment.methods
@@ -47,6 +60,16 @@ def _data(experiment: Parts) -> Iterator[Problem]:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
 
 
+def _class_weight(experiment: Parts) -> Iterator[Problem]:
+    if experiment.training.class_weight is None:
+        return
+    at = ("training", "class_weight")
+    if counts_epochs(experiment.model) or experiment.model in (RECORDED, "synthetic"):
+        yield Problem(at, f"is for networks; model {label(experiment.model)} has a loss of its own")
+    elif experiment.data is not None and experiment.data.task == "regression":
+        yield Problem(at, "is for labels, but `data.task` is regression")
+
+
 def _objective(experiment: Parts) -> Iterator[Problem]:
     at, metric = ("objective", "metric"), experiment.objective.metric
     if experiment.model == RECORDED:
@@ -56,6 +79,11 @@ def _objective(experiment: Parts) -> Iterator[Problem]:
     elif isinstance(experiment.model, str) and metric not in ("accuracy", "loss", "mae"):
         said = f"must be accuracy, loss or, of targets, mae, which is what model {experiment.model} reports"
         yield Problem(at, said, ("accuracy", "loss", "mae"))
+    elif isinstance(experiment.model, str) and experiment.data is not None:
+        other = {"regression": "accuracy", "classification": "mae"}.get(experiment.data.task or "")
+        if metric == other:
+            better = "loss or mae" if metric == "accuracy" else "accuracy or loss"
+            yield Problem(at, f"must be {better}, since `data.task` is {experiment.data.task}")
 
 
 def _curve(experiment: Parts) -> Iterator[Problem]:

@@ -43,6 +43,9 @@ class Training(Model):
     """When networks are measured on the validation part before the end of a trial: at every accumulation point (`points`),
     there on so many of its examples (a number), or not (`end`). `auto`: at every point, on as many examples as take less
     than a tenth of the time of training, but at least 1000, unless `curve` names a metric of the training."""
+    class_weight: Annotated[Literal["balanced"] | None, Field(exclude_if=lambda given: given is None)] = None
+    """How much an example counts in the training loss of networks: by default, all alike; `balanced`: all classes alike, an
+    example as examples / (classes × examples of its class). What is measured on the validation part has no weights."""
     threads: Annotated[Whole, Field(ge=1, le=1024)] = 1
     """Threads per trial. Part of the experiment, since it decides the last bits of a result."""
     compiler: Literal["auto", "xla", "graph"] = "auto"

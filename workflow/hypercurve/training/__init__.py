@@ -67,4 +67,5 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
         compiler=training.compiler,
         objective=setting.objective.metric,
         parameters="parameters" in setting.constraints,
+        balanced=training.class_weight == "balanced",
     )

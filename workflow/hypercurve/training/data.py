@@ -22,7 +22,8 @@ from ..config.data import DataSpec
 from ..util.files import check_plain, sha256
 from ..util.seeding import generator
 from ..util.user_code import module_file
-from .data_sources import Arrays, DataError, check, classes_in, read
+from .data_meaning import DataError, Label, interpret
+from .data_sources import Arrays, check, classes_in, read, usual_scale
 
 __all__ = ["DataError", "Dataset", "load", "prepare", "verify"]
 
@@ -38,7 +39,9 @@ class Dataset:
         folder: where it lies.
         classes: number of classes; labels are int32 from 0 to classes - 1. None: targets are float32, of any shape.
         scale: factor that inputs are multiplied by.
-        digest: sixteen hexadecimal digits that change with any of the stored arrays.
+        digest: sixteen hexadecimal digits that change with any of the stored arrays, and with a scale that is not usual.
+        labels: what the classes are called in the user's own data, in their order; for targets empty.
+        assumed: what was assumed of the user's data, each in a sentence.
     """
 
     folder: Path
@@ -51,6 +54,8 @@ class Dataset:
     y_validation: npt.NDArray[Any]
     x_test: npt.NDArray[Any]
     y_test: npt.NDArray[Any]
+    labels: tuple[Label, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
@@ -82,7 +87,8 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
     check_plain(folder, folder=True)
     if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
         raise DataError(f"{folder} exists and holds other things than prepared data; name another folder")
-    source, scale, origin, digest = read(spec)
+    source, own_scale, origin, digest = read(spec)
+    meaning = interpret(source, spec, origin, own_scale)
     check(source, origin)
     parts = _split(source, spec, origin)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +111,9 @@ def prepare(spec: DataSpec, folder: Path) -> Dataset:
             "data": spec.model_dump(mode="json"),
             "source_sha256": digest,
             "classes": classes_in(source),
-            "scale": scale,
+            "scale": meaning.scale,
+            "labels": meaning.labels,
+            "assumed": meaning.assumed,
             "files": files,
         }
         if spec.function is not None:
@@ -139,13 +147,38 @@ def load(folder: Path) -> Dataset:
             arrays[name] = np.load(path, mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError):
             raise DataError(f"{path} is damaged; remove the folder {folder} and prepare the data again") from None
-    return Dataset(folder, manifest["classes"], manifest["scale"], digest_of(manifest), **arrays)
+    labels = manifest.get("labels") or range(manifest["classes"] or 0)
+    assumed = tuple(manifest.get("assumed", ()))
+    digest = digest_of(manifest)
+    return Dataset(
+        folder, manifest["classes"], manifest["scale"], digest, **arrays, labels=tuple(labels), assumed=assumed
+    )
 
 
 def digest_of(manifest: Mapping[str, Any]) -> str:
     """The digest of the data that a manifest describes: sixteen hexadecimal digits."""
-    files = "".join(manifest["files"][name]["sha256"] for name in STORED_ARRAYS)
-    return hashlib.sha256(files.encode()).hexdigest()[:16]
+    stored, scale = manifest["files"], manifest["scale"]
+    decisive = "".join(stored[name]["sha256"] for name in STORED_ARRAYS)
+    if scale != (usual_scale(manifest["data"].get("name"), stored["x_train"]["dtype"]) or 1.0):
+        decisive += repr(scale)
+    return hashlib.sha256(decisive.encode()).hexdigest()[:16]
+
+
+def class_weights(labels: npt.NDArray[Any], classes: int | None) -> npt.NDArray[np.float32]:
+    """Weights with which all classes count alike: examples / (classes × examples of the class), shape (classes,).
+
+    As `compute_class_weight("balanced")` of scikit-learn has them. Classes that do not occur have 0, and are not counted.
+
+    Raises:
+        DataError: there are no classes.
+    """
+    if classes is None:
+        raise DataError("training.class_weight: is for labels, but these data have targets")
+    counts = np.bincount(labels, minlength=classes)
+    present = counts > 0
+    weights = np.zeros(classes)
+    weights[present] = len(labels) / (present.sum() * counts[present])
+    return weights.astype(np.float32)
 
 
 def verify(folder: Path) -> None:

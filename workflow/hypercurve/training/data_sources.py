@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from ..config.data import DataSpec
 from ..config.data_sets import DATA_SETS, IN_KERAS
-from ..util.errors import UserError
 from ..util.files import appearing, sha256
 from ..util.user_code import load_object
+from .data_meaning import DataError, interpret
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
@@ -36,12 +36,13 @@ SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION_ARRAYS = ("x_validation", "y_validation")
 """What a function may give besides; else examples of the training part are kept."""
 
+WHOLE = ("x", "y")
+"""What may be given in their place: all examples, which are then split."""
+
+DECLARE = "Say what y is by `task: regression` (numbers to predict) or `task: classification` under `data`"
+
 NETWORK_TIMEOUT = 10.0
 """Seconds to wait for a server before a download counts as failed."""
-
-
-class DataError(UserError):
-    """Data cannot be used; the message names the file, what is wrong with it, and what to do."""
 
 
 def keras_cache() -> Path:
@@ -49,74 +50,78 @@ def keras_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
 
 
-def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
-    """The four arrays, the scale of the inputs, where they are from in words, and the sha256 of that.
+def read(spec: DataSpec) -> tuple[Arrays, float | None, str, str]:
+    """The arrays as they are given, the scale of the inputs if they bring it, where they are from in words, and its sha256.
 
-    A function may give six.
+    There are four; of a function four or six; or only `x` and `y`.
     """
     if spec.function is not None:
-        source, origin = from_function(spec.function), f"function {spec.function}"
-        digest = _digest_arrays(source)
-    elif spec.path is not None:
-        path = Path(spec.path).expanduser()
-        if not path.is_file():
-            raise DataError(
-                f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
-                f"data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
-            )
-        source, digest = read_npz(path), sha256(path)
-        origin = str(path)
-    else:
+        source = from_function(spec.function)
+        return source, None, f"function {spec.function}", _digest_arrays(source)
+    if spec.path is None:
         source, scale, origin = _known_by_name(str(spec.name))
         return source, scale, origin, _digest_arrays(source)
-    return source, _scale(source), origin, digest
+    path = Path(spec.path).expanduser()
+    if not path.is_file():
+        raise DataError(
+            f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
+            f"data known by name with `hypercurve cut`, say `hypercurve cut cifar10 {path}`"
+        )
+    return read_npz(path), None, str(path), sha256(path)
 
 
-def _known_by_name(name: str) -> tuple[Arrays, float, str]:
+def _known_by_name(name: str) -> tuple[Arrays, float | None, str]:
     if name in IN_KERAS:
         source, origin = _from_keras(name)
-        return source, _scale(source), origin
+        return source, None, origin
     module = import_module(f"{__package__}.data_sets.{name}")
-    source = module.load()
-    return source, getattr(module, "SCALE", _scale(source)), module.ORIGIN
+    return module.load(), usual_scale(name, None), module.ORIGIN
 
 
-def _scale(source: Arrays) -> float:
-    """What inputs are multiplied by."""
-    return 1 / 255 if source["x_train"].dtype == np.uint8 else 1.0
+def usual_scale(name: str | None, dtype: str | None) -> float | None:
+    """What inputs of data known by name, or stored in a type, are multiplied by if nothing else is said; None: 1."""
+    if name in DATA_SETS and name not in IN_KERAS:
+        scale: float | None = getattr(import_module(f"{__package__}.data_sets.{name}"), "SCALE", None)
+        return scale
+    return 1 / 255 if dtype == "uint8" else None
 
 
 def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256()
-    for name in (*SOURCE_ARRAYS, *(name for name in VALIDATION_ARRAYS if name in source)):
-        digest.update(np.ascontiguousarray(source[name]).data)
+    for name in (*SOURCE_ARRAYS, *VALIDATION_ARRAYS, *WHOLE):
+        if name in source:
+            digest.update(np.ascontiguousarray(source[name]).data)
     return digest.hexdigest()
 
 
 def read_npz(path: Path) -> Arrays:
-    """The four arrays of a NumPy file.
+    """The four arrays of a NumPy file, or its x and y.
 
     Raises:
         DataError: the file is damaged, or lacks an array, or holds Python objects.
     """
-    wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}"
+    wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}; or {' and '.join(WHOLE)}, which are then split"
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
         with loaded as file:
-            if missing := [name for name in SOURCE_ARRAYS if name not in file.files]:
+            names = {name: name for name in SOURCE_ARRAYS}
+            if {"x", "y"} <= {name.lower() for name in file.files} and not names.keys() & {*file.files}:
+                names = {name.lower(): name for name in file.files if name.lower() in WHOLE}
+            if missing := [name for name in names.values() if name not in file.files]:
                 held = ", ".join(file.files) or "nothing"
                 raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
             arrays: Arrays = {}
-            for name in SOURCE_ARRAYS:
+            for name, held in names.items():
                 try:
-                    arrays[name] = file[name]
+                    arrays[name] = file[held]
                 except ValueError as error:
                     if "pickle" not in str(error) and "Object" not in str(error):
                         raise
                     message = (
-                        f"data file {path}: {name} holds Python objects, not numbers, and is not loaded for safety"
+                        f"data file {path}: {held} holds Python objects, not numbers, and is not loaded for safety; "
+                        "texts are stored as such by `np.array(labels, dtype=str)`"
                     )
                     raise DataError(message) from None
             return arrays
@@ -144,7 +149,11 @@ def cut(source: str, output: Path, train: int, test: int) -> None:
     if output.suffix != ".npz":
         raise DataError(f"{output}: the file to write must end with .npz")
     spec = DataSpec(path=source) if source.endswith(".npz") else DataSpec.model_validate({"name": source})
-    arrays, _, origin, _ = read(spec)
+    given, scale, origin, _ = read(spec)
+    if not {*SOURCE_ARRAYS} <= {*given}:
+        raise DataError(f"data from {origin}: has only x and y; what is cut has a training and a test part")
+    arrays = dict(given)
+    meaning = interpret(arrays, spec, origin, scale)
     check(arrays, origin)
     counts = {"train": train, "test": test}
     for part, count in counts.items():
@@ -154,6 +163,9 @@ def cut(source: str, output: Path, train: int, test: int) -> None:
             )
     parts = {name: arrays[name][: counts[name.split("_")[1]]] for name in SOURCE_ARRAYS}
     check(dict(parts), f"{origin}, cut")
+    for name, array in parts.items():  # what the numbers of classes or pixels stood for stays
+        if (name[0] == "y" and meaning.labels) or (name[0] == "x" and given[name].dtype.kind in "iu"):
+            parts[name] = given[name][: len(array)]
     with appearing(output) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **parts)
 
@@ -167,10 +179,10 @@ def from_function(reference: str) -> Arrays:
     Raises:
         DataError: there is no such function, it raised, or it gave something else.
     """
-    names = (*SOURCE_ARRAYS, *VALIDATION_ARRAYS)
+    names: tuple[str, ...] = (*SOURCE_ARRAYS, *VALIDATION_ARRAYS)
     wanted = (
-        f"it should give the arrays {', '.join(SOURCE_ARRAYS)}, and {' and '.join(VALIDATION_ARRAYS)} if it likes, by name "
-        "or in this order"
+        f"it should give the arrays {', '.join(SOURCE_ARRAYS)}, and {' and '.join(VALIDATION_ARRAYS)} if it likes, or only "
+        f"{' and '.join(WHOLE)}, by name or in this order"
     )
     function = load_object(reference, "data.function")
     try:
@@ -183,19 +195,30 @@ def from_function(reference: str) -> Arrays:
         given = (*given[0], *given[1])  # (x_train, y_train), (x_test, y_test), as Keras's loaders have it
     if isinstance(given, tuple | list) and len(given) in (4, 6):
         given = dict(zip(names, given, strict=False))
+    elif isinstance(given, tuple) and len(given) == 2:
+        given = dict(zip(WHOLE, given, strict=True))
     if not isinstance(given, Mapping):
         held = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
         raise DataError(f"data function {reference} gave {held}; {wanted}")
+    if {*given} == {*WHOLE}:
+        names = WHOLE
     if unknown := [str(name) for name in given if name not in names]:
         raise DataError(f"data function {reference} gave {', '.join(unknown)}; {wanted}")
-    if missing := [name for name in SOURCE_ARRAYS if name not in given]:
+    if missing := [name for name in SOURCE_ARRAYS if name not in given and names != WHOLE]:
         raise DataError(f"data function {reference} gave no {' and no '.join(missing)}; {wanted}")
     if len([name for name in VALIDATION_ARRAYS if name in given]) == 1:
         raise DataError(f"data function {reference} gave one of {' and '.join(VALIDATION_ARRAYS)}; both are needed")
-    arrays = {str(name): np.asarray(array) for name, array in given.items()}
+    arrays = {str(name): _as_array(array) for name, array in given.items()}
     if objects := [name for name, array in arrays.items() if array.dtype == object]:
         raise DataError(f"data function {reference}: {objects[0]} holds Python objects, not numbers")
     return arrays
+
+
+def _as_array(given: Any) -> npt.NDArray[Any]:
+    array = np.asarray(given)
+    if array.dtype == object and all(isinstance(one, str) for one in array.flat):  # as pandas stores texts
+        return array.astype(str)
+    return array
 
 
 def _from_keras(name: str) -> tuple[Arrays, str]:
@@ -266,7 +289,7 @@ def check(source: Arrays, origin: str) -> None:
         if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
             stop(f"x_{part} holds {x.dtype.name}, not numbers")
         if not targets and int(y.min()) < 0:
-            stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
+            stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on. {DECLARE}")
         source[f"x_{part}"] = _finite(x, f"x_{part}", stop)
         source[f"y_{part}"] = _finite(y, f"y_{part}", stop) if targets else y
     kinds = {np.issubdtype(source[f"y_{part}"].dtype, np.floating) for part in parts}
@@ -306,7 +329,10 @@ def _check_labels(source: Arrays, parts: Sequence[str], stop: Callable[[str], No
         stop(f"y_train has the single label {int(present[0])}; at least two classes are needed")
     if int(present[-1]) != len(present) - 1:
         gap = next(label for label in range(len(present) + 1) if label >= len(present) or present[label] != label)
-        stop(f"y_train goes up to label {int(present[-1])}, but label {gap} never occurs; labels must be 0, 1, 2, ...")
+        stop(
+            f"y_train goes up to label {int(present[-1])}, but label {gap} never occurs; labels must be 0, 1, 2 and so on. "
+            f"{DECLARE}"
+        )
     for part in parts:
         y = source[f"y_{part}"]
         if int(y.max()) > int(present[-1]):

@@ -194,7 +194,7 @@ class Program:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 outputs, others, penalty = self.network.forward(weights, others, inputs, training=True)
-                mean = self.network.mean_loss(outputs, tf.gather(y, rows)) + penalty
+                mean = self.network.training_loss(outputs, tf.gather(y, rows)) + penalty
                 goal = mean if self.optimizer.scale is None else self.optimizer.scale(slots, mean)
             gradients = tape.gradient(goal, weights, unconnected_gradients="zero")
             gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # those of embeddings are sparse
@@ -246,13 +246,15 @@ class Engine:
         compiler: see :class:`hypercurve.training.functional.Network`.
         size: how many networks and programs to keep. TensorFlow itself keeps compiled code for the life of a process, so
             a search over a great many structures is best cut into batches of trials.
+        weights: how much an example of each class counts in the training loss; None: 1.
 
     Attributes:
         compilations: how often something was compiled so far.
     """
 
-    def __init__(self, compiler: Compiler = "auto", size: int = 16) -> None:
+    def __init__(self, compiler: Compiler = "auto", size: int = 16, weights: Array | None = None) -> None:
         self.compiler: Compiler = compiler
+        self.weights = weights
         self.size = size
         self.compilations = 0
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
@@ -287,7 +289,8 @@ class Engine:
                     print(f"warning: model {label(model)}: {reason}. {FELL[mode]}", file=sys.stderr, flush=True)
                 self._told.add((model, mode))
 
-            return Network(model, hyperparameters, input_shape, classes, target, self.compiler, self._count, fell)
+            shape = input_shape, classes, target
+            return Network(model, hyperparameters, *shape, self.compiler, self._count, fell, self.weights)
 
         def key() -> Hashable:
             return self._structure(model, hyperparameters), input_shape, classes, target

@@ -77,6 +77,7 @@ class Network:
             and runs on a CPU.
         compiled: called whenever something is compiled for this network.
         fell: called when something runs in another mode than `mode`, and why.
+        weights: how much an example of each class counts in the training loss, shape (classes,); None: 1.
 
     Attributes:
         variables: all variables, trainable ones first: their names and shapes matter, not what they hold.
@@ -99,7 +100,9 @@ class Network:
         compiler: Compiler = "auto",
         compiled: Callable[[], None] = lambda: None,
         fell: Callable[[Mode, str], None] = lambda *_: None,
+        weights: Array | None = None,
     ) -> None:
+        self._weights = weights
         self.own = isinstance(model, KerasSpec)
         reading = own_models.Reading(hyperparameters)
         with _recorded_initializers() as initializers:
@@ -109,7 +112,7 @@ class Network:
         self._loss = None
         self.steps: OwnSteps | None = None
         if self.own and (methods := replaced(self.model)):
-            self.steps = OwnSteps(self.model, methods, input_shape, target)
+            self.steps = OwnSteps(self.model, methods, input_shape, target, weights)
         elif self.own or target is not None:
             loss, metrics = (model.loss, model.metrics) if isinstance(model, KerasSpec) else (None, ())
             self._loss = own_models.measured(self.model, loss, metrics, input_shape, classes, target)
@@ -230,11 +233,16 @@ class Network:
         others = [scope.get_current_value(variable) for variable in (*self.variables[self.trainable : -1], shared[0])]
         return outputs, others, tf.add_n(penalties) if penalties else 0.0
 
-    def mean_loss(self, outputs: Any, y: Any) -> Any:
-        """The loss of a batch, without regularisation terms."""
-        if self._loss is None:
-            return tf.reduce_mean(_cross_entropy(outputs, y))
-        return tf.cast(self._loss(y, outputs), tf.float32)
+    def mean_loss(self, outputs: Any, y: Any, weights: Any = None) -> Any:
+        """The loss of a batch, without regularisation terms; weights of its examples are Keras's `sample_weight`."""
+        if self._loss is not None:
+            return tf.cast(self._loss(y, outputs, weights), tf.float32)
+        losses = _cross_entropy(outputs, y)
+        return tf.reduce_mean(losses if weights is None else losses * weights)
+
+    def training_loss(self, outputs: Any, y: Any) -> Any:
+        """The same with the weights of classes."""
+        return self.mean_loss(outputs, y, None if self._weights is None else tf.gather(self._weights, y))
 
     def constrained(self, weights: Tensors) -> Tensors:
         """Weights after an update, within the constraints that layers put on them."""

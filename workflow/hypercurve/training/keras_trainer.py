@@ -24,7 +24,7 @@ from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
 from ..util.seeding import generator
-from .data import load
+from .data import class_weights, load
 from .trainer import Report, Session, Snapshot, Trainer, aligned
 
 if TYPE_CHECKING:
@@ -89,10 +89,11 @@ class KerasTrainer(Trainer):
         compiler: ``auto``, ``xla`` or ``graph``; see :class:`hypercurve.training.functional.Network`.
         objective: name of the metric that every network must measure at the end; None for any.
         parameters: whether every report holds the number of trainable parameters.
+        balanced: whether all classes count alike in the training loss, however many examples they have.
 
     Raises:
         DataError: the folder holds no data that can be used.
-        UserError: there is no such model.
+        UserError: there is no such model; or classes are to count alike, but there are none.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class KerasTrainer(Trainer):
         compiler: "Compiler" = "auto",
         objective: str | None = None,
         parameters: bool = False,
+        balanced: bool = False,
     ) -> None:
         self.model = model
         self.data = load(dataset)
@@ -123,7 +125,8 @@ class KerasTrainer(Trainer):
         from .networks import builder
 
         builder(model)  # what cannot be found would fail every trial
-        self.engine = Engine(compiler)
+        weights = class_weights(self.data.y_train, self.data.classes) if balanced else None
+        self.engine = Engine(compiler, weights=weights)
         self.x, self.y = as_tensor(self.data.x_train), as_tensor(self.data.y_train)
 
     def open(self, trial: Trial) -> "KerasSession":
@@ -193,11 +196,8 @@ class KerasTrainer(Trainer):
             return
         for name in sorted({*configuration} - network.used - self._unread):
             self._unread.add(name)
-            print(
-                f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}",
-                file=sys.stderr,
-                flush=True,
-            )
+            said = f"warning: model {label(self.model)}: nothing reads the hyperparameter {name}"
+            print(said, file=sys.stderr, flush=True)
 
 
 def _aligned_copy(vector: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..optimizers.optimizer import Optimizer, Tensors
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from .runtime import global_seed_generator, keras, tf
 
 METHODS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -36,6 +36,8 @@ class OwnSteps:
         own: names of the methods that it has replaced.
         input_shape: shape of one example.
         target: shape of a target; None for class labels.
+        weights: how much an example of each class counts in training, shape (classes,); its `train_step` is then given them
+            as the third part of its data, as by `fit(class_weight=...)`.
 
     Attributes:
         optimizer: what its optimizers hold at the start, and how the learning rate gets there. Never asked to update.
@@ -46,7 +48,12 @@ class OwnSteps:
     """
 
     def __init__(
-        self, model: Any, own: list[str], input_shape: tuple[int, ...], target: tuple[int, ...] | None
+        self,
+        model: Any,
+        own: list[str],
+        input_shape: tuple[int, ...],
+        target: tuple[int, ...] | None,
+        weights: npt.NDArray[Any] | None = None,
     ) -> None:
         what = f"model: {type(model).__name__} has its own {' and '.join(own)}"
         if not model.compiled:
@@ -56,13 +63,20 @@ class OwnSteps:
             raise UserError(
                 f"{what} and keeps {held[0]} as a tf.Variable: no trial would start anew; use keras.Variable"
             )
-        self._model = model
+        self._model, self._weights = model, weights
         self._variables = [*model.trainable_variables, *model.non_trainable_variables, global_seed_generator().state]
         x = tf.zeros((2, *input_shape))
         y = tf.zeros((2,), tf.int32) if target is None else tf.zeros((2, *target))
         start = [np.array(variable.numpy()) for variable in self._variables]
         with _noted(_optimizers(model)) as noted:  # an optimizer knows what it is to hold when it is first used
-            logs = _scalars(model.train_step((x, y)), what, "train_step")
+            try:
+                given = model.train_step(self._batch(x, y))
+            except Exception as error:
+                if weights is None:
+                    raise
+                said = "its train_step is given x, y, sample_weight, as by `fit(class_weight=...)`, and raised"
+                raise UserError(f"training.class_weight: {what}; {said} {in_a_line(error)}") from error
+            logs = _scalars(given, what, "train_step")
         if "loss" not in logs:
             raise UserError(f"{what}: train_step gives {', '.join(logs) or 'nothing'} and no loss, the learning curve")
         self._slots = [variable for optimizer, _ in noted for variable in optimizer.variables]
@@ -99,7 +113,10 @@ class OwnSteps:
         if self._rate is not None:
             self._rate.assign(rate)
         self._model.reset_metrics()  # so that the loss is that of this step
-        return self._model.train_step((x, y))["loss"]
+        return self._model.train_step(self._batch(x, y))["loss"]
+
+    def _batch(self, x: Any, y: Any) -> tuple[Any, ...]:
+        return (x, y) if self._weights is None else (x, y, tf.gather(self._weights, y))
 
     def test(self, x: Any, scale: Any, y: Any) -> Mapping[str, Any]:
         """What the model's own step measures, with what was measured before."""
