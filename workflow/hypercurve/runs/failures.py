@@ -207,6 +207,8 @@ def explained(kind: Alike) -> tuple[str, list[str]]:
     """Why a trial failed, in a line; and the user's own part of the traceback, with the nearest names, in some."""
     reason = _nothing_ranked(kind.reason) if kind.reason.startswith(NOT_REPORTED) else kind.reason
     told = [] if kind.told is None else own_traceback(kind.told).splitlines()
+    if told and reason[:COMPARED] in told[-1]:
+        told.pop()
     near = kind.told and nearest_name(kind.told)
     return reason, [*told, *(line for line in [near and f"did you mean {near}?", _given(kind)] if line)]
 

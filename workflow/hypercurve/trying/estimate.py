@@ -64,7 +64,7 @@ def estimates(
     """
     found: dict[str, MethodEstimate] = {}
     for method, seen in tried.items():
-        found[method] = _estimate(experiment, method, seen, samples, start, _source(experiment, method, list(found)))
+        found[method] = _estimate(experiment, method, seen, samples, start, _source(experiment, method, found))
     return found
 
 
@@ -125,14 +125,15 @@ def _reports(experiment: Experiment, method: str, costs: CostModel, configuratio
     return len(distinct_points(points, costs.of(configuration).steps))
 
 
-def _source(experiment: Experiment, method: str, before: list[str]) -> str | None:
+def _source(experiment: Experiment, method: str, before: Mapping[str, MethodEstimate]) -> str | None:
     """The method that trains what this one would, so that it counts once."""
     if found := lenders(experiment, method):
         return found[0]
     wanted = draws(experiment, method)
     if wanted is None or experiment.reuse is False or experiment.budget.bound != "trials":
         return None
-    return next((other for other in before if draws(experiment, other) == wanted), None)
+    same = (name for name, one in before.items() if one.source is None and draws(experiment, name) == wanted)
+    return next(same, None)
 
 
 def by_the_clock(found: Mapping[str, MethodEstimate], cores: int) -> float:

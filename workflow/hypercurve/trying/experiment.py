@@ -104,7 +104,7 @@ class _Trying:
         """Try what these methods train."""
         began = time.perf_counter()
         run, folder = self._run(methods[0]), self._temporary / methods[0]
-        trainer = make_trainer(run.setting, self._data, folder / "programs")
+        trainer = make_trainer(run.setting, self._data)
         self.start = max(self.start, time.perf_counter() - began)
         return measure(run, trainer, folder / "states", self._mark)
 

@@ -33,7 +33,9 @@ def wrong_with(experiment: Experiment, methods: Sequence[str], tried: Tried) -> 
     if objective not in tried.metrics and counts_epochs(experiment.model):
         there = ", ".join(tried.metrics)
         yield f"{who}: {objective} is not among what is reported first: {there}; a trial that ends without it has failed"
-    elif judged not in tried.early and any(experiment.methods[name].stop is not None for name in methods):
+    elif (
+        tried.early and judged not in tried.early and any(experiment.methods[name].stop is not None for name in methods)
+    ):
         yield f"{who}: {judged} is not reported at the first points; without it, no trial is stopped"
     yield from (f"{who}: {fault}" for fault in tried.faults)
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 _OURS = re.compile(r"trial \d+: going on from ")
 _WARNING = "warning: "
@@ -59,6 +59,8 @@ class Hearing(io.TextIOBase):
         """Pass on what was taken."""
         self._streams[1].flush()
 
-    def fileno(self) -> int:
-        """That of standard error, for those who write to it themselves."""
-        return self._streams[1].fileno()
+    def __getattribute__(self, name: str) -> Any:
+        """What users' code may ask a stream for besides is that of standard error."""
+        if name in ("buffer", "encoding", "errors", "fileno", "isatty"):
+            return getattr(super().__getattribute__("_streams")[1], name)
+        return super().__getattribute__(name)

@@ -229,8 +229,8 @@ class _Trying:
                     f"asked to stop, the program goes on until it is killed {grace:g} s later (`grace`)"
                 )
         else:
-            ended = f"{_many(running)} of its own ended, and " if running else ""
-            tried.stop = f"{ended}no process is left"
+            own = f" with {_many(running)} of its own" if running else ""
+            tried.stop = f"ended{own}; no process is left"
 
     def _again(self, training: Training, first: Training) -> str | None:
         """Train to the first point again; how that differs, or None where it fails."""

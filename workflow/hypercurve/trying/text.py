@@ -20,10 +20,10 @@ def duration(seconds: float) -> str:
     """A time, with two digits or so.
 
     >>> [duration(value) for value in (0.0123, 4.56, 78.9, 4000.0, 400000.0)]
-    ['0.01 s', '4.6 s', '79 s', '67 min', '111 h']
+    ['12 ms', '4.6 s', '79 s', '67 min', '111 h']
     """
     if seconds < 10:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
+        return f"{1000 * seconds:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
@@ -78,13 +78,14 @@ def seen(experiment: Experiment, methods: Sequence[str], tried: Tried) -> Iterat
     yield entry(
         "repeat", "not known" if tried.repeated is None else tried.repeated or "equal digits from the same seed"
     )
-    yield entry("stop", tried.stop or "not tried: the training is over at its second point")
+    last = "second" if len(tried.points) > 1 else "first"
+    yield entry("stop", tried.stop or f"not tried: the training is over at its {last} point")
 
 
 def _first(name: str, tried: Tried) -> str:
     if name != "first point" or not tried.again < tried.seconds[0] - NOTHING:
         return ""
-    return f" with its start; {duration(tried.again)} when it was trained again"
+    return f" with its start ({duration(tried.again)} when trained again)"
 
 
 def _metrics(tried: Tried) -> str:
@@ -149,7 +150,7 @@ def table(experiment: Experiment, found: Mapping[str, MethodEstimate], cores: in
         yield ("  " + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))).rstrip()
     plural = "s" * (cores != 1)
     yield entry(
-        "time", f"about {duration(by_the_clock(found, cores))} on {cores} core{plural}, and for tables and figures"
+        "time", f"about {duration(by_the_clock(found, cores))} on {cores} core{plural}, besides tables and figures"
     )
     disk = sum(one.disk for one in found.values())
     text = f"about {size(disk)} of journals"
@@ -158,7 +159,7 @@ def table(experiment: Experiment, found: Mapping[str, MethodEstimate], cores: in
         waiting = (
             f"; up to {size(states * most)} where many trials wait" if any(o.bounded for o in found.values()) else ""
         )
-        text += f"; a state of {size(states)} for each trial in flight and each best one{waiting}"
+        text += f"; besides {size(states)} for each trial in flight and each best one{waiting}"
     yield entry("disk", text)
 
 

@@ -1,6 +1,7 @@
 """The one kind of exception whose message is written for the user."""
 
 import re
+import sys
 import sysconfig
 from difflib import get_close_matches
 from pathlib import Path
@@ -69,24 +70,35 @@ def own_traceback(text: str) -> str:
     if not frames:
         return "\n".join(text.rstrip().splitlines()[-LINES_SAID:])
     lines = [
-        f"{file}, line {line}, in {function}\n    {code.strip()}".rstrip() for file, line, function, code in frames
+        f"{_near(file)}, line {line}, in {function}\n    {code.strip()}".rstrip()
+        for file, line, function, code in frames
     ]
     last = text.rpartition('  File "')[2].splitlines()
     error = [line[:MOST_SAID] for line in last[1:] if line.strip() and not line[0].isspace()][:1]
     return "\n".join([*lines[-LINES_SAID:], *error])
 
 
+def _near(file: str) -> str:
+    """A file as it is called from the working directory, if it lies there."""
+    path, here = Path(file).resolve(), Path.cwd().resolve()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else file
+
+
 def nearest_name(text: str) -> str | None:
-    """Of a traceback that ends with a NameError: the name in that file which is likest to the one that is missing."""
-    missing = re.findall(r"^NameError: name '(\w+)' is not defined", text, re.MULTILINE)
+    """Of a traceback that ends for want of a name: the likest in the module that was asked, or in the user's file."""
+    missing = re.findall(
+        r"^\w+Error: (?:module '([\w.]+)'|.*?)? ?(?:has no attribute|name) '(\w+)'", text, re.MULTILINE
+    )
     frames = _own_frames(text)
-    if not missing or not frames:
+    if not missing or not frames or "did you mean" in text.lower():
         return None
+    module, name = missing[-1]
     try:
-        names = set(re.findall(r"[A-Za-z_]\w*", Path(frames[-1][0]).read_text(encoding="utf-8")))
+        file = Path(frames[-1][0]).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
-    near = get_close_matches(missing[-1], sorted(names - {missing[-1]}), n=1)
+    names = dir(sys.modules[module]) if module in sys.modules else sorted({*re.findall(r"[A-Za-z_]\w*", file)} - {name})
+    near = get_close_matches(name, names, n=1)
     return near[0] if near else None
 
 
