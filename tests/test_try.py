@@ -15,7 +15,7 @@ from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.runs.trial import Trial
 from hypercurve.trying.estimate import MethodEstimate, by_the_clock, estimates
-from hypercurve.trying.measure import Tried
+from hypercurve.trying.measure import Timed, Tried
 from hypercurve.util.errors import nearest_name, own_traceback
 
 PAGE = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
@@ -194,6 +194,14 @@ def test_a_sound_loop_has_nothing_wrong(attempt: Callable[..., Said]) -> None:
 
 
 @pytest.mark.slow
+def test_a_mistake_that_only_some_configurations_meet_is_listed(attempt: Callable[..., Said]) -> None:
+    only = "assert h['rate'] < 0.14, 'too fast'; self.h, self.epochs"
+    status, text = attempt(OF_LOOP, own_loop=changed(LOOP, ("self.h, self.epochs", only)))
+    assert status == 0
+    assert re.search(r"trial [12] \(rate 0\.\d+, epochs 10\) fails: AssertionError: too fast", text)
+
+
+@pytest.mark.slow
 def test_what_diverges_is_no_mistake_and_the_next_is_tried(attempt: Callable[..., Said]) -> None:
     bounded = OF_LOOP.replace("objective:", "constraints: {loss: {max: 0.8}}\nobjective:")
     first, text = attempt(bounded, own_loop=LOOP)
@@ -251,6 +259,23 @@ def test_trials_cost_their_start_and_all_their_epochs_and_what_two_methods_train
     assert found["random"].training == pytest.approx(3 * 20 * 12)
     assert (found["lcm"].source, found["lcm"].training) == ("random", 0)
     assert found["random"].disk == 3 * 20 * (10 * 100 + 400)
+
+
+def test_further_trials_that_were_timed_count_like_the_first() -> None:
+    experiment = experiment_of({"random": {"search": "random"}})
+    tried = made([1.0, 1.0], again=1.0)
+    tried.others = [Timed(Trial(1, {"epochs": 10, "rate": 0.2}), [0.1, 0.3], [1.0, 10.0], None)]  # two epochs
+    assert estimates(experiment, {"random": tried}, 0, 0.0)["random"].trial == pytest.approx(10 * (1 + 5) / 2)
+
+
+def test_states_of_trials_that_may_wait_are_counted() -> None:
+    methods = {
+        "halving": {"search": "random", "stop": "halving"},
+        "asha": {"search": "random", "stop": "asha"},
+    }
+    experiment = experiment_of(methods)
+    found = estimates(experiment, dict.fromkeys(methods, made([1.0, 1.0], 1.0)), 0, 0.0)
+    assert (found["halving"].waiting, found["asha"].waiting) == (20, 0)
 
 
 def test_a_budget_in_seconds_is_what_a_run_takes_whatever_the_stopper() -> None:
@@ -330,12 +355,13 @@ def test_a_traceback_is_cut_to_the_users_frames(tmp_path: Path) -> None:
 
 
 def form(text: str) -> list[str]:
-    """An output without its numbers, units and spaces, and without what depends on how fast a program ends."""
+    """An output without its numbers, units and spaces, and without what depends on how fast things go."""
     text = re.sub(r"\n {17}(?=\S)", " ", text)
     text = re.sub(r"; its processes [\d.]+ \w+| with its start \(.*?\)", "", text)
     text = re.sub(r"the program has ended after .*?;|ended;", "ended;", text)
     text = re.sub(r"\b\d[\d.]*(e-\d+)?( (ms|s|min|h|B|kB|MB|GB)\b)?", "#", text)
-    return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
+    lines = (re.sub(r"\s+", " ", line).strip() for line in text.splitlines())
+    return [line for line in lines if not line.startswith("others ")]
 
 
 @pytest.fixture(scope="module")

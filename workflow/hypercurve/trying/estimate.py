@@ -16,7 +16,7 @@ from ..config.sharing import draws, lenders
 from ..curves.cost import distinct_points
 from ..space.search_space import Configuration
 from ..util.seeding import generator
-from .measure import Tried
+from .measure import Timed, Tried
 
 PROCESS = 1.0
 """Seconds that a job's process takes to start, besides what was measured."""
@@ -38,6 +38,7 @@ class MethodEstimate:
         width: cores that a job takes.
         disk: bytes of journals.
         bounded: whether a stopper may make it less.
+        waiting: trials that may wait at once, their states kept.
     """
 
     trials: float | None
@@ -49,6 +50,7 @@ class MethodEstimate:
     width: int
     disk: float
     bounded: bool
+    waiting: float = 0.0
 
 
 def estimates(
@@ -105,6 +107,7 @@ def _estimate(
         width=width * setting.training.threads,
         disk=experiment.repeats * count * (points * tried.line + FIXED),
         bounded=setting.stop is not None and not source,
+        waiting=count if setting.stop is not None and setting.stop.options.pauses else 0.0,
     )
 
 
@@ -114,10 +117,18 @@ def _pace(costs: CostModel, tried: Tried, *, program: bool) -> tuple[float, floa
     first = cost.seconds(tried.points[0])
     # A program that was to save its state was started more than once.
     again = tried.seconds[0] if program or not tried.again < tried.seconds[0] else tried.again
-    pace = again / first
+    paces = [again / first]
     if len(tried.points) > 1:
-        pace = tried.seconds[1] / max(cost.seconds(tried.points[1]) - first, 1e-12)
-    return pace, max(0.0, again - pace * first), tried.seconds[0] - again
+        paces = [_between(costs, tried)]
+        paces += [_between(costs, other) for other in tried.others if len(other.points) > 1]
+    own, pace = paces[0], sum(paces) / len(paces)
+    return pace, max(0.0, again - own * first), tried.seconds[0] - again
+
+
+def _between(costs: CostModel, timed: Tried | Timed) -> float:
+    """Seconds per virtual second between two points."""
+    cost = costs.of(timed.trial.configuration)
+    return timed.seconds[1] / max(cost.seconds(timed.points[1]) - cost.seconds(timed.points[0]), 1e-12)
 
 
 def _reports(experiment: Experiment, method: str, costs: CostModel, configuration: Configuration) -> int:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..config.experiment import Experiment
 from ..config.model import counts_epochs
-from ..runs.failures import explained
+from ..runs.failures import explained, is_result
 from .estimate import MethodEstimate
 from .measure import Tried
-from .text import cannot_save, duration, size
+from .text import cannot_save, duration, size, values
 
 LONG = 300.0
 """Seconds of a trial from which on it matters that it can be saved."""
@@ -38,6 +38,9 @@ def wrong_with(experiment: Experiment, methods: Sequence[str], tried: Tried) -> 
     ):
         yield f"{who}: {judged} is not reported at the first points; without it, no trial is stopped"
     yield from (f"{who}: {fault}" for fault in tried.faults)
+    for other in tried.others:
+        if other.failure is not None and not is_result(other.failure.reason):
+            yield f"{who}: trial {other.trial.number} ({values(other.trial.configuration)}) fails: {other.failure.reason}"
 
 
 def costly(

@@ -72,6 +72,9 @@ def seen(experiment: Experiment, methods: Sequence[str], tried: Tried) -> Iterat
     yield entry("judged", _judged(experiment, methods, tried))
     for name, point, seconds in zip(("first point", "second point"), tried.points, tried.seconds, strict=False):
         yield entry(name, f"at {100 * point:.3g} % of the training, after {duration(seconds)}{_first(name, tried)}")
+    if others := [one for one in tried.others if len(one.points) > 1]:
+        times = ", ".join(f"{duration(one.seconds[1])} (trial {one.trial.number})" for one in others)
+        yield entry("others", f"from the first point to the second {times}")
     own = f"; its processes {size(tried.programs)}" if tried.programs else ""
     yield entry("memory", f"{size(tried.memory)} in this process{own}")
     yield entry("snapshot", _snapshot(experiment, tried))
@@ -148,18 +151,15 @@ def table(experiment: Experiment, found: Mapping[str, MethodEstimate], cores: in
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield ("  " + "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))).rstrip()
-    plural = "s" * (cores != 1)
-    yield entry(
-        "time", f"about {duration(by_the_clock(found, cores))} on {cores} core{plural}, besides tables and figures"
-    )
-    disk = sum(one.disk for one in found.values())
-    text = f"about {size(disk)} of journals"
+    on = f"{cores} core{'s' * (cores != 1)}"
+    longest = max(one.job for one in found.values())
+    text = f"about {duration(by_the_clock(found, cores))} on {on}, besides tables and figures"
+    yield entry("time", f"{text}; the longest job {duration(longest)}")
+    text = f"about {size(sum(one.disk for one in found.values()))} of journals"
     if states:
-        most = max(one.trials or 1 for one in found.values())
-        waiting = (
-            f"; up to {size(states * most)} where many trials wait" if any(o.bounded for o in found.values()) else ""
-        )
-        text += f"; besides {size(states)} for each trial in flight and each best one{waiting}"
+        text += f"; besides {size(states)} for each trial in flight and each best one"
+        if most := max(one.waiting for one in found.values()):
+            text += f", of which {most:.0f} may wait"
     yield entry("disk", text)
 
 
