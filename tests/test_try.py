@@ -171,6 +171,11 @@ def test_a_population_whose_members_cannot_take_over_hyperparameters(attempt: Ca
         ("self.loss *= 1 -", "self.loss *= random.random() -", "a repeat from the same seed gives other digits (loss"),
         ('float(state["loss"])', "1.0", "what goes on from a snapshot is not the same training (loss"),
         ('float(state["loss"])', "float(state.loss)", "its saved state cannot be loaded: AttributeError"),
+        (
+            "def train(self):",
+            "def train(self, s=__import__('signal')):\n        s.signal(s.SIGTERM, s.SIG_IGN)",
+            "handles SIGTERM",
+        ),
         ('return {"done"', 'return {"don": self.don, "done"', "its state cannot be saved: AttributeError"),
     ],
 )
@@ -271,11 +276,11 @@ def test_further_trials_that_were_timed_count_like_the_first() -> None:
 def test_states_of_trials_that_may_wait_are_counted() -> None:
     methods = {
         "halving": {"search": "random", "stop": "halving"},
-        "asha": {"search": "random", "stop": "asha"},
+        "median": {"search": "random", "stop": "median"},
     }
     experiment = experiment_of(methods)
     found = estimates(experiment, dict.fromkeys(methods, made([1.0, 1.0], 1.0)), 0, 0.0)
-    assert (found["halving"].waiting, found["asha"].waiting) == (20, 0)
+    assert (found["halving"].waiting, found["median"].waiting) == (20, 0)
 
 
 def test_a_budget_in_seconds_is_what_a_run_takes_whatever_the_stopper() -> None:

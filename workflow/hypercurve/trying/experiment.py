@@ -1,5 +1,6 @@
 """A whole experiment, tried: what its methods train, each kind once, then what that tells of the whole."""
 
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ def attempt(experiment: Experiment, file: Path, results: Path, cores: int) -> bo
     print(entry_of(f"{file}: {label(experiment.model)}{on}"), flush=True)
     tried: dict[str, Tried] = {}
     wrong = list(doubts(experiment))
+    handler = signal.getsignal(signal.SIGTERM)
     with TemporaryDirectory(prefix="hypercurve-try-") as temporary, marking() as mark, Hearing() as heard:
         trying = _Trying(experiment, file.stem, Path(temporary), results, mark)
         for methods in trying.kinds():
@@ -54,6 +56,11 @@ def attempt(experiment: Experiment, file: Path, results: Path, cores: int) -> bo
             tried |= dict.fromkeys(methods, one)
             wrong += wrong_with(experiment, methods, one)
         undecided = list(trying.undecided(tried))
+    if signal.getsignal(signal.SIGTERM) != handler:
+        signal.signal(signal.SIGTERM, handler)
+        wrong.append(
+            "your code handles SIGTERM itself, by which schedulers end jobs: trials in flight are not saved then"
+        )
     well = {name: tried[name] for name in experiment.methods if not tried[name].failed}
     if well:
         found = estimates(experiment, well, trying.samples, trying.start)
