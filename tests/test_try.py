@@ -15,7 +15,8 @@ from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
 from hypercurve.runs.trial import Trial
 from hypercurve.trying.estimate import MethodEstimate, by_the_clock, estimates
-from hypercurve.trying.measure import Timed, Tried
+from hypercurve.trying.measure import Tried
+from hypercurve.trying.others import Timed
 from hypercurve.util.errors import nearest_name, own_traceback
 
 PAGE = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")

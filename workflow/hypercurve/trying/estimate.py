@@ -16,7 +16,8 @@ from ..config.sharing import draws, lenders
 from ..curves.cost import distinct_points
 from ..space.search_space import Configuration
 from ..util.seeding import generator
-from .measure import Timed, Tried
+from .measure import Tried
+from .others import Timed
 
 PROCESS = 1.0
 """Seconds that a job's process takes to start, besides what was measured."""

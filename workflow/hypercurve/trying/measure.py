@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..config.hyperparameters import role_of
 from ..config.model import CommandSpec, counts_epochs
 from ..events.checksums import Chain
 from ..events.encoding import encode_line
@@ -24,37 +23,15 @@ from ..training.saving import SavingTrainer, identity_of
 from ..training.trainer import Session, Snapshot, Trainer
 from ..util.errors import UserError
 from .one_training import Metrics, Training, difference
+from .others import Timed, time_others, trial_of
 from .processes import own_peak, peak_of, started
 
 MOST_TRIALS = 5
 """Trials that are tried one after the other where they diverge or break a bound, which is no fault of the code."""
-MOST_TIMED = 2
-"""Further trials that are timed, where values shape what a training takes."""
-LOOKED_AT = 20
-"""Trials among which they are looked for."""
-TIMING = 10.0
-"""Seconds after which no further trial is timed."""
 TO_THE_END = 10.0
 """Seconds that are spent at most on training to the end, where the objective was not among what was reported."""
 REST = 3.0
 """Seconds for which ended processes are waited for, beyond what a program is granted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """A further trial: what its two points took.
-
-    Attributes:
-        trial: which.
-        points: the shares of the training that were reached.
-        seconds: by the clock, until the first point, and from there to the second.
-        failure: why it failed.
-    """
-
-    trial: Trial
-    points: list[float]
-    seconds: list[float]
-    failure: Alike | None
 
 
 @dataclass(slots=True)
@@ -123,7 +100,7 @@ def measure(run: Run, trainer: Trainer, folder: Path, mark: str) -> Tried:
     run.start()
     results: list[str] = []
     for number in range(MOST_TRIALS):
-        if (trial := _trial(run, number)) is None:
+        if (trial := trial_of(run, number)) is None:
             break
         trying = _Trying(run, trainer, folder, mark, trial)
         trying.carry_out()
@@ -132,46 +109,8 @@ def measure(run: Run, trainer: Trainer, folder: Path, mark: str) -> Tried:
             break
         results.append(tried.failure.reason)
     if not tried.failed:
-        _time_others(run, trainer, tried)
+        tried.others = time_others(run, trainer, tried.trial, sum(tried.seconds))
     return tried
-
-
-def _trial(run: Run, number: int) -> Trial | None:
-    """A trial that has started, or whose configuration is known."""
-    configuration = run.trials[number].configuration if number in run.trials else run.peek(number)
-    return None if configuration is None else run.trial_of(number, configuration)
-
-
-def _time_others(run: Run, trainer: Trainer, tried: Tried) -> None:
-    """Time further trials whose values may make another amount of work: of networks, those that shape them."""
-    model = run.setting.model
-    names = [name for name in run.setting.space.variables if counts_epochs(model) or role_of(model, name) == "network"]
-    met = {tuple(tried.trial.configuration.get(name) for name in names)}
-    began, check = time.monotonic() - sum(tried.seconds), ReportCheck.of(run.setting)
-    for number in range(tried.trial.number + 1, tried.trial.number + LOOKED_AT if names else 0):
-        if len(tried.others) == MOST_TIMED or time.monotonic() - began > TIMING:
-            return
-        if (trial := _trial(run, number)) is None:
-            return
-        shape = tuple(trial.configuration.get(name) for name in names)
-        if shape not in met:
-            met.add(shape)
-            tried.others.append(_timed(run, trainer, trial, check))
-
-
-def _timed(run: Run, trainer: Trainer, trial: Trial, check: ReportCheck) -> Timed:
-    """Train a further trial to its two points."""
-    training = Training(trainer, trial, check)
-    found = Timed(trial, [], [], None)
-    try:
-        for point in run.points_of(run.cost.of(trial.configuration))[:2]:
-            if training.to(point) is None:
-                return replace(found, failure=training.failure)
-            found.points.append(point)
-            found.seconds.append(training.seconds)
-    finally:
-        training.closed()
-    return found
 
 
 def decide(run: Run, tried: Tried) -> str | None:
