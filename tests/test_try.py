@@ -274,6 +274,12 @@ def test_further_trials_that_were_timed_count_like_the_first() -> None:
     assert estimates(experiment, {"random": tried}, 0, 0.0)["random"].trial == pytest.approx(10 * (1 + 5) / 2)
 
 
+def test_of_trials_that_a_record_chooses_only_those_count_that_start() -> None:
+    experiment = experiment_of({"informed": {"search": "random", "record": ["earlier.csv"], "preselect": 0.5}})
+    found = estimates(experiment, {"informed": made([1.0, 1.0], 1.0)}, 0, 0.0)
+    assert (found["informed"].trials, found["informed"].training) == (10, pytest.approx(100))
+
+
 def test_states_of_trials_that_may_wait_are_counted() -> None:
     methods = {
         "halving": {"search": "random", "stop": "halving"},

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .arguments import Arguments, Parser, positive
 
-HELP = "train two points for each method; says what is wrong, and what the whole would take"
+HELP = "train two points for each method: what is wrong, and what the whole would take"
 EXAMPLE = "config/experiments/demo.yaml"
 
 

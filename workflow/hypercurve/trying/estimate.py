@@ -19,8 +19,8 @@ from ..util.seeding import generator
 from .measure import Tried
 from .others import Timed
 
-PROCESS = 1.0
-"""Seconds that a job's process takes to start, besides what was measured."""
+PROCESS = 2.0
+"""Seconds that a job takes besides what was measured: Snakemake's part, and the start of a process."""
 FIXED = 400
 """Bytes of a journal for a trial besides its reports: that it started, with its configuration."""
 
@@ -80,7 +80,7 @@ def _estimate(
     pace, first, compiled = _pace(costs, tried, program=isinstance(experiment.model, CommandSpec))
     mean = sum(costs.of(one).seconds(1.0) for one in drawn) / DRAWS
     trial = first + pace * mean
-    trials: float | None = setting.trials
+    trials: float | None = setting.starters
     match budget.kind:
         case "seconds":
             count, training = budget.limit / trial, budget.limit
