@@ -70,7 +70,7 @@ def hypercurve(tmp_path: Path, root: Path) -> Call:
     package = tmp_path / "package" / "hypercurve"
     shutil.copytree(root / "workflow" / "hypercurve", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name, text, listed, before, line in [
-        ("cli/hello.py", COMMAND, "cli/__init__.py", '"check watch', '"hello check watch'),
+        ("cli/hello.py", COMMAND, "cli/__init__.py", '"check try', '"hello check try'),
         (
             "analysis/figures/dots.py",
             FIGURE,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..config.model import counts_epochs
 from ..events.events import Completed, Event, Failed, Reported, Started
-from ..util.errors import UserError, line_of_code
+from ..util.errors import UserError, line_of_code, nearest_name, own_traceback
 
 if TYPE_CHECKING:  # would import pydantic and NumPy
     from ..config.setting import Setting
@@ -149,7 +149,7 @@ class Failures:
         if None in keys or len(keys) != 1 or len(self._first) < (1 if over else self._needed):
             return
         kind = self.kinds[keys.pop() or ""]
-        if not _RESULT.match(kind.reason):
+        if not is_result(kind.reason):
             many = len(self._first)
             who = f"the first {many} trials failed alike" if many > 1 else "its trial failed"
             raise Hopeless(f"the run is ended, since {who}: {kind.reason}{_how(kind)}")
@@ -190,10 +190,29 @@ def _nothing_ranked(reason: str) -> str:
 
 def _how(kind: Alike) -> str:
     """Where the failure was in the user's code, and what its trial was given; lines of their own."""
-    lines = [said for said in [kind.told and line_of_code(kind.told)] if said]
+    return "".join(f"\n  {line}" for line in [kind.told and line_of_code(kind.told), _given(kind)] if line)
+
+
+def _given(kind: Alike) -> str | None:
+    """Of a hyperparameter that was looked for in vain: those that there are."""
     key = re.fullmatch(r"KeyError: '(\w+)'", kind.reason)
-    if key is not None and key[1] not in kind.configuration:
-        near = get_close_matches(key[1], kind.configuration, n=1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        lines.append(f"the hyperparameters are {', '.join(kind.configuration)}{meant}")
-    return "".join(f"\n  {line}" for line in lines)
+    if key is None or key[1] in kind.configuration:
+        return None
+    near = get_close_matches(key[1], kind.configuration, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"the hyperparameters are {', '.join(kind.configuration)}{meant}"
+
+
+def explained(kind: Alike) -> tuple[str, list[str]]:
+    """Why a trial failed, in a line; and the user's own part of the traceback, with the nearest names, in some."""
+    reason = _nothing_ranked(kind.reason) if kind.reason.startswith(NOT_REPORTED) else kind.reason
+    told = [] if kind.told is None else own_traceback(kind.told).splitlines()
+    if told and reason[:COMPARED] in told[-1]:
+        told.pop()
+    near = kind.told and nearest_name(kind.told)
+    return reason, [*told, *(line for line in [near and f"did you mean {near}?", _given(kind)] if line)]
+
+
+def is_result(reason: str) -> bool:
+    """Whether a failure tells something of its configuration, and not of the code: it diverged, or broke a bound."""
+    return _RESULT.match(reason) is not None

@@ -23,6 +23,7 @@ from ..curves.cost import step_at, total_steps
 from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
+from ..util.schema import hint
 from ..util.seeding import generator
 from .data import class_weights, load
 from .trainer import Report, Session, Snapshot, Trainer, aligned
@@ -187,10 +188,10 @@ class KerasTrainer(Trainer):
             UserError: the objective is not measured.
         """
         if self.objective is not None and self.objective not in (held := network.measures):
-            targets = "targets, not labels: " if network.target is not None else ""
+            targets = " (targets, not labels)" if network.target is not None else ""
             raise UserError(
-                f"objective.metric = {self.objective}: model {label(self.model)} does not measure it on these data "
-                f"({targets}it measures {', '.join(held)})"
+                f"objective.metric = {self.objective}: model {label(self.model)} does not measure it on these data{targets}"
+                f"{hint(self.objective, held)}"
             )
         if not network.own:  # what built-in models do not know is refused with the experiment
             return

@@ -7,6 +7,7 @@ with; any other gets what its data ask for. How it is trained is left to :mod:`h
 
 import inspect
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,8 +45,11 @@ class Reading(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         self.read.add(name)
         if name not in self._values:
-            held = ", ".join(self._values)
-            raise NoHyperparameter(f"the model reads {name!r}, which this configuration does not have; it has {held}")
+            held, near = ", ".join(self._values), get_close_matches(str(name), self._values, n=1)
+            meant = f"; did you mean {near[0]}?" if near else ";"
+            raise NoHyperparameter(
+                f"the model reads {name!r}, which this configuration does not have{meant} it has {held}"
+            )
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:

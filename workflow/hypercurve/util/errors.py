@@ -1,11 +1,15 @@
 """The one kind of exception whose message is written for the user."""
 
 import re
+import sys
 import sysconfig
+from difflib import get_close_matches
 from pathlib import Path
 
 MOST_SAID = 200
 """Characters of an error that are told."""
+LINES_SAID = 10
+"""Frames of a traceback, or lines of other texts, that are told."""
 
 
 class UserError(Exception):
@@ -50,10 +54,56 @@ def line_of_code(text: str) -> str:
     >>> line_of_code('Traceback (most recent call last):\\n  File "a.py", line 3, in train\\n    f(x)\\nNameError: x')
     'a.py, line 3, in train: f(x)'
     """
-    frames = _FRAME.findall(text)
-    own = [one for one in frames if not one[0].startswith(_OTHERS) and "-packages/" not in one[0]]
-    if frames:
-        file, line, function, code = (own or frames)[-1]
+    if frames := _own_frames(text):
+        file, line, function, code = frames[-1]
         return f"{file}, line {line}, in {function}" + (f": {code.strip()}" if code else "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:MOST_SAID] if lines else ""
+
+
+def own_traceback(text: str) -> str:
+    """A traceback without the frames of ours, of Python's and of installed packages, unless there are no others.
+
+    Of a text without a traceback, such as what a program wrote to standard error, its last lines.
+    """
+    frames = _own_frames(text)
+    if not frames:
+        return "\n".join(text.rstrip().splitlines()[-LINES_SAID:])
+    lines = [
+        f"{_near(file)}, line {line}, in {function}\n    {code.strip()}".rstrip()
+        for file, line, function, code in frames
+    ]
+    last = text.rpartition('  File "')[2].splitlines()
+    error = [line[:MOST_SAID] for line in last[1:] if line.strip() and not line[0].isspace()][:1]
+    return "\n".join([*lines[-LINES_SAID:], *error])
+
+
+def _near(file: str) -> str:
+    """A file as it is called from the working directory, if it lies there."""
+    path, here = Path(file).resolve(), Path.cwd().resolve()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else file
+
+
+def nearest_name(text: str) -> str | None:
+    """Of a traceback that ends for want of a name: the likest in the module that was asked, or in the user's file."""
+    missing = re.findall(
+        r"^\w+Error: (?:module '([\w.]+)'|.*?)? ?(?:has no attribute|name) '(\w+)'", text, re.MULTILINE
+    )
+    frames = _own_frames(text)
+    if not missing or not frames or "did you mean" in text.lower():
+        return None
+    module, name = missing[-1]
+    try:
+        file = Path(frames[-1][0]).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+    names = dir(sys.modules[module]) if module in sys.modules else sorted({*re.findall(r"[A-Za-z_]\w*", file)} - {name})
+    near = get_close_matches(name, names, n=1)
+    return near[0] if near else None
+
+
+def _own_frames(text: str) -> list[tuple[str, str, str, str]]:
+    """The frames of a traceback in the user's own code, else all: file, line, function, and code."""
+    frames: list[tuple[str, str, str, str]] = _FRAME.findall(text)
+    own = [one for one in frames if not one[0].startswith(_OTHERS) and "-packages/" not in one[0]]
+    return own or frames
