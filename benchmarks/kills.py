@@ -264,8 +264,8 @@ class Campaign:
         journal = outputs[-1]
         found, expected = ([without_wall(line) for line in read_lines(path)[0]] for path in (journal, whole))
         if kind == "arrival":
-            setting = read_setting(self.place.folder / f"{kind}.json")
-            state = make_run(argparse.Namespace(setting=kind, repeat=0, data=None), setting)
+            path = self.place.folder / f"{kind}.json"
+            state = make_run(argparse.Namespace(setting=path, repeat=0, data=None), read_setting(path))
             state.fold(read_lines(journal)[0], str(journal))
             told, known = (
                 {(line["trial"], line.get("progress")): line["metrics"] for line in lines if "progress" in line}
