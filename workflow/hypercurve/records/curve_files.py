@@ -29,6 +29,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..config.consistency import COLUMNS
 from ..config.cost import CostModel
 from ..config.files import read_setting
 from ..config.hyperparameters import RECORDED
@@ -90,6 +91,10 @@ def _table(path: Path, metric: str | None) -> Curves:
     metrics = {name: column for column, name in enumerate(names) if column > at}
     if not hyperparameters:
         raise RecordingError(f"{path}:1: has no hyperparameters: they are the columns before `step`, after `config_id`")
+    if taken := [name for name in hyperparameters if name in COLUMNS]:
+        raise RecordingError(
+            f"{path}:1: {taken[0]} is the name of a column of results; give the hyperparameter another"
+        )
     chosen = _metric(path, metrics, metric)
     if ASCENDING.search(chosen.lower()) and not DESCENDING.search(chosen.lower()):
         print(f"{path}: {chosen} is taken as lower is better; if it is not, store its negative", file=sys.stderr)

@@ -204,6 +204,12 @@ class LogUniform(_Numeric):
         return self.log_uniform
 
     @override
+    def faults(self) -> Iterator[Problem]:
+        """Bounds between which there is no other logarithm."""
+        if len(set(map(math.log, self.log_uniform))) == 1:
+            yield Problem(("log_uniform",), "the logarithms of both bounds are the same number")
+
+    @override
     def encode(self, value: Value) -> float:
         low, high = map(math.log, self.log_uniform)
         return clip_unit((math.log(float(self._known(value))) - low) / (high - low))
