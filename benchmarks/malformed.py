@@ -25,10 +25,10 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests")]
 
-from malformed_inputs import Case, base, inputs  # noqa: E402
+from malformed_inputs import Case, base, inputs  # type: ignore[import-not-found]  # noqa: E402
 
 MOST_SECONDS, MOST_MEGABYTES = 10.0, 500.0
-PATIENCE = 60.0
+PATIENCE = 20.0
 """Seconds after which a command is killed."""
 HEADROOM = 8 << 30
 """Bytes of address space: what asks for more gets an error, and the machine is spared."""
@@ -50,10 +50,14 @@ class Outcome(NamedTuple):
 def run(case: Case, folder: Path) -> Outcome:
     """Run a case in a process of its own."""
     command = [sys.executable, "-m", "hypercurve", *case.command]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "workflow"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
     with tempfile.TemporaryFile() as said:
         began = time.monotonic()
-        child = subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(
             [os.fsencode(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -113,7 +117,10 @@ def short(message: str, folders: Sequence[Path]) -> str:
 
 def table(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> str:
     """The page."""
-    lines = ["| kind | inputs | most seconds | most MB | an example, and what is said |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| kind | inputs | most seconds | most MB | an example, and what is said |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for kind in dict.fromkeys(one.case.kind for one in outcomes):
         own = [one for one in outcomes if one.case.kind == kind]
         example = max((one for one in own if one.case.code == 2), key=lambda one: one.seconds)
@@ -125,7 +132,10 @@ def table(outcomes: Sequence[Outcome], folders: Sequence[Path]) -> str:
         f"| `{short(one.message, folders) or 'ok'}` |"
         for one in outcomes
     ]
-    head = ["| kind | what is wrong | code | seconds | MB | what is said last |", "| --- | --- | --- | --- | --- | --- |"]
+    head = [
+        "| kind | what is wrong | code | seconds | MB | what is said last |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     return "\n".join([*lines, "", "## Every input", "", *head, *every, ""])
 
 

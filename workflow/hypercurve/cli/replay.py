@@ -55,6 +55,8 @@ def run(given: Arguments) -> None:
 
     output: Path = given.output
     if given.experiment is not None:
+        if given.method or given.metric is not None:
+            raise UserError("--experiment says which methods and which metric: leave out --method and --metric")
         read = read_resolved if given.experiment.suffix == ".json" else read_experiment
         experiment = read(given.experiment)
         if experiment.model != "recorded" or experiment.data is None or len(given.curves) != 1:

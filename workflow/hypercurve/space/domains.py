@@ -342,9 +342,11 @@ class Choice(_Discrete):
     @field_validator("choice")
     @classmethod
     def _distinct(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
-        for i, value in enumerate(values):
-            if any(same(value, other) for other in values[:i]):
+        seen = set()
+        for value in values:
+            if (one := (isinstance(value, bool), value)) in seen:
                 refuse(f"{value!r} is listed twice")
+            seen.add(one)
         return values
 
     @property

@@ -8,8 +8,10 @@ users. Every problem is a :class:`DataError` in words for users. Splitting and s
 import contextlib
 import hashlib
 import io
+import math
 import os
 import socket
+import tokenize
 import traceback
 import zipfile
 import zlib
@@ -23,7 +25,7 @@ import numpy.typing as npt
 
 from ..config.data import DataSpec
 from ..config.data_sets import DATA_SETS, IN_KERAS
-from ..util.errors import UserError
+from ..util.errors import UserError, in_a_line
 from ..util.files import appearing, sha256
 from ..util.user_code import load_object
 
@@ -35,6 +37,29 @@ SOURCE_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 VALIDATION_ARRAYS = ("x_validation", "y_validation")
 """What a function may give besides; else examples of the training part are kept."""
+
+LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
+"""An array of more bytes than this, packed to less than so small a part, is no data: it would only fill the memory."""
+
+MOST_NAMED = 10
+"""Arrays that a message names."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,  # of headers, which are literals of Python's, as the next two
+    RecursionError,
+    tokenize.TokenError,
+    NotImplementedError,  # ways to pack that zipfile does not know
+    RuntimeError,  # encryption
+    OverflowError,
+)
+"""What reading a damaged NumPy file raises."""
 
 NETWORK_TIMEOUT = 10.0
 """Seconds to wait for a server before a download counts as failed."""
@@ -58,7 +83,7 @@ def read(spec: DataSpec) -> tuple[Arrays, float, str, str]:
         source, origin = from_function(spec.function), f"function {spec.function}"
         digest = _digest_arrays(source)
     elif spec.path is not None:
-        path = Path(spec.path).expanduser()
+        path = Path(os.path.expanduser(spec.path))  # noqa: PTH111 - which leaves a user's name that there is not
         if not path.is_file():
             raise DataError(
                 f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
@@ -94,37 +119,70 @@ def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def read_npz(path: Path) -> Arrays:
-    """The four arrays of a NumPy file.
+    """The four arrays of a NumPy file. Before any is read, its header is held to the bytes that there are.
 
     Raises:
         DataError: the file is damaged, or lacks an array, or holds Python objects.
     """
     wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}"
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
-        with loaded as file:
-            if missing := [name for name in SOURCE_ARRAYS if name not in file.files]:
-                held = ", ".join(file.files) or "nothing"
+        with path.open("rb") as raw:
+            if raw.read(6) == b"\x93NUMPY":
+                raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+        with zipfile.ZipFile(path) as file:
+            names = [info.filename.removesuffix(".npy") for info in file.infolist() if info.filename.endswith(".npy")]
+            if missing := [name for name in SOURCE_ARRAYS if name not in names]:
+                held = ", ".join(names[:MOST_NAMED]) + ", ..." * (len(names) > MOST_NAMED) or "nothing"
                 raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
-            arrays: Arrays = {}
-            for name in SOURCE_ARRAYS:
-                try:
-                    arrays[name] = file[name]
-                except ValueError as error:
-                    if "pickle" not in str(error) and "Object" not in str(error):
-                        raise
-                    message = (
-                        f"data file {path}: {name} holds Python objects, not numbers, and is not loaded for safety"
-                    )
-                    raise DataError(message) from None
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        # NumPy takes whatever is no archive for a pickle, and says so in words that would mislead.
-        vague = "pickle" in str(error) or "not a zip file" in str(error) or not str(error)
-        reason = "not a NumPy .npz archive, or cut short" if vague else str(error)
+            if twice := [name for name in SOURCE_ARRAYS if names.count(name) > 1]:
+                raise DataError(f"data file {path} has {twice[0]} twice; {wanted}")
+            lengths = {name: _length(file, f"{name}.npy") for name in SOURCE_ARRAYS}
+            for part in ("train", "test"):
+                if lengths[f"x_{part}"] != lengths[f"y_{part}"]:
+                    counts = " and ".join(f"{lengths[name]} in {name}" for name in (f"x_{part}", f"y_{part}"))
+                    raise DataError(f"data file {path}: {counts}; one label per example is needed")
+            return {name: _array(file, f"{name}.npy") for name in SOURCE_ARRAYS}
+    except _Objects as error:
+        raise DataError(
+            f"data file {path}: {error} holds Python objects, not numbers, and is not loaded for safety"
+        ) from None
+    except MemoryError:
+        raise DataError(f"data file {path}: there is not enough memory for its arrays") from None
+    except DAMAGED as error:
+        vague = "not a zip file" in str(error) or not str(error)
+        reason = "not a NumPy .npz archive, or cut short" if vague else in_a_line(error).partition(": ")[2]
         raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
+
+
+class _Objects(Exception):
+    """An array of Python objects."""
+
+
+def _length(file: zipfile.ZipFile, name: str) -> int | None:
+    """How many rows an array says that it has, which must take the bytes that there are; None: it is a single number."""
+    info = file.getinfo(name)
+    if info.file_size > LARGEST_ZEROS and info.file_size > MOST_PACKED * info.compress_size:
+        raise ValueError(f"{name} is {info.file_size} bytes behind {info.compress_size}, which no data are")
+    with file.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+        if dtype.hasobject:
+            raise _Objects(name.removesuffix(".npy"))
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
+            raise ValueError(f"{name} says that its shape is {_short(shape)}, but has {info.file_size} bytes")
+        return shape[0] if shape else None
+
+
+def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with file.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    text = str(shape)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def cut(source: str, output: Path, train: int, test: int) -> None:
@@ -249,7 +307,7 @@ def check(source: Arrays, origin: str) -> None:
     parts = [part for part in PARTS if f"x_{part}" in source]
     for part in parts:
         x, y = source[f"x_{part}"], source[f"y_{part}"]
-        if y.ndim == 2 and y.shape[1] == 1 and np.issubdtype(y.dtype, np.integer):  # CIFAR-10 has labels in a column
+        if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "iu":  # CIFAR-10 has labels in a column
             y = y[:, 0]
         if x.ndim < 2:
             stop(f"x_{part} has shape {x.shape}; the first axis counts examples and others are needed")
@@ -259,11 +317,11 @@ def check(source: Arrays, origin: str) -> None:
         if y.ndim < 1 or len(x) != len(y) or (y.ndim != 1 and not targets):
             needed = "one target" if targets else "one label"
             stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; {needed} per example is needed")
-        if not (targets or np.issubdtype(y.dtype, np.integer)):
+        if not (targets or y.dtype.kind in "iu"):  # `issubdtype` takes durations for integers
             stop(
                 f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers"
             )
-        if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
+        if x.dtype.kind not in "iufb":
             stop(f"x_{part} holds {x.dtype.name}, not numbers")
         if not targets and int(y.min()) < 0:
             stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on")
