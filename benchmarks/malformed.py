@@ -32,7 +32,7 @@ PATIENCE = 20.0
 """Seconds after which a command is killed."""
 HEADROOM = 8 << 30
 """Bytes of address space: what asks for more gets an error, and the machine is spared."""
-LONGEST = 4000
+LONGEST = 6000
 """Characters of a message that are more than anybody reads."""
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..util.errors import UserError
-from ..util.files import appearing
+from ..util.files import appearing, open_plain
 
 BLOCK = 512
 STORED = 65535  # the most that a stored block of deflate holds (RFC 1951, 3.2.4)
@@ -46,7 +46,7 @@ class Limits:
         depth: parts of a path.
     """
 
-    files: int = 100_000
+    files: int = 50_000
     file: int = 1 << 30
     total: int = 4 << 30
     depth: int = 8
@@ -139,21 +139,22 @@ def unpack(archive: Path, folder: Path, limits: Limits = LIMITS) -> list[str]:
     Raises:
         ArchiveError: it is damaged, not safe, or holds more than the limits allow.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
+    folders: set[Path] = set()
     try:
-        with gzip.open(archive, "rb") as stream:
+        with open_plain(archive) as file, gzip.open(file, "rb") as stream:
             for info in _members(stream, archive, limits):  # type: ignore[arg-type]
-                if info.name in names[-1:] or (folder / info.name).exists():
+                if info.name in names:
                     raise ArchiveError(f"{archive}: holds {info.name} twice")
-                names.append(info.name)
-                _extract(stream, info, folder / info.name, archive)  # type: ignore[arg-type]
+                names[info.name] = None
+                _extract(stream, info, folder / info.name, archive, folders)  # type: ignore[arg-type]
     except EOFError:
         raise ArchiveError(f"{archive}: is cut short") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise ArchiveError(f"{archive}: is damaged or no gzip file: {error}") from None
     except tarfile.HeaderError:
         raise ArchiveError(f"{archive}: is damaged: a header that is no header of a tar file") from None
-    return names
+    return [*names]
 
 
 def _members(stream: BinaryIO, archive: Path, limits: Limits) -> Iterator[tarfile.TarInfo]:
@@ -176,9 +177,11 @@ def _members(stream: BinaryIO, archive: Path, limits: Limits) -> Iterator[tarfil
         raise ArchiveError(f"{archive}: something follows its end")
 
 
-def _extract(stream: BinaryIO, info: tarfile.TarInfo, path: Path, archive: Path) -> None:
+def _extract(stream: BinaryIO, info: tarfile.TarInfo, path: Path, archive: Path, folders: set[Path]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folders.add(path.parent)
         with path.open("xb") as file:
             left = info.size
             while left:

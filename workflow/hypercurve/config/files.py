@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..util.errors import UserError
+from ..util.files import read_plain
 from ..util.partial import CLOSE
 from ..util.schema import Model, Problem, in_lines, problems_in
 from .experiment import Experiment
@@ -31,6 +32,7 @@ MOST_VALUES = 1_000_000
 MOST_NODES, MOST_KEYS, MOST_ITEMS = 25_000, 1000, 10_000
 # Problems that are told; who has more would not read them.
 MOST_TOLD = 20
+LARGEST_RESOLVED = 10_000_000
 
 
 class ConfigError(UserError):
@@ -177,7 +179,7 @@ def read_resolved(path: Path) -> Experiment:
 
 def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(read_plain(path, LARGEST_RESOLVED))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:

@@ -11,6 +11,7 @@ axis of a grid. This module knows one hyperparameter at a time; :mod:`hypercurve
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, TypeVar
@@ -342,11 +343,8 @@ class Choice(_Discrete):
     @field_validator("choice")
     @classmethod
     def _distinct(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
-        seen = set()
-        for value in values:
-            if (one := (isinstance(value, bool), value)) in seen:
-                refuse(f"{value!r} is listed twice")
-            seen.add(one)
+        if twice := [one for (_, one), n in Counter((isinstance(v, bool), v) for v in values).items() if n > 1]:
+            refuse(f"{twice[0]!r} is listed twice")
         return values
 
     @property

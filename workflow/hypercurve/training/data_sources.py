@@ -136,11 +136,11 @@ def read_npz(path: Path) -> Arrays:
                 raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
             if twice := [name for name in SOURCE_ARRAYS if names.count(name) > 1]:
                 raise DataError(f"data file {path} has {twice[0]} twice; {wanted}")
-            lengths = {name: _length(file, f"{name}.npy") for name in SOURCE_ARRAYS}
-            for part in ("train", "test"):
-                if lengths[f"x_{part}"] != lengths[f"y_{part}"]:
-                    counts = " and ".join(f"{lengths[name]} in {name}" for name in (f"x_{part}", f"y_{part}"))
-                    raise DataError(f"data file {path}: {counts}; one label per example is needed")
+            shapes = {name: _shape(file, f"{name}.npy") for name in SOURCE_ARRAYS}
+            for x, y in (SOURCE_ARRAYS[:2], SOURCE_ARRAYS[2:]):
+                if shapes[x][:1] != shapes[y][:1]:
+                    said = f"{x} has shape {_short(shapes[x])} and {y} {_short(shapes[y])}"
+                    raise DataError(f"data from {path}: {said}; one label per example is needed")
             return {name: _array(file, f"{name}.npy") for name in SOURCE_ARRAYS}
     except _Objects as error:
         raise DataError(
@@ -158,8 +158,8 @@ class _Objects(Exception):
     """An array of Python objects."""
 
 
-def _length(file: zipfile.ZipFile, name: str) -> int | None:
-    """How many rows an array says that it has, which must take the bytes that there are; None: it is a single number."""
+def _shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """The shape that an array says that it has, which must take the bytes that there are."""
     info = file.getinfo(name)
     if info.file_size > LARGEST_ZEROS and info.file_size > MOST_PACKED * info.compress_size:
         raise ValueError(f"{name} is {info.file_size} bytes behind {info.compress_size}, which no data are")
@@ -172,7 +172,7 @@ def _length(file: zipfile.ZipFile, name: str) -> int | None:
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
             raise ValueError(f"{name} says that its shape is {_short(shape)}, but has {info.file_size} bytes")
-        return shape[0] if shape else None
+        return tuple(shape)
 
 
 def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
