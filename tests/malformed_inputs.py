@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,17 +55,18 @@ def base(folder: Path) -> Path:
     return folder
 
 
-def inputs(right: Path, folder: Path) -> Iterator[Case]:
+def inputs(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Write the malformed inputs to a folder.
 
     Args:
         right: what :func:`base` made.
         folder: an empty one.
+        large: whether those are written that stand for gigabytes, which takes seconds.
     """
     for make in (configs, npz_files, csv_files, journals, settings, archives, command_lines, outputs):
         own = folder / make.__name__
         own.mkdir()
-        yield from make(right, own)
+        yield from make(right, own, large)
 
 
 def _special(folder: Path, suffix: str) -> Iterator[tuple[str, Path]]:
@@ -115,7 +117,7 @@ KEYS = (
 )
 
 
-def configs(right: Path, folder: Path) -> Iterator[Case]:
+def configs(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Experiment files."""
     del right
     texts: dict[str, str | bytes] = {
@@ -254,13 +256,12 @@ def shaped(shape: str, dtype: str = "<f4") -> str:
     return f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}"
 
 
-def zeros(total: int) -> tuple[bytes, int]:
-    """So many zeros, deflated, and their checksum: a few megabytes stand for gigabytes."""
-    piece, packer, sum_ = bytes(1 << 26), zlib.compressobj(9, zlib.DEFLATED, -15), 0
-    once = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    for _ in range(total >> 26):
-        sum_ = zlib.crc32(piece, sum_)
-    return once * (total >> 26) + packer.flush(), sum_
+@cache
+def zeros(total: int) -> bytes:
+    """So many zeros, deflated: a few megabytes stand for gigabytes."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = packer.compress(bytes(1 << 26)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return piece * (total >> 26) + packer.flush()
 
 
 def zipped(path: Path, members: Mapping[str, bytes], patch: Callable[[bytearray], None] = lambda _: None) -> Path:
@@ -287,7 +288,7 @@ def fields(local: int, central: int, form: str, value: int) -> Callable[[bytearr
     return patch
 
 
-def npz_files(right: Path, folder: Path) -> Iterator[Case]:
+def npz_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Data files."""
     del right
     members: dict[str, bytes] = {}
@@ -336,7 +337,6 @@ def npz_files(right: Path, folder: Path) -> Iterator[Case]:
     zip_of("members without their ending", {name.removesuffix(".npy"): b"x" for name in members})
     zip_of("a pickle", members | {"y_test.npy": b"\x80\x04N."})
     zip_of("a member in a folder", {f"data/{name}": content for name, content in members.items()})
-    zip_of("10,000 other members", {f"m{n}": b"" for n in range(10_000)})
     made["a member twice"] = _twice(folder / "twice.npz", members)
     zip_of("an unknown zip method", members, fields(8, 10, "<H", 99))
     zip_of("a zip method that is not installed", members, fields(8, 10, "<H", 12))
@@ -346,8 +346,12 @@ def npz_files(right: Path, folder: Path) -> Iterator[Case]:
     zip_of("sizes of 4 GB", members, fields(22, 24, "<I", 0xFFFFFFF0))
     zip_of("a central directory that points nowhere", members, lambda c: struct.pack_into("<I", c, len(c) - 6, 1 << 31))
     zip_of("a version that is unknown", members, fields(4, 6, "<H", 999))
-    made["3 GB behind a small file"] = _bomb(folder / "bomb.npz", members, 3 << 30)
-    made["1 GB of uint8 in each of two arrays"] = _bomb(folder / "bombs.npz", members, 1 << 30, ("x_train", "x_test"))
+    if large:
+        zip_of("10,000 other members", {f"m{n}": b"" for n in range(10_000)})
+        made["3 GB behind a small file"] = _bomb(folder / "bomb.npz", members, 3 << 30)
+        made["1 GB of uint8 in each of two arrays"] = _bomb(
+            folder / "bombs.npz", members, 1 << 30, ("x_train", "x_test")
+        )
     whole = zipped(folder / "whole.npz", members).read_bytes()
     for name, content in {
         "half of it": whole[: len(whole) // 2],
@@ -382,7 +386,7 @@ def _twice(path: Path, members: Mapping[str, bytes]) -> Path:
 
 def _bomb(path: Path, members: Mapping[str, bytes], size: int, names: tuple[str, ...] = ("x_train",)) -> Path:
     """A zip file in which an array is a header and so many zeros, a thousandth of that in the file."""
-    packed, _ = zeros(size)
+    packed = zeros(size)
     with zipfile.ZipFile(path, "w") as file:
         for name, content in members.items():
             if name.removesuffix(".npy") not in names:
@@ -392,11 +396,8 @@ def _bomb(path: Path, members: Mapping[str, bytes], size: int, names: tuple[str,
             head = npy(shaped(f"({size // 16}, 4, 4)", "|u1"))
             start = zlib.compressobj(9, zlib.DEFLATED, -15)
             body = start.compress(head) + start.flush(zlib.Z_FULL_FLUSH) + packed
-            sum_ = zlib.crc32(head)
-            for _ in range(size >> 26):
-                sum_ = zlib.crc32(_PIECE, sum_)
             info = zipfile.ZipInfo(f"{name}.npy")
-            info.compress_type, info.CRC = zipfile.ZIP_DEFLATED, sum_
+            info.compress_type = zipfile.ZIP_DEFLATED
             info.compress_size, info.file_size = len(body), len(head) + size
             info.header_offset = file.fp.tell()  # type: ignore[union-attr]
             file.fp.write(info.FileHeader(zip64=False) + body)  # type: ignore[union-attr]
@@ -407,8 +408,6 @@ def _bomb(path: Path, members: Mapping[str, bytes], size: int, names: tuple[str,
     return path
 
 
-_PIECE = bytes(1 << 26)
-
 # Recorded curves
 
 CURVES = "rate,step,loss,val_loss\n" + "".join(
@@ -417,11 +416,11 @@ CURVES = "rate,step,loss,val_loss\n" + "".join(
 HEAD, ROWS = CURVES.split("\n", 1)
 
 
-def csv_files(right: Path, folder: Path) -> Iterator[Case]:
+def csv_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Recorded curves, and what is told of them."""
     whole = gzip.compress(CURVES.encode())
-    packed, sum_ = zeros(3 << 30)
-    bomb = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packed + struct.pack("<II", sum_, (3 << 30) & 0xFFFFFFFF)
+    packed = zeros(3 << 30) if large else b""
+    bomb = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + packed + struct.pack("<II", 0, (3 << 30) & 0xFFFFFFFF)
     texts: dict[str, str | bytes] = {
         "a cell of 200,000 characters": CURVES + "x" * 200_000 + ",1,1,1\n",
         "a cell of 20 MB": HEAD + '\n"' + "x" * 20_000_000 + '",1,1,1\n',
@@ -490,7 +489,7 @@ def csv_files(right: Path, folder: Path) -> Iterator[Case]:
 # Journals
 
 
-def journals(right: Path, folder: Path) -> Iterator[Case]:
+def journals(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Journals."""
     run = right / "results/small/runs/random"
     lines = (run / "0/journal.jsonl").read_bytes().splitlines()
@@ -553,7 +552,7 @@ def journals(right: Path, folder: Path) -> Iterator[Case]:
 # What commands have written: settings and manifests
 
 
-def settings(right: Path, folder: Path) -> Iterator[Case]:
+def settings(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Settings, experiments and manifests, as commands write them."""
     given = (right / "results/small/runs/random/setting.json").read_text()
     texts: dict[str, str | bytes] = {
@@ -605,7 +604,7 @@ def settings(right: Path, folder: Path) -> Iterator[Case]:
 # Archives
 
 
-def archives(right: Path, folder: Path) -> Iterator[Case]:
+def archives(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Archives."""
     whole = (right / "small.tar.gz").read_bytes()
     plain = gzip.decompress(whole)
@@ -619,7 +618,7 @@ def archives(right: Path, folder: Path) -> Iterator[Case]:
         "a tar without gzip": plain,
         "a zip file": b"PK\5\6" + bytes(18),
         "zeros": gzip.compress(bytes(1 << 20), 1),
-        "3 GB of zeros": b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + zeros(3 << 30)[0] + bytes(8),
+        "3 GB of zeros": b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + zeros(3 << 30) + bytes(8),
     }
 
     def tar(
@@ -758,7 +757,7 @@ def _consistent(files: dict[str, bytes]) -> dict[str, bytes]:
 # Command lines and outputs
 
 
-def command_lines(right: Path, folder: Path) -> Iterator[Case]:
+def command_lines(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Command lines."""
     experiment, results = str(right / "small.yaml"), str(right / "results/small")
     setting, curves = f"{results}/runs/random/setting.json", str(right / "curves.csv")
@@ -862,7 +861,7 @@ def command_lines(right: Path, folder: Path) -> Iterator[Case]:
         yield Case("command line", name, line)
 
 
-def outputs(right: Path, folder: Path) -> Iterator[Case]:
+def outputs(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Outputs: where nothing can be written, or nothing should be."""
     results = right / "results/small"
     setting = str(results / "runs/random/setting.json")

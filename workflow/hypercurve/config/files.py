@@ -29,7 +29,7 @@ LARGEST_FILE = 1_000_000
 # Nor does one stand for more values than this: nine lines of YAML aliases can stand for a billion.
 MOST_VALUES = 1_000_000
 # Nor has one more values in all, or mappings and lists that are longer than these.
-MOST_NODES, MOST_KEYS, MOST_ITEMS = 25_000, 1000, 10_000
+MOST_NODES, MOST_KEYS, MOST_ITEMS, DEEPEST = 25_000, 1000, 10_000, 100
 # Problems that are told; who has more would not read them.
 MOST_TOLD = 20
 LARGEST_RESOLVED = 10_000_000
@@ -60,6 +60,7 @@ class _Loader(yaml.SafeLoader):
     YAML 1.1, PyYAML's own, reads ``1e-4`` as text and ``no`` as false: both are traps in a search space.
     """
 
+    _nodes = _depth = 0
     yaml_implicit_resolvers = {  # noqa: RUF012 - overrides PyYAML's class attribute
         first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float", ":int"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -73,10 +74,13 @@ class _Loader(yaml.SafeLoader):
             super().scan_to_next_token()
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self._nodes = getattr(self, "_nodes", 0) + 1
+        self._nodes, self._depth = self._nodes + 1, self._depth + 1
         if self._nodes > MOST_NODES:
             raise _TooLarge(f"more than {MOST_NODES} values", self.line + 1)
+        if self._depth > DEEPEST:
+            raise RecursionError
         found: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
         most, what = (MOST_KEYS, "keys") if isinstance(found, yaml.MappingNode) else (MOST_ITEMS, "values")
         if isinstance(found, yaml.CollectionNode) and len(found.value) > most:
             raise _TooLarge(f"more than {most} {what} in one place", found.start_mark.line + 1)
