@@ -46,7 +46,7 @@ class Limits:
         depth: parts of a path.
     """
 
-    files: int = 50_000
+    files: int = 20_000
     file: int = 1 << 30
     total: int = 4 << 30
     depth: int = 8

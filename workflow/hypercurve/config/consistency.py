@@ -50,6 +50,8 @@ def _data(experiment: Parts) -> Iterator[Problem]:
         yield Problem(("data",), "is required")
     elif data and data.curves:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
+    if data and data.metric is not None and not (data.curves or "").endswith((".csv", ".csv.gz")):
+        yield Problem(("data", "metric"), "names a column of a CSV file of `curves`, and there is none: leave it out")
 
 
 def _objective(experiment: Parts) -> Iterator[Problem]:
