@@ -25,7 +25,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests")]
 
-from malformed_inputs import Case, base, inputs  # type: ignore[import-not-found]  # noqa: E402
+from malformed_inputs import base, inputs  # type: ignore[import-not-found]  # noqa: E402
+from malformed_inputs.case import Case  # type: ignore[import-not-found]  # noqa: E402
 
 MOST_SECONDS, MOST_MEGABYTES = 10.0, 500.0
 PATIENCE = 20.0
