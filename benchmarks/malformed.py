@@ -29,7 +29,7 @@ from malformed_inputs import base, inputs  # type: ignore[import-not-found]  # n
 from malformed_inputs.case import Case  # type: ignore[import-not-found]  # noqa: E402
 
 MOST_SECONDS, MOST_MEGABYTES = 10.0, 500.0
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds after which a command is killed."""
 HEADROOM = 8 << 30
 """Bytes of address space: what asks for more gets an error, and the machine is spared."""

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -65,6 +66,7 @@ def archives(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     if large:
         tar("100,000 empty files", *(info(f"small/f{n}") for n in range(99_999)))
         tar("200,000 empty files", *(info(f"small/f{n}") for n in range(200_000)))
+        made["4 GB of zeros in four files"] = _four_gigabytes()
         tar("20,000 empty files", *(info(f"small/f{n}") for n in range(20_000)))
         tar("100,000 empty files in 10,000 folders", *(info(f"small/d{n % 10_000}/f{n}") for n in range(99_999)))
     tar("a name with an escape", info("small/\x1b[31mred"))
@@ -165,3 +167,14 @@ def _consistent(files: dict[str, bytes]) -> dict[str, bytes]:
         if name != "small/manifest.json"
     }
     return {**files, "small/manifest.json": manifest_text(manifest).encode()}
+
+
+def _four_gigabytes() -> bytes:
+    parts = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"]
+    for name in "abcd":
+        head = tarfile.TarInfo(f"small/{name}")
+        head.size = 1 << 30
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        parts.append(packer.compress(head.tobuf(tarfile.USTAR_FORMAT)) + packer.flush(zlib.Z_FULL_FLUSH))
+        parts.append(zeros(1 << 30, last=False))
+    return b"".join(parts) + zeros(0)

@@ -60,11 +60,11 @@ def shaped(shape: str, dtype: str = "<f4") -> str:
 
 
 @cache
-def zeros(total: int) -> bytes:
+def zeros(total: int, last: bool = True) -> bytes:
     """So many zeros, deflated: a few megabytes stand for gigabytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     piece = packer.compress(bytes(1 << 26)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return piece * (total >> 26) + packer.flush()
+    return piece * (total >> 26) + (packer.flush() if last else b"")
 
 
 def zipped(path: Path, members: Mapping[str, bytes], patch: Callable[[bytearray], None] = lambda _: None) -> Path:
