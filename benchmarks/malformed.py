@@ -148,6 +148,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, help="page to write")
     parser.add_argument("--verbose", action="store_true", help="say how each input was met")
     given = parser.parse_args()
+    output = None if given.output is None else given.output.absolute()
     os.umask(0o022)
     with tempfile.TemporaryDirectory() as temporary:
         right, folder, here = (Path(temporary) / name for name in ("right", "inputs", "here"))
@@ -167,9 +168,9 @@ def main() -> int:
         bad = [one for one in outcomes if one.problems]
         longest, largest = max(one.seconds for one in outcomes), max(one.megabytes for one in outcomes)
         print(f"{len(outcomes)} inputs, {len(bad)} problems; at most {longest:.1f} s and {largest:.0f} MB")
-        if given.output is not None:
-            head = given.output.read_text(encoding="utf-8").partition("| kind |")[0]
-            given.output.write_text(head + table(outcomes, (folder, right, here)), encoding="utf-8")
+        if output is not None:
+            head = output.read_text(encoding="utf-8").partition("| kind |")[0]
+            output.write_text(head + table(outcomes, (folder, right, here)), encoding="utf-8")
     return 1 if bad else 0
 
 

@@ -77,7 +77,9 @@ def count(text: str) -> int:
     return _whole(text, 0)
 
 
-def _whole(text: str, least: int) -> int:
+def _whole(text: str, least: int, most: int = 10**18) -> int:
+    if _DIGITS.fullmatch(text) and int(text) > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, not {text}")
     if not _DIGITS.fullmatch(text) or int(text) < least:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text[:30]!r}")
     return int(text)
@@ -85,9 +87,12 @@ def _whole(text: str, least: int) -> int:
 
 def repeat(text: str) -> int:
     """A repeat's number, of which an experiment has 10,000 at most."""
-    if _whole(text, 0) >= 10_000:
-        raise argparse.ArgumentTypeError(f"must be below 10000, not {text}")
-    return int(text)
+    return _whole(text, 0, 9999)
+
+
+def points(text: str) -> int:
+    """A number of accumulation points, of which there are 10,000 at most."""
+    return _whole(text, 1, 10_000)
 
 
 def number(text: str) -> int | float:
