@@ -1,4 +1,4 @@
-"""Runs every malformed input of tests/malformed_inputs.py in the real command line, and writes docs/malformed-inputs.md.
+"""Runs every malformed input of tests/malformed_inputs in the real command line, and writes docs/malformed-inputs.md.
 
     python benchmarks/malformed.py --output docs/malformed-inputs.md      # some five minutes
     python benchmarks/malformed.py --kind archive --verbose
@@ -9,20 +9,19 @@ than ten seconds or 500 MB. It ends with 1 if there is any.
 """
 
 import argparse
+import json
 import os
 import re
-import resource
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
+MEASURED = Path(__file__).with_name("measured.py")
 sys.path += [str(ROOT / "tests")]
 
 from malformed_inputs import base, inputs  # type: ignore[import-not-found]  # noqa: E402
@@ -56,31 +55,13 @@ def run(case: Case, folder: Path) -> Outcome:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
-    with tempfile.TemporaryFile() as said:
-        began = time.monotonic()
-        child = subprocess.Popen(
-            [os.fsencode(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            cwd=folder,
-            env=environment,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (HEADROOM, HEADROOM)),
-            start_new_session=True,
+    with tempfile.TemporaryFile() as said, tempfile.NamedTemporaryFile() as measured:
+        measure = [sys.executable, "-I", "-S", str(MEASURED), str(PATIENCE), str(HEADROOM), measured.name]
+        whole = [os.fsencode(part) for part in [*measure, *command]]
+        subprocess.run(
+            whole, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder, env=environment, check=True
         )
-        code: int | None = None
-        while True:
-            pid, status, used = os.wait4(child.pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-                break
-            if time.monotonic() - began > PATIENCE:
-                os.killpg(child.pid, signal.SIGKILL)
-                _, _, used = os.wait4(child.pid, 0)
-                break
-            time.sleep(0.01)
-        child.returncode = code
-        seconds, megabytes = time.monotonic() - began, used.ru_maxrss / 1024
+        code, seconds, megabytes = json.loads(measured.read())
         said.seek(0)
         message = said.read(1 << 20).decode(errors="replace").strip()
     return Outcome(case, code, seconds, megabytes, message, list(problems(case, code, seconds, megabytes, message)))
@@ -109,7 +90,7 @@ def problems(case: Case, code: int | None, seconds: float, megabytes: float, mes
 def short(message: str, folders: Sequence[Path]) -> str:
     """A message's last line of sense, without names of temporary folders, as a cell of a table."""
     for folder in folders:
-        message = message.replace(f"{folder}/", "")
+        message = message.replace(f"{folder}/", "").replace(str(folder), folder.name)
     lines = [line.strip() for line in message.splitlines() if not line.startswith(("usage:", " " * 8))]
     line = next((line for line in reversed(lines) if line), "")
     line = re.sub(r"(\w)\1{30,}", r"\1\1\1…", line)
