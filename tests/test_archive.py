@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT, changed, resealed
+from conftest import ROOT, changed, resealed, unsealed
 from hypercurve.archive.contents import MANIFEST, manifest_text, payload_digest, read_manifest
 from hypercurve.archive.making import make
 from hypercurve.archive.packing import ArchiveError, Limits, pack, unpack
@@ -583,6 +583,41 @@ def test_a_consistent_forgery_is_found_by_running_again(results: Path, tmp_path:
     assert main(["verify", str(tmp_path / "forged.tar.gz")]) == 0
     assert main(["verify", str(tmp_path / "forged.tar.gz"), "--rerun", "random/0"]) == 0
     assert main(["verify", str(tmp_path / "forged.tar.gz"), "--rerun", "random/1"]) == 2
+
+
+def test_seconds_that_were_made_up_are_told_by_running_again(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(results.parent, tmp_path / "results")
+    forged = tmp_path / "results" / "small"
+    run = forged / "runs/random/0"
+    lines = [unsealed(line) for line in (run / "journal.jsonl").read_bytes().splitlines()]
+    for line in lines:
+        if "seconds" in line.get("wall", {}):
+            line["wall"]["seconds"] += 100.0
+    (run / "journal.jsonl").write_bytes(resealed(lines))
+    call("trials", run.parent / "setting.json", run / "journal.jsonl", "-o", run / "trials.csv")
+    call("compare", forged, "-o", forged / "comparison.csv")
+    make(forged, tmp_path / "forged.tar.gz")
+    capsys.readouterr()
+    call("verify", tmp_path / "forged.tar.gz", "--rerun", "random/0")
+    assert "times as many, so look twice at its speedups; seconds can be made up" in capsys.readouterr().out
+    call("verify", tmp_path / "forged.tar.gz", "--rerun", "lcm/0")
+    assert "look twice" not in capsys.readouterr().out
+
+
+def test_a_readme_holds_no_html(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(results.parent, tmp_path / "results")
+    path = tmp_path / "results" / "small" / "experiment.json"
+    path.write_text(path.read_text().replace("a small experiment", "<script>alert(1)</script> & more"))
+    make(path.parent, tmp_path / "small.tar.gz")
+    files = {name: tmp_path / "opened" / name for name in unpack(tmp_path / "small.tar.gz", tmp_path / "opened")}
+    readme = files["small/README.md"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in readme.read_text()
+    readme.write_text("<script>alert(1)</script>")
+    pack(files, tmp_path / "hostile.tar.gz")
+    assert main(["verify", str(tmp_path / "hostile.tar.gz")]) == 2
+    assert "README.md: holds HTML" in capsys.readouterr().err
 
 
 TRAINED = changed(

@@ -688,6 +688,7 @@ def test_table_of_a_damaged_journal_is_refused(
     assert f"{journal}{words}" in refused(arguments, tmp_path, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -162,7 +162,7 @@ def test_a_metric_that_sounds_as_if_more_is_better_is_told(
 def test_damaged_files_are_refused(tmp_path: Path, table: Callable[..., Path]) -> None:
     whole = table(name="x.csv.gz")
     whole.write_bytes(whole.read_bytes()[:60])
-    (tmp_path / "latin.csv").write_bytes("step,loss\n1,\xe4".encode("latin-1"))
+    (tmp_path / "latin.csv").write_bytes("rate,step,loss\n0.1,1,\xe4\n".encode("latin-1"))
     (tmp_path / "other.txt").write_text("")
     (tmp_path / "empty").mkdir()
     for name, message in [

@@ -513,7 +513,7 @@ PARENT = {"p": {"choice": ["a", "b"]}}
         ({"x": {"uniform": [1]}}, ("x", "uniform"), ["[low, high]", "[1]"]),
         ({"x": {"uniform": 3}}, ("x", "uniform"), ["[low, high]", "3"]),
         ({"x": {"uniform": [False, True]}}, ("x", "uniform"), ["numbers", "False"]),
-        ({"x": {"uniform": ["a", 1]}}, ("x", "uniform", 0), ["valid number"]),
+        ({"x": {"uniform": ["a", 1]}}, ("x", "uniform"), ["'a' is text, not a number"]),
         ({"x": {"integer": [1.5, 3]}}, ("x", "integer", 0), ["valid integer", "fraction"]),
         ({"x": {"integer": [0, 2**41]}}, ("x", "integer"), [str(2**40)]),
         ({"x": {"choice": []}}, ("x", "choice"), ["at least one"]),

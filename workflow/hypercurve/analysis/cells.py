@@ -58,6 +58,7 @@ def _against(experiment: Experiment, row: Mapping[Any, Any], best: float | None)
     if pd.notna(row["difference_mean"]):
         mean, low, high = (_signed(experiment, row[f"difference_{which}"]) for which in ("mean", "low", "high"))
         interval = f"95{prose.NARROW}% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
+        interval += f", from {repeats} repeats only" if repeats < prose.FEW_REPEATS else ""
         word = {"+": " higher", "−": " lower"}.get(mean[0])
         yield (
             f"best {metric} {mean[1:]}{word} ({interval})"

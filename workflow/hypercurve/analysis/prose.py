@@ -23,6 +23,21 @@ POPULATION = (
 """Where Population Based Training comes from."""
 
 
+FEW_REPEATS = 5
+"""With fewer repeats than this, a report says that its intervals rest on few."""
+
+
+def few(repeats: int) -> str:
+    """What is to be known of intervals over so many repeats; empty where there are none, or repeats enough.
+
+    >>> few(3)
+    'Intervals are from 3 repeats only: take five or more before you conclude from them.'
+    """
+    if not 1 < repeats < FEW_REPEATS:
+        return ""
+    return f"Intervals are from {repeats} repeats only: take five or more before you conclude from them."
+
+
 def seconds(value: float) -> str:
     """A duration with about four digits."""
     digits = 0 if value >= 1000 else 1 if value >= 100 else 2

@@ -82,6 +82,7 @@ def write(experiment: Experiment, name: str, runs: Runs, results: Path, output: 
         networks=networks_section(experiment, runs, results, output),
         variables=cells.variables(experiment),
         most=cells.MOST,
+        few=prose.few(experiment.repeats),
         failures=cells.failures(runs),
         failed=cells.failed(runs),
         made=[*ran(runs), *digests(experiment, runs)],

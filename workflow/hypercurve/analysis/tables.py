@@ -18,6 +18,7 @@ from ..curves.cost import TrialCost
 from ..events.journal import JournalError
 from ..results.runs import RunResult
 from ..util.files import appearing
+from ..util.words import inert
 
 Runs = Mapping[str, Sequence[RunResult]]
 """All runs of an experiment by method, repeats in order."""
@@ -174,7 +175,8 @@ def consumption(experiment: Experiment, run: RunResult) -> dict[int, float]:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, whole or not at all; numbers read back as exactly what they were."""
+    """Write a table as CSV, whole or not at all; numbers read back as exactly what they were, texts are no formulas."""
+    table = table.map(lambda value: inert(value) if isinstance(value, str) else value).rename(columns=inert)
     with appearing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 from .. import __version__
@@ -234,7 +235,7 @@ def _readme(name: str, experiment: Experiment, results: Results) -> str:
     return f"""\
 # {name}
 
-{experiment.description or "Results of an experiment with hypercurve."}
+{escape(experiment.description, quote=False) or "Results of an experiment with hypercurve."}
 
 Runs: {runs}. The runs were made by {len(origins)} installation(s); the first line of each journal says by what.
 
@@ -260,5 +261,9 @@ In a checkout of the commit that `manifest.json` names under `code`, with the pa
 def _source(data: DataSpec | None, results: Results) -> str:
     if data is None:
         return "Data: what the model brings itself."
-    given = f"the file `{data.path}` must be there." if data.path else f"`{data.name or data.function}`, by name."
+    given = (
+        f"the file `{escape(data.path, quote=False)}` must be there."
+        if data.path
+        else f"`{data.name or data.function}`, by name."
+    )
     return f"Data: {given} Its digest is `{results.data}`; `data/manifest.json` has the sums of its parts."

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..util.errors import UserError
-from ..util.files import appearing
+from ..util.files import appearing, open_plain
 
 BLOCK = 512
 STORED = 65535  # the most that a stored block of deflate holds (RFC 1951, 3.2.4)
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952: deflate, no name, no time, unknown system
 RECORD = 20 * BLOCK  # tar's own unit, which the end is filled up to
 
+LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
+"""More bytes than this, packed to less than so small a part, are no results: they would only fill the disk."""
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 """A part of a path: no hidden files, nothing that a shell or a terminal takes for something else, and not `..`."""
 
@@ -46,7 +48,7 @@ class Limits:
         depth: parts of a path.
     """
 
-    files: int = 100_000
+    files: int = 20_000
     file: int = 1 << 30
     total: int = 4 << 30
     depth: int = 8
@@ -139,26 +141,32 @@ def unpack(archive: Path, folder: Path, limits: Limits = LIMITS) -> list[str]:
     Raises:
         ArchiveError: it is damaged, not safe, or holds more than the limits allow.
     """
-    names: list[str] = []
+    names: dict[str, None] = {}
+    folders: set[Path] = set()
     try:
-        with gzip.open(archive, "rb") as stream:
+        # All headers are looked at before anything is written: to write and delete thousands of files takes long.
+        with open_plain(archive) as file, gzip.open(file, "rb") as stream:
             for info in _members(stream, archive, limits):  # type: ignore[arg-type]
-                if info.name in names[-1:] or (folder / info.name).exists():
+                if info.name in names:
                     raise ArchiveError(f"{archive}: holds {info.name} twice")
-                names.append(info.name)
-                _extract(stream, info, folder / info.name, archive)  # type: ignore[arg-type]
+                names[info.name] = None
+                _skip(stream, info.size + -info.size % BLOCK)  # type: ignore[arg-type]
+        with open_plain(archive) as file, gzip.open(file, "rb") as stream:
+            for info in _members(stream, archive, limits):  # type: ignore[arg-type]
+                _extract(stream, info, folder / info.name, archive, folders)  # type: ignore[arg-type]
     except EOFError:
         raise ArchiveError(f"{archive}: is cut short") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise ArchiveError(f"{archive}: is damaged or no gzip file: {error}") from None
     except tarfile.HeaderError:
         raise ArchiveError(f"{archive}: is damaged: a header that is no header of a tar file") from None
-    return names
+    return [*names]
 
 
 def _members(stream: BinaryIO, archive: Path, limits: Limits) -> Iterator[tarfile.TarInfo]:
     """The members' headers. Whoever takes one must read its content before taking the next."""
     count = total = 0
+    packed = archive.stat().st_size
     while any(block := _read(stream, BLOCK)):
         info = tarfile.TarInfo.frombuf(block, "ascii", "surrogateescape")
         check_name(info.name, str(archive), limits)
@@ -170,15 +178,24 @@ def _members(stream: BinaryIO, archive: Path, limits: Limits) -> Iterator[tarfil
                 f"{archive}: {info.name}: more than is unpacked: {limits.files} files, {limits.file} bytes each, "
                 f"{limits.total} in all"
             )
+        if total > LARGEST_ZEROS and total > MOST_PACKED * packed:
+            raise ArchiveError(f"{archive}: {info.name}: {total} bytes behind {packed}, which no results are")
         yield info
     ending = stream.read(2 * RECORD)  # filled up with zeros; what else may follow is nothing of ours
     if any(ending) or len(ending) > RECORD or stream.read(1):
         raise ArchiveError(f"{archive}: something follows its end")
 
 
-def _extract(stream: BinaryIO, info: tarfile.TarInfo, path: Path, archive: Path) -> None:
+def _skip(stream: BinaryIO, size: int) -> None:
+    while size:
+        size -= len(_read(stream, min(size, 1 << 20)))
+
+
+def _extract(stream: BinaryIO, info: tarfile.TarInfo, path: Path, archive: Path, folders: set[Path]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folders.add(path.parent)
         with path.open("xb") as file:
             left = info.size
             while left:

@@ -8,6 +8,7 @@ from ..config.data import NO_DATA, DataSpec
 from ..config.model import label
 from ..events.journal import Journal, check_line, decode, read_lines
 from ..execution.rerun import rerun_journal
+from ..results.runs import read_run
 from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
@@ -17,8 +18,13 @@ from .checking import Results, function_file
 from .contents import Manifest
 from .packing import ArchiveError
 
+FAR, SHORTEST = 5.0, 1.0
+"""Seconds of computing that differ by more than this factor are said to, if there are at least so many."""
 
-def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: Path | None, trust: bool = False) -> int:
+
+def rerun(
+    manifest: Manifest, results: Results, name: str, folder: Path, data: Path | None, trust: bool = False
+) -> tuple[int, float]:
     """Train a run of an archive that has been checked again.
 
     Args:
@@ -29,7 +35,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
         data: folder of prepared data; by default they are prepared anew.
 
     Returns:
-        The number of events, all equal.
+        The number of events, all equal, and how many seconds were computed for them here.
 
     Raises:
         ArchiveError: there is no such run, or the data are others.
@@ -73,8 +79,7 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
     )
     trainer = make_trainer(setting, data, folder / "programs")
     if setting.population is None:
-        rerun_journal(run, trainer, lines, name)
-        return len(lines)
+        return len(lines), rerun_journal(run, trainer, lines, name)
     if setting.budget.kind == "seconds":
         raise ArchiveError(f"{name}: a population that ended by the clock cannot be run again event for event")
     from ..execution.mpi import population
@@ -89,7 +94,24 @@ def rerun(manifest: Manifest, results: Results, name: str, folder: Path, data: P
         check_line(decode(new, where), line, where, "training again led")
     if len(lines) != len(again):
         raise ArchiveError(f"{name}: has {len(lines)} events, but training again led to {len(again)}")
-    return len(lines)
+    return len(lines), sum(event.seconds for event in read_run(path).events)
+
+
+def compared_seconds(told: float, here: float) -> str:
+    """What is to be said of a run's computing seconds, as an archive tells them and as they were here.
+
+    >>> compared_seconds(12.0, 10.0)
+    '12.0 in the archive, 10.0 here'
+    >>> compared_seconds(500.0, 10.0)
+    '500.0 in the archive, 10.0 here: 50 times as many, so look twice at its speedups; seconds can be made up'
+    """
+    text = f"{told:.1f} in the archive, {here:.1f} here"
+    factor = max(told, here) / max(min(told, here), 1e-9)
+    if factor <= FAR or max(told, here) < SHORTEST:
+        return text
+    many = "many" if told > here else "few"
+    times = f"{factor:.0f}" if factor < 1e6 else "over a million"
+    return f"{text}: {times} times as {many}, so look twice at its speedups; seconds can be made up"
 
 
 def _check_function(spec: DataSpec, described: Path) -> None:

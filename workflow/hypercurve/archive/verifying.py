@@ -1,6 +1,7 @@
 """Checking an archive, which may come from a stranger: nothing in it is run or imported, nothing is unpickled."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from ..util.provenance import module_digests
 from ..util.user_code import code_sum, digest_of, without_imports
 from .checking import Results, check, data_digest, function_file
 from .contents import MANIFEST, Manifest, read_manifest
-from .making import DATA, LARGEST_SOURCE, RULE_FILES, USER_FILES
+from .making import DATA, LARGEST_SOURCE, README, RULE_FILES, USER_FILES
 from .packing import LIMITS, ArchiveError, Limits, unpack
+
+_HTML = re.compile(rb"<[a-zA-Z/!?]")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ def _files(root: Path, manifest: Manifest, names: set[str]) -> Iterator[str]:
             yield f"{name}: was changed: has {size} bytes in place of {entry.bytes}"
         elif sha256(root / name) != entry.sha256:
             yield f"{name}: was changed: does not have the sha256 sum that {MANIFEST} names"
+    if (root / README).is_file() and _HTML.search((root / README).read_bytes()):
+        yield f"{README}: holds HTML, which ours never does: a browser that shows it would act on it"
     for name in sorted(names - {*manifest.files, MANIFEST}):
         yield f"{name}: was added: {MANIFEST} does not know it"
 
@@ -200,10 +205,14 @@ def command(archive: Path, rerun: str | None = None, data: Path | None = None, t
         if verdict.differing:
             print(f"this code       differs from it in {len(verdict.differing)} modules", file=sys.stderr)
         if rerun is not None:
+            from .rerunning import compared_seconds
             from .rerunning import rerun as again
 
-            events = again(manifest, results, rerun, Path(temporary), data, trust)
+            events, seconds = again(manifest, results, rerun, Path(temporary), data, trust)
             print(f"rerun           {rerun}: all {events} events came out equal")
+            method, _, repeat = rerun.partition("/")
+            said = compared_seconds(sum(event.seconds for event in results.runs[method, int(repeat)].events), seconds)
+            print(f"seconds         {said}")
 
 
 def _printable(text: str) -> str:

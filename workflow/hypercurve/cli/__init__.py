@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         print(f"hypercurve {parsed.name}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print(f"hypercurve {parsed.name}: there is not enough memory", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
         return 130

@@ -1,6 +1,8 @@
 """What commands share: arguments that several have, and kinds of arguments; what is wrong with one is told in words."""
 
 import argparse
+import math
+import re
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -10,6 +12,7 @@ from ..util.files import check_plain
 
 Arguments: TypeAlias = argparse.Namespace
 Parser: TypeAlias = argparse.ArgumentParser
+_DIGITS = re.compile(r"[0-9]{1,18}")  # `isdigit` takes "²" for a digit
 
 
 def add_output(parser: Parser, text: str, *, required: bool = True, folder: bool | None = False) -> None:
@@ -18,18 +21,23 @@ def add_output(parser: Parser, text: str, *, required: bool = True, folder: bool
     Args:
         folder: whether files are written into a folder, which may be there; None: either, and whoever writes looks.
     """
-    parser.add_argument(
-        "-o", "--output", type=Path if folder is None else partial(_output, folder=folder), required=required, help=text
-    )
+    parser.add_argument("-o", "--output", type=partial(_output, folder=folder), required=required, help=text)
 
 
-def _output(text: str, folder: bool) -> Path:
+def _output(text: str, folder: bool | None) -> Path:
     path = Path(text)
+    if not text:
+        raise argparse.ArgumentTypeError("is empty: name what to write")
     try:
-        if not (folder and path.is_dir()):  # of which it does not matter whether it is a link
+        # Of a folder that is there, it does not matter whether it is a link.
+        if folder is not None and not (folder and path.is_dir()):
             check_plain(path, folder=folder)
+        if folder and path.is_dir() and path.absolute() in (Path.cwd(), *Path.cwd().parents):
+            raise UserError(f"{path}: is the folder that you are in, or above it: name another")
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text[:100]}: cannot be written: {error.strerror}") from None
     return path
 
 
@@ -51,7 +59,7 @@ def add_journal(parser: Parser) -> None:
 def add_run(parser: Parser) -> None:
     """Which run: a method's setting and a repeat."""
     parser.add_argument("setting", type=Path, help="a method's setting, as `resolve` writes it")
-    parser.add_argument("--repeat", type=count, default=0, help="which repeat, from 0 (default: 0)")
+    parser.add_argument("--repeat", type=repeat, default=0, help="which repeat, from 0 (default: 0)")
 
 
 def add_data(parser: Parser) -> None:
@@ -61,24 +69,41 @@ def add_data(parser: Parser) -> None:
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
+    return _whole(text, 1)
 
 
 def count(text: str) -> int:
     """A whole number of at least 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
+    return _whole(text, 0)
+
+
+def _whole(text: str, least: int, most: int = 10**18) -> int:
+    if _DIGITS.fullmatch(text) and int(text) > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most}, not {text}")
+    if not _DIGITS.fullmatch(text) or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, not {text[:30]!r}")
     return int(text)
+
+
+def repeat(text: str) -> int:
+    """A repeat's number, of which an experiment has 10,000 at most."""
+    return _whole(text, 0, 9999)
+
+
+def points(text: str) -> int:
+    """A number of accumulation points, of which there are 10,000 at most."""
+    return _whole(text, 1, 10_000)
 
 
 def number(text: str) -> int | float:
     """A whole number or a share."""
     try:
-        return int(text) if text.isdigit() else float(text)
+        value = int(text) if _DIGITS.fullmatch(text) else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number or a share, not {text!r}") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a whole number or a share, not {text[:30]!r}")
+    return value
 
 
 def share(text: str) -> float:
@@ -88,7 +113,7 @@ def share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text[:30]!r}")
     return value
 
 

@@ -21,7 +21,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(given: Arguments) -> None:
     from ..config.code_files import code_files, model_digest, rules_digest
-    from ..config.doubts import doubts
+    from ..config.doubts import doubts, doubts_of_file
     from ..config.files import ConfigError, read_experiment
     from ..runs.same_code import keep_code
     from ..util.user_code import module_file
@@ -45,7 +45,7 @@ def run(given: Arguments) -> None:
                 judged = experiment.judged
                 better = "higher" if judged.mode == "max" else "lower"
                 print(f"  {', '.join(stopped)}: trials are stopped by {judged.metric}, {better} is better")
-            for said in doubts(experiment):
+            for said in (*doubts_of_file(path), *doubts(experiment)):
                 print(f"{path}: warning: {said}", file=sys.stderr)
             if given.keep_code:
                 results = given.results / path.stem

@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..util.errors import UserError
 from .arguments import Arguments, Parser
 
 HELP = "remove superseded journals and saved states of trials; says what and how much, and asks"
@@ -16,6 +17,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(given: Arguments) -> None:
+    if not given.results.is_dir():
+        raise UserError(f"{given.results}: there is no such folder")
     named = (path for name in ("history", "*.states") for path in given.results.rglob(name))
     # Beside a journal or a batch, so that an experiment may be called as it likes.
     found = sorted(path for path in named if path.is_dir() and any(path.parent.glob("*.jsonl")))

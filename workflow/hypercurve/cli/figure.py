@@ -1,5 +1,6 @@
 """`hypercurve figure`: a figure of an experiment."""
 
+from ..util.errors import UserError
 from .arguments import Arguments, Parser, add_output, add_results
 
 HELP = "draw a figure of an experiment"
@@ -18,4 +19,6 @@ def run(given: Arguments) -> None:
     from ..analysis.figures import save
     from ..api.results import figure
 
+    if given.output.suffix != ".svg":
+        raise UserError(f"{given.output}: the file to write must end with .svg")
     save(figure(given.results, given.figure, whole=True), given.output, given.output.with_suffix(".png"))

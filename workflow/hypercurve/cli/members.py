@@ -1,5 +1,6 @@
 """`hypercurve members`: a population as tables."""
 
+from ..util.errors import UserError
 from .arguments import Arguments, Parser, add_journal, add_output, add_setting
 
 HELP = "write a population's tables: members, and beside it schedule.csv and lineage.csv"
@@ -17,7 +18,10 @@ def run(given: Arguments) -> None:
     from ..config.files import read_setting
     from ..results.runs import read_run
 
-    found, setting = read_run(given.journal), read_setting(given.setting)
+    setting = read_setting(given.setting)
+    if setting.population is None:
+        raise UserError(f"{given.setting}: {setting.method} is no population; `hypercurve trials` writes its trials")
+    found = read_run(given.journal)
     tables.write(lineage.members(found, setting), given.output)
     tables.write(lineage.schedule(found, setting), given.output.with_name("schedule.csv"))
     tables.write(lineage.lineage(found, setting), given.output.with_name("lineage.csv"))

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from ..util.errors import UserError
-from .arguments import Arguments, Parser, add_output, count, number, positive, share
+from .arguments import Arguments, Parser, add_output, count, number, points, positive, share
 
 HELP = "compare methods on recorded learning curves; nothing is trained"
 EXAMPLE = "curves --method random --method lcm --repeats 20 -o replays"
@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
         "--cost", type=number, help="end a run at this share of what training all its trials would cost"
     )
     parser.add_argument("--samples", type=number, help="in place of trials, end a run after so many samples")
-    parser.add_argument("--points", type=positive, help="number of accumulation points (default: those recorded)")
+    parser.add_argument("--points", type=points, help="number of accumulation points (default: those recorded)")
     parser.add_argument("--seed", type=count, default=0, help="seed of the draws (default: 0)")
     parser.add_argument("--metric", help="of CSV files, the learning curve (default: the first that begins with val)")
     parser.add_argument("--in-order", action="store_true", help="take trials as they were recorded, without a draw")
@@ -55,6 +55,8 @@ def run(given: Arguments) -> None:
 
     output: Path = given.output
     if given.experiment is not None:
+        if given.method or given.metric is not None:
+            raise UserError("--experiment says which methods and which metric: leave out --method and --metric")
         read = read_resolved if given.experiment.suffix == ".json" else read_experiment
         experiment = read(given.experiment)
         if experiment.model != "recorded" or experiment.data is None or len(given.curves) != 1:
@@ -72,18 +74,18 @@ def run(given: Arguments) -> None:
             curves = read_curves(path, given.metric)
             if any(curves.name == task.curves.name for task in tasks):
                 raise UserError(f"{path}: there is another task called {curves.name}")
-            points = curves.points if given.points is None else [k / given.points for k in range(1, given.points + 1)]
+            shares = curves.points if given.points is None else [k / given.points for k in range(1, given.points + 1)]
             names = given.method or ["random", "lcm"]
-            if given.method is None and len(points) == 1:
+            if given.method is None and len(shares) == 1:
                 print(f"{path}: has one point, the end: lcm is left out, since it could stop nothing", file=sys.stderr)
                 names = ["random"]
             methods = {
                 name: {"slots": given.slots, **form} if isinstance(form, dict) else form
-                for name, form in methods_from(names, points).items()
+                for name, form in methods_from(names, shares).items()
             }
             experiment = experiment_for(
                 curves,
-                points,
+                shares,
                 data={"curves": str(path), "metric": given.metric, "shuffle": not given.in_order},
                 budget=budget,
                 repeats=given.repeats,

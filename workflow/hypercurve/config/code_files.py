@@ -5,10 +5,11 @@ digest, so that a run which was begun with other code begins anew. Comments do n
 does not matter: then, the digest is that of the code before (:mod:`hypercurve.runs.same_code`).
 """
 
+import ast
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..util.errors import UserError
@@ -49,6 +50,24 @@ def code_files(model: Trained) -> dict[str, Path]:
             elif shutil.which(command[0]) is None:
                 raise UserCodeError(f"model.command: there is no program {command[0]!r} on the PATH")
     return found | {name: _file(name, "model.files") for name in model.files}
+
+
+def lacking(spec: LoopSpec, methods: Iterable[str]) -> list[str]:
+    """Which methods a loop lacks, as far as its file shows: a function has none, a class without bases those in its body."""
+    module, _, name = spec.loop.partition(":")
+    try:
+        tree = ast.parse(module_file(module, "model.loop").read_bytes())
+    except (UserCodeError, OSError, SyntaxError, ValueError):
+        return []  # told where it is looked for
+    found: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            found = [*methods]
+        elif isinstance(node, ast.ClassDef) and node.name == name:
+            own = {child.id for part in node.body for child in ast.walk(part) if isinstance(child, ast.Name)}
+            own |= {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            found = [] if node.bases else [method for method in methods if method not in own]
+    return found
 
 
 def _file(name: str, key: str) -> Path:

@@ -14,12 +14,17 @@ from ..util.words import listing
 from .hyperparameters import known, role_of
 from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs, label
+from .objective import COST, PARAMETERS
 from .parts import Parts
 
 COLUMNS = ("method", "repeat", "trial", "member", "status", "progress", "performance", "seconds", "cost", "reason")
 """What hyperparameters of users' own models cannot be called: columns of tables that have a column for each of them."""
 MEMBERS = ("step", "source", "ancestor", "copies")
 """Likewise of Keras models and populations, which have tables of schedules and members besides."""
+REPORTED = ("loss", "val_loss", "val_accuracy", "val_mae")
+"""What built-in models report: an accuracy where there are labels, an error where there are targets."""
+BOUNDED = (PARAMETERS, COST)
+"""What may be bounded besides."""
 # A grid is held in memory; more combinations than this are nobody's intention.
 LARGEST_GRID = 1_000_000
 # More jobs than this in one run would keep Snakemake busy for minutes before the first begins.
@@ -58,6 +63,8 @@ def _data(experiment: Parts) -> Iterator[Problem]:
         yield Problem(("data",), "is required")
     elif data and data.curves:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
+    if data and data.metric is not None and not (data.curves or "").endswith((".csv", ".csv.gz")):
+        yield Problem(("data", "metric"), "names a column of a CSV file of `curves`, and there is none: leave it out")
 
 
 def _class_weight(experiment: Parts) -> Iterator[Problem]:
@@ -90,11 +97,9 @@ def _curve(experiment: Parts) -> Iterator[Problem]:
     judged, model = experiment.judged, experiment.model
     if counts_epochs(model) or model == RECORDED:
         return  # what they report is not known
-    if isinstance(model, str):
-        known = ("loss", "val_loss", "val_accuracy", "val_mae")
-        if judged.metric not in known:
-            said = f"must be loss, val_loss, val_accuracy or, of targets, val_mae, which is what model {model} reports"
-            yield Problem(("curve", "metric"), said, known)
+    if isinstance(model, str) and judged.metric not in REPORTED:
+        said = f"must be loss, val_loss, val_accuracy or, of targets, val_mae, which is what model {model} reports"
+        yield Problem(("curve", "metric"), said, REPORTED)
     if experiment.training.evaluate == "end" and judged.on_validation:
         stopped = [name for name, method in experiment.methods.items() if method is not WRONG and method.stop]
         if stopped:
@@ -107,9 +112,13 @@ def _constraints(experiment: Parts) -> Iterator[Problem]:
         if experiment.constraints:
             yield Problem(("constraints",), "must be left out: it was recorded which trainings failed")
         return
+    model = experiment.model
+    bounded = (*REPORTED, *BOUNDED) if model != "synthetic" else (*REPORTED, COST)
     for name in experiment.constraints:
         if name.startswith("test_"):
             yield Problem(("constraints", name), "the test part takes no part in a search")
+        elif isinstance(model, str) and name not in bounded:
+            yield Problem(("constraints", name), f"unknown key: model {model} reports {', '.join(bounded)}", bounded)
 
 
 def _space(experiment: Parts) -> Iterator[Problem]:

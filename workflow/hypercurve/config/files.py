@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ..util.errors import UserError
+from ..util.files import read_plain
 from ..util.partial import CLOSE
 from ..util.schema import Model, Problem, in_lines, problems_in
 from .experiment import Experiment
@@ -27,6 +28,11 @@ EXPERIMENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LARGEST_FILE = 1_000_000
 # Nor does one stand for more values than this: nine lines of YAML aliases can stand for a billion.
 MOST_VALUES = 1_000_000
+# Nor has one more values in all, or mappings and lists that are longer than these.
+MOST_NODES, MOST_KEYS, MOST_ITEMS, DEEPEST = 25_000, 1000, 10_000, 100
+# Problems that are told; who has more would not read them.
+MOST_TOLD = 20
+LARGEST_RESOLVED = 10_000_000
 
 
 class ConfigError(UserError):
@@ -44,16 +50,41 @@ class Workflow(Model):
     """Where results go."""
 
 
+class _TooLarge(Exception):
+    """A file that nobody has written by hand: what there is too much of, and in which line."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's idea of numbers and booleans, and no silent overwriting of repeated keys.
 
     YAML 1.1, PyYAML's own, reads ``1e-4`` as text and ``no`` as false: both are traps in a search space.
     """
 
+    _nodes = _depth = 0
     yaml_implicit_resolvers = {  # noqa: RUF012 - overrides PyYAML's class attribute
         first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":bool", ":float", ":int"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def scan_to_next_token(self) -> None:
+        """As YAML has it, tabs may stand between tokens, as after a colon, but not in an indent; PyYAML knows none."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and self.buffer[self.pointer - self.column : self.pointer].strip(" \t"):
+            self.forward()
+            super().scan_to_next_token()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._nodes, self._depth = self._nodes + 1, self._depth + 1
+        if self._nodes > MOST_NODES:
+            raise _TooLarge(f"more than {MOST_NODES} values", self.line + 1)
+        if self._depth > DEEPEST:
+            raise RecursionError
+        found: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        most, what = (MOST_KEYS, "keys") if isinstance(found, yaml.MappingNode) else (MOST_ITEMS, "values")
+        if isinstance(found, yaml.CollectionNode) and len(found.value) > most:
+            raise _TooLarge(f"more than {most} {what} in one place", found.start_mark.line + 1)
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -84,6 +115,9 @@ _Loader.add_implicit_resolver(
 )
 # Decimal only: PyYAML's own rule would read 010 as 8 and 1:30 as 90.
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(str(node.value)))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:binary", yaml.SafeLoader.construct_undefined)  # type: ignore[type-var]
 
 
 def read_workflow(given: Mapping[str, Any], where: str) -> Workflow:
@@ -121,7 +155,9 @@ def read_experiment(path: Path) -> Experiment:
         return Experiment.model_validate(given)
     except ValidationError as error:
         found = sorted((_describe(path, node, given, p) for p in problems_in(error)), key=lambda pair: pair[0])
-        raise ConfigError("\n".join(dict.fromkeys(text for _, text in found))) from None
+        lines = list(dict.fromkeys(text for _, text in found))
+        more = [f"{path}: and {len(lines) - MOST_TOLD} more problems"] if len(lines) > MOST_TOLD else []
+        raise ConfigError("\n".join([*lines[:MOST_TOLD], *more])) from None
 
 
 _Resolved = TypeVar("_Resolved", bound=BaseModel)
@@ -147,7 +183,7 @@ def read_resolved(path: Path) -> Experiment:
 
 def _read_json(path: Path, model: type[_Resolved]) -> _Resolved:
     try:
-        return model.model_validate_json(path.read_bytes())
+        return model.model_validate_json(read_plain(path, LARGEST_RESOLVED))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except ValidationError as error:
@@ -214,6 +250,8 @@ def _parse(text: str, source: str) -> tuple[Any, yaml.Node | None]:
         raise ConfigError(
             f"{source}:{line}: not valid YAML: the character U+{error.character:04X} is not allowed"
         ) from None
+    except _TooLarge as error:
+        raise ConfigError(f"{source}:{error.args[1]}: {error.args[0]}, so it is no experiment file") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = source if mark is None else f"{source}:{mark.line + 1}"

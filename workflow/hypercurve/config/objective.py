@@ -12,6 +12,8 @@ from ..util.schema import Model, Number, Problem
 Metric = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 COST = "cost"
 """The bound that is on virtual seconds, known before a trial trains."""
+PARAMETERS = "parameters"
+"""The number of a network's trainable parameters, reported where there is a bound on it."""
 _MODES: dict[str, Literal["max", "min"]] = {"accuracy": "max", "loss": "min"}
 
 
@@ -124,6 +126,11 @@ class Bound(Model):
         if self.min is not None and value < self.min:
             return f"{name} is {value:.12g}, below its bound {self.min:.12g}"
         return None
+
+    def doubts(self, name: str) -> Iterator[str]:
+        """What is possible but hardly meant."""
+        if name.endswith("accuracy") and (self.min or self.max or 0) > 1:
+            yield "an accuracy is a share between 0 and 1: 90 % is 0.9"
 
 
 Constraints = dict[Metric, Bound]

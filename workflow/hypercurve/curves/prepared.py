@@ -9,7 +9,7 @@ from typing import Any
 
 from ..space.search_space import Space
 from ..util.errors import UserError
-from ..util.files import write_text
+from ..util.files import read_plain, write_text
 from .cost import TrialCost
 from .table import Curve, Curves
 
@@ -23,7 +23,17 @@ class RecordingError(UserError):
 
 
 def write_curves(curves: Curves, folder: Path) -> None:
-    """Write a table to a folder, whole or not at all; :func:`load_curves` reads it back as it was."""
+    """Write a table to a folder, whole or not at all; :func:`load_curves` reads it back as it was.
+
+    Raises:
+        RecordingError: the folder holds other things.
+    """
+    if (
+        folder.is_dir()
+        and not (folder / PREPARED).is_file()
+        and any(not one.name.startswith(".") for one in folder.iterdir())
+    ):
+        raise RecordingError(f"{folder}: exists and holds other things than prepared curves; name another folder")
     head = {
         "format": FORMAT,
         "name": curves.name,
@@ -45,7 +55,7 @@ def load_curves(folder: Path) -> Curves:
     """
     path = folder / PREPARED
     try:
-        head, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        head, *lines = (json.loads(line) for line in read_plain(path).decode().splitlines())
         if head["format"] != FORMAT:
             raise ValueError("another format")
         return Curves(
@@ -66,5 +76,5 @@ def load_curves(folder: Path) -> Curves:
             ),
             head["samples"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordingError(f"{path}: is damaged ({error}); remove its folder and prepare the curves again") from None

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..util.errors import UserError
-from ..util.files import write_text
+from ..util.files import read_plain, write_text
 
 Floats = npt.NDArray[np.float64]
 
@@ -198,7 +198,7 @@ def load_record(path: Path) -> Record:
         RecordError: it is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_plain(path))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r}")
         variables = tuple(content["variables"])
@@ -216,7 +216,7 @@ def load_record(path: Path) -> Record:
         calibration = _calibration(content["calibration"]) if "calibration" in content else None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError(f"{path}: is no prepared record ({error})") from None
     return Record(variables, tasks, calibration)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..util.errors import UserError
-from ..util.files import check_plain
+from ..util.files import check_plain, open_plain, read_plain
 from .checksums import Chain
 from .encoding import RawLine, decode_line, encode_line, event_of, holds_sum, without_wall
 from .lines import Line, RunHeader
@@ -42,7 +42,7 @@ def read_lines(path: Path) -> tuple[list[RawLine], int]:
 def _read(path: Path) -> tuple[list[RawLine], bytes, Chain]:
     """All whole lines of a journal, their bytes, and the checksum chain that the next line goes on with."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from None
     whole, chain = _whole(content), Chain()
@@ -72,7 +72,7 @@ def whole_lines(content: bytes) -> Iterator[RawLine]:
 def first_line(path: Path) -> RawLine | None:
     """A journal's first line; None if there is none, or it is damaged."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return next(whole_lines(file.readline(LONGEST)), None)
     except OSError:
         return None
@@ -85,7 +85,7 @@ def each_line(path: Path) -> Iterator[RawLine]:
         JournalError: the next line is damaged, or cut short.
     """
     chain = Chain()
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         for number in count(1):
             raw = file.readline(LONGEST)
             if not raw:
@@ -166,7 +166,7 @@ UNREADABLE = KeyError, TypeError, ValueError, AttributeError, OverflowError
 def unreadable(error: Exception, where: str) -> JournalError:
     """Such an error as a message that names file and line."""
     said = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-    return JournalError(f"{where}: is not what a run writes ({said})")
+    return JournalError(f"{where}: is not what a run writes ({_short(said)})")
 
 
 def decode(raw: RawLine, where: str) -> Line:

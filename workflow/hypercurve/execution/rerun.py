@@ -17,7 +17,7 @@ from .advance import ReportCheck, advance
 _WHY = "training again (with other libraries? on another kind of machine?) led"
 
 
-def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: str) -> None:
+def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: str) -> float:
     """Train a run of independent trials again, as its journal says.
 
     Args:
@@ -26,9 +26,13 @@ def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: 
         lines: a complete journal that follows from the run's setting (:meth:`hypercurve.runs.run.Run.fold`).
         source: the journal's name, for messages.
 
+    Returns:
+        Seconds of computing, summed over reports.
+
     Raises:
         JournalError: an event came out different.
     """
+    seconds = 0.0
     check = ReportCheck.of(run.setting)
     sessions: dict[int, Session] = {}
     best: Snapshot | None = None
@@ -58,7 +62,8 @@ def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: 
                     return sessions[trial]
 
                 told = check.told(run.trials[trial].curve)
-                (event, *_), _ = advance(session, trial, due.progress, check, 0, told)
+                (event, spent, *_), _ = advance(session, trial, due.progress, check, 0, told)
+                seconds += spent.seconds or 0.0
                 again = run.step(event, line.wall)
                 if isinstance(event, Completed) and run.best is not None and run.best.number == trial:
                     best = sessions[trial].snapshot()
@@ -68,3 +73,4 @@ def rerun_journal(run: Run, trainer: Trainer, lines: Sequence[RawLine], source: 
             case BatchHeader():
                 raise JournalError(f"{where}: is a batch, not a run")
         check_line(again, raw, where, _WHY)
+    return seconds

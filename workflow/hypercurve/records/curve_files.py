@@ -22,6 +22,7 @@ import math
 import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +30,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..config.consistency import COLUMNS
 from ..config.cost import CostModel
 from ..config.files import read_setting
 from ..config.hyperparameters import RECORDED
@@ -60,6 +62,8 @@ def read_curves(path: Path, metric: str | None = None) -> Curves:
     Raises:
         UserError: there is nothing there, or it is damaged.
     """
+    if metric is not None and not path.name.endswith((".csv", ".csv.gz")):
+        raise RecordingError(f"{path}: {metric!r} would name a column of a CSV file, which this is not: leave it out")
     if path.is_dir():
         curves = load_curves(path) if (path / PREPARED).exists() else _runs(path)
     elif path.name.endswith((".csv", ".csv.gz")):
@@ -79,6 +83,9 @@ def read_curves(path: Path, metric: str | None = None) -> Curves:
 
 # CSV
 
+MOST_COLUMNS = 1000
+LONGEST_LINE = 1 << 20
+
 
 def _table(path: Path, metric: str | None) -> Curves:
     names, rows = _rows(path)
@@ -90,6 +97,10 @@ def _table(path: Path, metric: str | None) -> Curves:
     metrics = {name: column for column, name in enumerate(names) if column > at}
     if not hyperparameters:
         raise RecordingError(f"{path}:1: has no hyperparameters: they are the columns before `step`, after `config_id`")
+    if taken := [name for name in hyperparameters if name in COLUMNS]:
+        raise RecordingError(
+            f"{path}:1: {taken[0]} is the name of a column of results; give the hyperparameter another"
+        )
     chosen = _metric(path, metrics, metric)
     if ASCENDING.search(chosen.lower()) and not DESCENDING.search(chosen.lower()):
         print(f"{path}: {chosen} is taken as lower is better; if it is not, store its negative", file=sys.stderr)
@@ -100,7 +111,7 @@ def _table(path: Path, metric: str | None) -> Curves:
             raise RecordingError(f"{path}:{line}: has {len(row)} cells where the first line has {len(names)}")
         step = _step(row[at])
         if step is None:
-            raise RecordingError(f"{path}:{line}: step = {row[at]!r}: must be a whole number of at least 0")
+            raise RecordingError(f"{path}:{line}: step = {row[at][:60]!r}: must be a whole number of at least 0")
         found.setdefault(tuple(row[: 1 if identified else at]), []).append((step, line, row))
     if not found:
         raise RecordingError(f"{path}: holds no rows")
@@ -130,26 +141,50 @@ def _table(path: Path, metric: str | None) -> Curves:
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    reader = csv.reader(_lines(path))
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        try:
+            yield from ((reader.line_num, row) for row in reader if row)
+        except csv.Error as error:
+            raise RecordingError(f"{path}:{reader.line_num}: is no row of a table: {error}") from None
+
+    _, names = next(rows(), (1, []))
+    if len(names) > MOST_COLUMNS:
+        raise RecordingError(f"{path}:1: has {len(names)} columns, so it is no table of curves; at most {MOST_COLUMNS}")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise RecordingError(f"{path}:1: there are two columns {twice[0]}")
+    return names, rows()
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, plain or packed, one by one: a small file may unpack to a huge one."""
+    number = 0
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig")
+        if path.exists() and not path.is_file():  # a device or pipe, which may never end
+            raise RecordingError(f"{path}: is not a file")
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise RecordingError(
+                        f"{path}:{number}: has more than {LONGEST_LINE} characters: no row of a table has"
+                    )
+                if "\0" in line:
+                    raise RecordingError(f"{path}:{number}: holds a zero byte, so it is no text")
+                yield line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: is damaged: {error}") from None
     except UnicodeDecodeError:
         raise RecordingError(f"{path}: is not UTF-8 text") from None
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read: {error.strerror}") from None
-    reader = csv.reader(text.splitlines())
-    names = next(reader, [])
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise RecordingError(f"{path}:1: there are two columns {twice[0]}")
-    return names, ((reader.line_num, row) for row in reader if row)
 
 
 def _metric(path: Path, metrics: Mapping[str, int], asked: str | None) -> str:
     if asked is not None:
         if asked not in metrics:
-            raise RecordingError(f"{path}: has no metric {asked!r}; it has {', '.join(metrics)}")
+            raise RecordingError(f"{path}: has no metric {asked!r}; it has {', '.join([*metrics][:20])}")
         return asked
     validation = [name for name in metrics if name.startswith("val")]
     others = [name for name in metrics if name != "seconds"]
@@ -221,7 +256,7 @@ def _curve(
             "inf",
             "infinity",
         ):
-            raise RecordingError(f"{path}:{line}: {row[metric]!r} is not a number")
+            raise RecordingError(f"{path}:{line}: {row[metric][:60]!r} is not a number")
         values.append(value)
     total = steps[-1][0]
     cost = TrialCost(steps=total, batch_size=1, step_seconds=1.0)

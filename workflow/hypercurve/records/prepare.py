@@ -19,6 +19,7 @@ from ..curves.table import Curve, Curves
 from ..space.domains import Choice
 from ..space.search_space import Configuration, Space
 from ..util.errors import UserError
+from ..util.files import LARGEST
 from .calibration import calibrated
 from .curve_files import journals_in, read_curves
 
@@ -126,6 +127,8 @@ def _curves(path: Path, metric: str | None) -> tuple[Curves, list[Setting]]:
         try:
             with tarfile.open(path) as archive:
                 wanted = [m for m in archive if m.isfile() and Path(m.name).name in ("journal.jsonl", "setting.json")]
+                if sum(member.size for member in wanted) > LARGEST:
+                    raise RecordError(f"{path}: its journals are larger than {LARGEST} bytes")
                 archive.extractall(folder, wanted, filter="data")
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise RecordError(f"{path}: cannot be read: {error}") from None

@@ -19,6 +19,7 @@ from ..events.journal import UNREADABLE, JournalError, decode_header, read_lines
 from ..events.lines import NO_WALL, Ended, EventLine, Line, RunHeader, Tested, Wall, began_at
 from ..events.trials import Status, TrialState
 from ..util.files import appearing
+from ..util.words import inert
 
 if TYPE_CHECKING:  # would import pydantic and NumPy
     from ..config.setting import Setting
@@ -269,7 +270,7 @@ def write_trials(run: RunResult, setting: "Setting", path: Path) -> None:
     with appearing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         columns = ["trial", *names, "status", "progress", "performance", "seconds", "cost", "reason"]
-        writer.writerow([*columns, *(beside(name, columns) for name in others)])
+        writer.writerow([*map(inert, columns), *(inert(beside(name, columns)) for name in others)])
         for trial in trials:
             values = [_cell(trial.configuration.get(name)) for name in names]
             performance = trial.performance(setting.objective.key)
@@ -281,4 +282,6 @@ def _cell(value: object) -> object:
     """A value as it would stand in an experiment file; nothing for None."""
     if value is None:
         return ""
+    if isinstance(value, str):
+        return inert(value)
     return str(value).lower() if isinstance(value, bool) else value

@@ -8,6 +8,7 @@ any method, finished or not, superseded or not, is used and not trained again.
 import json
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -20,6 +21,7 @@ from ..events.events import Completed, Copy, Event, Failed, Reported, Start
 from ..events.journal import UNREADABLE, whole_lines
 from ..events.lines import BatchHeader, EventLine, Line, RunHeader, Tested, Wall
 from ..util.errors import UserError
+from ..util.files import LARGEST
 from .trial import Trial
 
 EVERY = 1.0
@@ -174,8 +176,10 @@ class KnownTrainings:
                         if path.suffix == ".jsonl" and path.parent.name == str(self._repeat):
                             file = archive.extractfile(member)
                             if file is not None:
+                                if member.size > LARGEST:
+                                    raise UserError(f"reuse: {place}: {member.name[:200]}: is larger than a journal")
                                 self._take(file.read(), f"{place}: {_source_of(path)}")
-            except (tarfile.TarError, EOFError, OSError) as error:
+            except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
                 raise UserError(f"reuse: {place}: is no archive of results: {error}") from None
         else:
             raise UserError(f"reuse: {place}: there is no such folder or archive")

@@ -1,5 +1,6 @@
 """The covariance matrix adaptation evolution strategy, by Optuna: the searcher ``cmaes``."""
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,12 @@ class CMAESSearch(OptunaSearch):
     def explain(cls, options: CMAESOptions) -> str:
         size = f", with {options.population} trials in a generation" if options.population else ""
         return f"CMA-ES: draws from a normal distribution that adapts to the better half of each generation{size}."
+
+    @override
+    @classmethod
+    def first_draws(cls, options: CMAESOptions, context: SearchContext) -> tuple[str, int]:
+        """The first generation."""
+        return "population", options.population or 4 + int(3 * math.log(max(1, len(context.space.variables))))
 
     def __init__(self, options: CMAESOptions, context: SearchContext):
         import optuna

@@ -1,13 +1,14 @@
 """What searchers that learn have in common: scores of what came out, and random search until enough is known."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import override
 
 from ..space.search_space import Configuration
-from ..util.schema import Whole
+from ..util.schema import Problem, Whole
 from .outcomes import score
 from .random import RandomSearch
 from .searcher import SearchContext, Searcher, SearchOptions
@@ -38,6 +39,23 @@ class LearningSearch(Searcher):
         self._startup = startup
         self._over = 0
         self._random = RandomSearch(SearchOptions(), context)
+
+    @classmethod
+    def first_draws(cls, options: Any, context: SearchContext) -> tuple[str, int]:
+        """The option that says how many trials are drawn before anything is learned, and how many these are."""
+        del context
+        return "startup", getattr(options, "startup", 0)
+
+    @override
+    @classmethod
+    def doubts(cls, options: Any, context: SearchContext) -> Iterator[Problem]:
+        """A budget that ends before anything is learned."""
+        name, first = cls.first_draws(options, context)
+        if context.trials is not None and context.trials <= first and context.space.variables:
+            said = (
+                f"the first {first} trials are drawn at random, and there are {context.trials}, so nothing is learned"
+            )
+            yield Problem((name,), f"{said}: take more trials, or a smaller `{name}`")
 
     @override
     def suggest(self, trial: int) -> Configuration:

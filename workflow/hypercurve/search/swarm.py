@@ -59,6 +59,12 @@ class ParticleSwarm(LearningSearch):
             f"have had (inertia {options.inertia:g}, pulls {options.own:g} and {options.social:g})."
         )
 
+    @override
+    @classmethod
+    def first_draws(cls, options: PSOOptions, context: SearchContext) -> tuple[str, int]:
+        """The particles' first positions."""
+        return "particles", options.particles
+
     def __init__(self, options: PSOOptions, context: SearchContext):
         super().__init__(options, context, startup=0)
         self._inertia, self._own, self._social = options.inertia, options.own, options.social

@@ -11,6 +11,7 @@ axis of a grid. This module knows one hyperparameter at a time; :mod:`hypercurve
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, TypeVar
@@ -204,6 +205,12 @@ class LogUniform(_Numeric):
         return self.log_uniform
 
     @override
+    def faults(self) -> Iterator[Problem]:
+        """Bounds between which there is no other logarithm."""
+        if len(set(map(math.log, self.log_uniform))) == 1:
+            yield Problem(("log_uniform",), "the logarithms of both bounds are the same number")
+
+    @override
     def encode(self, value: Value) -> float:
         low, high = map(math.log, self.log_uniform)
         return clip_unit((math.log(float(self._known(value))) - low) / (high - low))
@@ -336,9 +343,8 @@ class Choice(_Discrete):
     @field_validator("choice")
     @classmethod
     def _distinct(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
-        for i, value in enumerate(values):
-            if any(same(value, other) for other in values[:i]):
-                refuse(f"{value!r} is listed twice")
+        if twice := [one for (_, one), n in Counter((isinstance(v, bool), v) for v in values).items() if n > 1]:
+            refuse(f"{twice[0]!r} is listed twice")
         return values
 
     @property

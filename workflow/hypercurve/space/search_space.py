@@ -27,9 +27,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, W
 from typing_extensions import override
 
 from ..util.partial import told
-from ..util.schema import Consistent, Problem, by_key, hint
+from ..util.schema import Consistent, Number, Problem, by_key, hint
 from .domains import Choice, Constant, Domain, Integer, LogUniform, Uniform, between, pick
-from .values import Finite, PositiveBounds, Value, check_list, same
+from .values import Finite, PositiveBounds, Value, check_numbers, same
 
 Configuration = dict[str, Value]
 MOST_COUNTED = 100_000
@@ -38,7 +38,7 @@ MOST_COUNTED = 100_000
 _T = TypeVar("_T")
 
 
-_Probability = Annotated[Finite, Field(ge=0, le=1)]
+_Probability = Annotated[Number, Field(ge=0, le=1)]
 
 
 class _Rule(BaseModel):
@@ -57,7 +57,7 @@ class _Rule(BaseModel):
 class Factors(_Rule):
     """Multiply by one of the factors, equally likely."""
 
-    factors: Annotated[tuple[Annotated[Finite, Field(gt=0)], ...], BeforeValidator(check_list)]
+    factors: Annotated[tuple[Annotated[Finite, Field(gt=0)], ...], BeforeValidator(check_numbers)]
 
     @override
     def factor(self, u: float) -> float:

@@ -55,10 +55,18 @@ def check_list(value: object) -> object:
     return value
 
 
+def check_numbers(value: object) -> object:
+    """A list without texts: pydantic would take "3" for 3."""
+    for one in value if isinstance(value, list | tuple) else ():
+        if isinstance(one, str):
+            refuse(f"{one!r} is text, not a number; write it without quotes")
+    return check_list(value)
+
+
 def _check_pair(value: object) -> object:
     if not isinstance(value, list | tuple) or len(value) != 2 or any(isinstance(bound, bool) for bound in value):
         refuse(f"expected two numbers [low, high], got {value!r}")
-    return value
+    return check_numbers(value)
 
 
 def _check_rising(bounds: _Pair) -> _Pair:

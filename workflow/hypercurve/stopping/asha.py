@@ -14,6 +14,7 @@ from ..space.search_space import Configuration
 from ..util.schema import Problem
 from ..util.words import shares
 from . import brackets
+from .halving import too_few
 from .lowest import Lowest
 from .rungs import Rungs
 from .stopper import Decision, Factor, Point, StopContext, StopOptions, Stopper, beyond
@@ -80,6 +81,12 @@ class Asha(Stopper):
             else f"a trial is stopped unless it is {best} so far, or the best"
         )
         return f"Asynchronous successive halving ({options.form} form): at {shares(rungs)} of its training {rule}."
+
+    @override
+    @classmethod
+    def doubts(cls, options: AshaOptions, context: StopContext) -> Iterator[Problem]:
+        """Fewer trials than those of which one goes on."""
+        yield from too_few(options.reduction_factor, context.trials)
 
 
 class AshaStopping(Asha):

@@ -23,6 +23,7 @@ and points before the first loss have that. Decisions depend on losses only up t
 errors and negated scores are treated alike.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated
@@ -36,6 +37,7 @@ from ..util.schema import Number, Problem, Share
 from ..util.words import listing, shares, short
 from .quotas import (
     COST,
+    FEW,
     FEWEST,
     LEAST,
     chosen_of,
@@ -131,6 +133,18 @@ class BudgetHalving(Stopper):
             f"go on, so that the whole costs {shares([cost])} of training all {known} trials. They are ranked by the mean "
             f"of their ranks by {views}."
         )
+
+    @override
+    @classmethod
+    def doubts(cls, options: BudgetHalvingOptions, context: StopContext) -> Iterator[Problem]:
+        """A budget that pays for a comparison, and for little besides."""
+        number, cost = number_of(options.configurations, context), options.share(context)
+        number = min(number, context.trials or number)
+        if cost * number < FEW - 1e-9:
+            said = (
+                f"{number} trials at a `cost` of {cost:g} are worth {cost * number:.2g} full trainings, which is little"
+            )
+            yield Problem((), f"{said}: take {math.ceil(FEW / cost - 1e-9)} trials or more, or a larger `cost`")
 
     @override
     @classmethod

@@ -55,6 +55,15 @@ class Fixed(SuccessiveHalving):
     def explain(cls, options: FixedOptions, context: StopContext) -> str:
         return f"A fixed fraction: {waiting(_bracket(options, context), context.points)}"
 
+    @override
+    @classmethod
+    def doubts(cls, options: FixedOptions, context: StopContext) -> Iterator[Problem]:
+        """As many kept as there are."""
+        compared = min(number_of(options.configurations, context), context.trials or options.keep + 1)
+        if options.keep >= compared:
+            said = f"{options.keep} trials go on, and {compared} are compared, so none is stopped"
+            yield Problem(("keep",), f"{said}: keep fewer, or take more trials")
+
 
 def _bracket(options: FixedOptions, context: StopContext) -> Bracket:
     point = context.points.index(options.share) + 1

@@ -131,6 +131,13 @@ class SuccessiveHalving(Stopper):
             del self._rounds[number]
 
 
+def too_few(factor: int, trials: int | None) -> Iterator[Problem]:
+    """Fewer trials than those of which one goes on."""
+    if trials is not None and trials < factor:
+        said = f"one in {factor} trials goes on at a rung, and there are {trials}"
+        yield Problem(("reduction_factor",), f"{said}: take more trials, or a smaller `reduction_factor`")
+
+
 def waiting(bracket: Bracket, points: Sequence[float]) -> str:
     """A bracket of trials that wait for each other, in words."""
     if not bracket.rungs:
@@ -182,3 +189,13 @@ class Halving(SuccessiveHalving):
     @classmethod
     def explain(cls, options: HalvingOptions, context: StopContext) -> str:
         return f"Successive halving: {waiting(options.bracket(context), context.points)}"
+
+    @override
+    @classmethod
+    def doubts(cls, options: HalvingOptions, context: StopContext) -> Iterator[Problem]:
+        """A bracket that the trials do not fill, or that is none."""
+        size, trials = number_of(options.configurations, context), context.trials
+        if trials is not None and size > trials:
+            said = f"the bracket is of {size} trials, and there are {trials}, which all wait for each other"
+            yield Problem(("configurations",), f"{said}: take {trials} at most, or more trials")
+        yield from too_few(options.reduction_factor, size)

@@ -1,7 +1,10 @@
 """The stopper ``hyperband``: brackets of synchronous successive halving (Li et al. 2018, Algorithm 1)."""
 
+from collections.abc import Iterator
+
 from typing_extensions import override
 
+from ..util.schema import Problem
 from . import brackets
 from .halving import SuccessiveHalving, waiting
 from .stopper import Factor, StopContext, StopOptions
@@ -36,3 +39,12 @@ class Hyperband(SuccessiveHalving):
         found = brackets.hyperband(len(context.points), options.reduction_factor)
         listed = "; then ".join(waiting(bracket, context.points).rstrip(".") for bracket in found)
         return f"Hyperband: {listed}; then from the beginning."
+
+    @override
+    @classmethod
+    def doubts(cls, options: HyperbandOptions, context: StopContext) -> Iterator[Problem]:
+        """Trials that do not even fill the first bracket."""
+        first = brackets.hyperband(len(context.points), options.reduction_factor)[0].size
+        if context.trials is not None and context.trials < first:
+            said = f"the first bracket alone is of {first} trials, and there are {context.trials}"
+            yield Problem((), f"{said}: take more trials, fewer `training.accumulation_points`, or `halving`")

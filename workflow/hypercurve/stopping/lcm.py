@@ -111,6 +111,10 @@ class RegretBudget(Model):
     """Mean regret that is allowed: (best - found) / (best - median) of the trials' performances."""
 
 
+FEWEST_CURVES = 4
+"""With fewer completed curves than this, `check` warns: a prediction then is hardly more than best or worst."""
+
+
 def _form(given: Any) -> str:
     return "[budget]" if isinstance(given, Mapping | RegretBudget) else "[rate]"
 
@@ -173,6 +177,12 @@ class LCMOptions(StopOptions):
         return context.record.calibration.stopping_rate
 
 
+def _accumulated(options: LCMOptions, context: StopContext) -> float:
+    """n·r: once more trials than this are complete, new ones are checked."""
+    # The tolerance keeps 100 · 0.29 = 28.999999999999996 from ending the accumulation stage a trial early.
+    return number_of(options.configurations, context) * options.split + 1e-9
+
+
 def ends_badly(nearest: int, performances: Floats, keep: float) -> bool:
     """The rule: whether a trial is stopped whose nearest completed curve is this one.
 
@@ -214,10 +224,23 @@ class LearningCurveMatching(Stopper):
             f"nearest losses so far ({options.distance} distance) ended in the worst {worst}."
         )
 
+    @override
+    @classmethod
+    def doubts(cls, options: LCMOptions, context: StopContext) -> Iterator[Problem]:
+        """An accumulation stage of few curves, or of all trials."""
+        curves, trials = int(_accumulated(options, context)) + 1, context.trials
+        if trials is not None and curves >= trials:
+            said = (
+                f"{curves} trials train to their ends before any is checked, and there are {trials}, so none is stopped"
+            )
+            yield Problem(("split",), f"{said}: take a smaller `split`, or more trials")
+        elif curves < FEWEST_CURVES:
+            said = f"the first trials are matched with {curves} completed curve{'s' * (curves > 1)}, which say little"
+            yield Problem(("split",), f"{said}: take a larger `split`, or more trials")
+
     def __init__(self, options: LCMOptions, context: StopContext):
         super().__init__(options, context)
-        # The tolerance keeps 100 · 0.29 = 28.999999999999996 from ending the accumulation stage a trial early.
-        self._accumulate = number_of(options.configurations, context) * options.split + 1e-9
+        self._accumulate = _accumulated(options, context)
         self._keep = 1.0 - options.rate(context)
         self._checks = Rungs(options.check_points, context.points)
         self._distance = DISTANCES[options.distance]

@@ -77,6 +77,14 @@ class MedianStopping(Stopper):
             "median of what complete trainings had on average by then."
         )
 
+    @override
+    @classmethod
+    def doubts(cls, options: MedianOptions, context: StopContext) -> Iterator[Problem]:
+        """A budget that ends before any trial may be stopped."""
+        if context.trials is not None and context.trials <= options.warmup:
+            said = f"{options.warmup} trials complete before any is stopped, and there are {context.trials}"
+            yield Problem(("warmup",), f"{said}, so none is: take more trials, or a smaller `warmup`")
+
     def __init__(self, options: MedianOptions, context: StopContext):
         super().__init__(options, context)
         self._checks = context.points[options.first(len(context.points)) - 1 : -1]

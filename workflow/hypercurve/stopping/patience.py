@@ -1,12 +1,13 @@
 """Early stopping within a trial: the stopper ``patience``."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import override
 
 from ..space.search_space import Configuration
-from ..util.schema import Number, Whole
+from ..util.schema import Number, Problem, Whole
 from ..util.words import short
 from .stopper import Decision, StopContext, StopOptions, Stopper
 
@@ -47,6 +48,16 @@ class Patience(Stopper):
             f"Early stopping: a trial ends when its loss has not improved{least} for {short(options.wait(points))} of "
             f"{short(points)} accumulation points."
         )
+
+    @override
+    @classmethod
+    def doubts(cls, options: PatienceOptions, context: StopContext) -> Iterator[Problem]:
+        """More patience than there are points: the first loss is one, and at the last point a trial is at its end."""
+        points = len(context.points)
+        if options.wait(points) > points - 2 > -1:
+            said = f"{options.wait(points)} points without improvement never come before the end of {points}"
+            less = f"take {points - 2} at most, or " if points > 2 else "take "
+            yield Problem(("points",), f"{said}, so no trial is stopped: {less}more `training.accumulation_points`")
 
     def __init__(self, options: PatienceOptions, context: StopContext):
         super().__init__(options, context)

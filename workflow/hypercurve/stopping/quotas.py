@@ -23,6 +23,8 @@ FINALISTS = 3
 is rarely the best at the end, but with a small budget, comparing more of them early is worth more."""
 LEAST = 1.5
 """Full trainings that any budget allows: enough to compare a few, and to train one to its end."""
+FEW = 3.0
+"""Full trainings below which `check` warns: the first comparison takes most of them, and one trial or two go to the end."""
 FEWEST = 10
 """Fewest trials from which may be concluded that a record is right."""
 STEEPEST = 16.0

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config.data import DataSpec
-from ..util.files import check_plain, sha256
+from ..util.files import check_plain, read_plain, sha256
 from ..util.seeding import generator
 from ..util.user_code import module_file
 from .data_meaning import DataError, Label, interpret
@@ -199,13 +199,16 @@ def verify(folder: Path) -> None:
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if set(manifest["files"]) == set(STORED_ARRAYS):
+        manifest: dict[str, Any] = json.loads(read_plain(path))
+        sizes = {name: entry["bytes"] for name, entry in manifest["files"].items() if isinstance(entry["sha256"], str)}
+        if set(sizes) == set(STORED_ARRAYS):
             return manifest
         reason = "does not list the six arrays"
     except FileNotFoundError:
         reason = "is missing"
-    except (ValueError, KeyError, TypeError):
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         reason = "is damaged"
     raise DataError(f"{path} {reason}; remove the folder {folder} and prepare the data again")
 

@@ -8,8 +8,10 @@ users. Every problem is a :class:`DataError` in words for users. Splitting and s
 import contextlib
 import hashlib
 import io
+import math
 import os
 import socket
+import tokenize
 import traceback
 import zipfile
 import zlib
@@ -23,6 +25,7 @@ import numpy.typing as npt
 
 from ..config.data import DataSpec
 from ..config.data_sets import DATA_SETS, IN_KERAS
+from ..util.errors import in_a_line
 from ..util.files import appearing, sha256
 from ..util.user_code import load_object
 from .data_meaning import DataError, interpret
@@ -40,6 +43,29 @@ WHOLE = ("x", "y")
 """What may be given in their place: all examples, which are then split."""
 
 DECLARE = "Say what y is by `task: regression` (numbers to predict) or `task: classification` under `data`"
+
+LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
+"""An array of more bytes than this, packed to less than so small a part, is no data: it would only fill the memory."""
+
+MOST_NAMED = 10
+"""Arrays that a message names."""
+
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,  # of headers, which are literals of Python's, as the next two
+    RecursionError,
+    tokenize.TokenError,
+    NotImplementedError,  # ways to pack that zipfile does not know
+    RuntimeError,  # encryption
+    OverflowError,
+)
+"""What reading a damaged NumPy file raises."""
 
 NETWORK_TIMEOUT = 10.0
 """Seconds to wait for a server before a download counts as failed."""
@@ -61,7 +87,7 @@ def read(spec: DataSpec) -> tuple[Arrays, float | None, str, str]:
     if spec.path is None:
         source, scale, origin = _known_by_name(str(spec.name))
         return source, scale, origin, _digest_arrays(source)
-    path = Path(spec.path).expanduser()
+    path = Path(os.path.expanduser(spec.path))  # noqa: PTH111 - which leaves a user's name that there is not
     if not path.is_file():
         raise DataError(
             f"data file {path} does not exist; `path` under `data` counts from where the workflow runs. One is cut from "
@@ -95,41 +121,75 @@ def _digest_arrays(source: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def read_npz(path: Path) -> Arrays:
-    """The four arrays of a NumPy file, or its x and y.
+    """The four arrays of a NumPy file, or its x and y. Before any is read, its header is held to the bytes that there are.
 
     Raises:
         DataError: the file is damaged, or lacks an array, or holds Python objects.
     """
     wanted = f"it should hold the arrays {', '.join(SOURCE_ARRAYS)}; or {' and '.join(WHOLE)}, which are then split"
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
-        with loaded as file:
+        with path.open("rb") as raw:
+            if raw.read(6) == b"\x93NUMPY":
+                raise DataError(f"data file {path} holds one array and is no .npz archive; {wanted}")
+        with zipfile.ZipFile(path) as file:
+            there = [info.filename.removesuffix(".npy") for info in file.infolist() if info.filename.endswith(".npy")]
             names = {name: name for name in SOURCE_ARRAYS}
-            if {"x", "y"} <= {name.lower() for name in file.files} and not names.keys() & {*file.files}:
-                names = {name.lower(): name for name in file.files if name.lower() in WHOLE}
-            if missing := [name for name in names.values() if name not in file.files]:
-                held = ", ".join(file.files) or "nothing"
+            if {*WHOLE} <= {name.lower() for name in there} and not names.keys() & {*there}:
+                names = {name.lower(): name for name in there if name.lower() in WHOLE}
+            if missing := [name for name in names.values() if name not in there]:
+                held = ", ".join(there[:MOST_NAMED]) + ", ..." * (len(there) > MOST_NAMED) or "nothing"
                 raise DataError(f"data file {path} has no array {' and no '.join(missing)} (it has {held}); {wanted}")
-            arrays: Arrays = {}
-            for name, held in names.items():
-                try:
-                    arrays[name] = file[held]
-                except ValueError as error:
-                    if "pickle" not in str(error) and "Object" not in str(error):
-                        raise
-                    message = (
-                        f"data file {path}: {held} holds Python objects, not numbers, and is not loaded for safety; "
-                        "texts are stored as such by `np.array(labels, dtype=str)`"
-                    )
-                    raise DataError(message) from None
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
-        # NumPy takes whatever is no archive for a pickle, and says so in words that would mislead.
-        vague = "pickle" in str(error) or "not a zip file" in str(error) or not str(error)
-        reason = "not a NumPy .npz archive, or cut short" if vague else str(error)
+            if twice := [name for name in there if name.lower() in names and there.count(name) > 1]:
+                raise DataError(f"data file {path} has {twice[0]} twice; {wanted}")
+            shapes = {name: _shape(file, f"{held}.npy") for name, held in names.items()}
+            for x in (name for name in names if name.startswith("x")):
+                y = x.replace("x", "y", 1)
+                if shapes[x][:1] != shapes[y][:1]:
+                    said = f"{x} has shape {_short(shapes[x])} and {y} {_short(shapes[y])}"
+                    raise DataError(f"data from {path}: {said}; one label or target per example is needed")
+            return {name: _array(file, f"{held}.npy") for name, held in names.items()}
+    except _Objects as error:
+        raise DataError(
+            f"data file {path}: {error} holds Python objects, not numbers, and is not loaded for safety; texts are stored "
+            "as such by `np.array(labels, dtype=str)`"
+        ) from None
+    except MemoryError:
+        raise DataError(f"data file {path}: there is not enough memory for its arrays") from None
+    except DAMAGED as error:
+        vague = "not a zip file" in str(error) or not str(error)
+        reason = "not a NumPy .npz archive, or cut short" if vague else in_a_line(error).partition(": ")[2]
         raise DataError(f"data file {path} is damaged ({reason}); replace it: {wanted}") from None
+
+
+class _Objects(Exception):
+    """An array of Python objects."""
+
+
+def _shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    """The shape that an array says that it has, which must take the bytes that there are."""
+    info = file.getinfo(name)
+    if info.file_size > LARGEST_ZEROS and info.file_size > MOST_PACKED * info.compress_size:
+        raise ValueError(f"{name} is {info.file_size} bytes behind {info.compress_size}, which no data are")
+    with file.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(member)
+        if dtype.hasobject:
+            raise _Objects(name.removesuffix(".npy"))
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
+            raise ValueError(f"{name} says that its shape is {_short(shape)}, but has {info.file_size} bytes")
+        return tuple(shape)
+
+
+def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with file.open(name) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    text = str(shape)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def cut(source: str, output: Path, train: int, test: int) -> None:
@@ -272,7 +332,7 @@ def check(source: Arrays, origin: str) -> None:
     parts = [part for part in PARTS if f"x_{part}" in source]
     for part in parts:
         x, y = source[f"x_{part}"], source[f"y_{part}"]
-        if y.ndim == 2 and y.shape[1] == 1 and np.issubdtype(y.dtype, np.integer):  # CIFAR-10 has labels in a column
+        if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "iu":  # CIFAR-10 has labels in a column
             y = y[:, 0]
         if x.ndim < 2:
             stop(f"x_{part} has shape {x.shape}; the first axis counts examples and others are needed")
@@ -282,11 +342,11 @@ def check(source: Arrays, origin: str) -> None:
         if y.ndim < 1 or len(x) != len(y) or (y.ndim != 1 and not targets):
             needed = "one target" if targets else "one label"
             stop(f"x_{part} has shape {x.shape} and y_{part} {y.shape}; {needed} per example is needed")
-        if not (targets or np.issubdtype(y.dtype, np.integer)):
+        if not (targets or y.dtype.kind in "iu"):  # `issubdtype` takes durations for integers
             stop(
                 f"y_{part} holds {y.dtype.name}; labels must be whole numbers from 0 on, targets floating-point numbers"
             )
-        if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == np.bool_):
+        if x.dtype.kind not in "iufb":
             stop(f"x_{part} holds {x.dtype.name}, not numbers")
         if not targets and int(y.min()) < 0:
             stop(f"y_{part} has the label {int(y.min())}; labels must be whole numbers from 0 on. {DECLARE}")

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and their digests."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -7,9 +8,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import UserError
 
+LARGEST = 1 << 30
+"""Bytes of a file that is read as a whole, at most."""
 _KINDS = {
     stat.S_IFREG: "a plain file",
     stat.S_IFDIR: "a folder",
@@ -39,6 +43,29 @@ def check_plain(path: Path, *, folder: bool = False) -> None:
     wanted, word = (stat.S_IFDIR, "folder") if folder else (stat.S_IFREG, "file")
     if found != wanted:
         raise UserError(f"{path}: is {_KINDS.get(found, 'something else')}, and is not replaced: name another {word}")
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A file, open for reading. What may never end, such as a device or a pipe, is not opened.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError(errno.EINVAL, "is not a plain file", str(path))
+    return path.open("rb")
+
+
+def read_plain(path: Path, most: int = LARGEST) -> bytes:
+    """A plain file's content, unless there are more bytes than such a file has.
+
+    Raises:
+        OSError: it cannot be read, or is too large.
+    """
+    with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"is larger than {most} bytes", str(path))
+        return file.read()
 
 
 @contextmanager

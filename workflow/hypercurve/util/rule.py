@@ -1,9 +1,9 @@
 """What a searcher and a stopper have in common: what the schema, the report, the documentation and the tests ask of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from .schema import Model
+from .schema import Model, Problem
 
 
 class Rule:
@@ -28,3 +28,14 @@ class Rule:
         """The rule, and its options as they are given, in a sentence."""
         given = ", ".join(f"{name} = {value}" for name, value in options.model_dump(mode="json").items())
         return f"{cls.rule.rstrip('.')}{f' ({given})' if given else ''}."
+
+    @classmethod
+    def doubts(cls, options: Any, context: Any) -> Iterable[Problem]:
+        """What can be carried out with these options, but is hardly meant; `hypercurve check` warns of it.
+
+        Args:
+            options: an instance of the rule's options, which the paths begin at.
+            context: what the rule may know of its run.
+        """
+        del options, context
+        return ()

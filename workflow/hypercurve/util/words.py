@@ -32,3 +32,18 @@ def listing(items: Iterable[str]) -> str:
     """``a, b and c``."""
     *most, last = [*items]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def inert(text: str) -> str:
+    """A text as a cell of a table that no spreadsheet takes for a formula: with an apostrophe before what begins like one.
+
+    >>> inert("=1+1"), inert("@sum"), inert("relu"), inert("-1.5")
+    ("'=1+1", "'@sum", 'relu', '-1.5')
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
