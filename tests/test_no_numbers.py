@@ -222,8 +222,8 @@ class TestRepeats:
         [
             (10, "lcm", 2),
             (9, "lcm", 1),
-            (39, "lcm", 4),
-            (40, "lcm", None),
+            (29, "lcm", 3),
+            (30, "lcm", None),
             (10, "{lcm: {split: 0.4}}", None),
             (10, "{lcm: {configurations: 60}}", None),
             (10, "asha", None),
@@ -237,7 +237,7 @@ class TestRepeats:
         )
         said = list(doubts(read_experiment(path)))
         assert len(said) == (curves is not None)
-        assert all(f"begins when {curves} have" in one for one in said)
+        assert all(f"matched with {curves} completed curve" in one for one in said)
 
     @pytest.mark.parametrize("batches", [1, 3])
     def test_batches_train_none_twice_and_give_the_same_journal(self, tmp_path: Path, batches: int) -> None:

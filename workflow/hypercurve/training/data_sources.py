@@ -146,7 +146,7 @@ def read_npz(path: Path) -> Arrays:
                 y = x.replace("x", "y", 1)
                 if shapes[x][:1] != shapes[y][:1]:
                     said = f"{x} has shape {_short(shapes[x])} and {y} {_short(shapes[y])}"
-                    raise DataError(f"data from {path}: {said}; one label or target per example is needed")
+                    raise DataError(f"data from {path}: {said}; one label per example is needed")
             return {name: _array(file, f"{held}.npy") for name, held in names.items()}
     except _Objects as error:
         raise DataError(
