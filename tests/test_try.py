@@ -220,7 +220,7 @@ def test_what_diverges_is_no_mistake_and_the_next_is_tried(attempt: Callable[...
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are known from /proc")
 def test_a_program_that_does_not_end_when_asked_is_killed_and_told(attempt: Callable[..., Said]) -> None:
     model = f'{{command: ["{sys.executable}", program.py, "{{rate}}"], grace: 0.5}}'
-    status, text = attempt(EXPERIMENT.format(model=model), program=PROGRAM)
+    status, text = attempt(EXPERIMENT.format(model=model.replace("0.5", "20")), program=PROGRAM)
     assert status == 0
     assert re.search(r"the program has ended after [\d.]+ s; no process is left", text)
     assert "its processes" in text

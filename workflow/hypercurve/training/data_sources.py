@@ -144,9 +144,11 @@ def read_npz(path: Path) -> Arrays:
             shapes = {name: _shape(file, f"{held}.npy") for name, held in names.items()}
             for x in (name for name in names if name.startswith("x")):
                 y = x.replace("x", "y", 1)
-                if shapes[x][:1] != shapes[y][:1]:
-                    said = f"{x} has shape {_short(shapes[x])} and {y} {_short(shapes[y])}"
-                    raise DataError(f"data from {path}: {said}; one label per example is needed")
+                (one, _), (other, kind) = shapes[x], shapes[y]
+                if one[:1] != other[:1]:
+                    said = f"{x} has shape {_short(one)} and {y} {_short(other)}"
+                    what = "target" if kind == "f" else "label"
+                    raise DataError(f"data from {path}: {said}; one {what} per example is needed")
             return {name: _array(file, f"{held}.npy") for name, held in names.items()}
     except _Objects as error:
         raise DataError(
@@ -165,8 +167,8 @@ class _Objects(Exception):
     """An array of Python objects."""
 
 
-def _shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    """The shape that an array says that it has, which must take the bytes that there are."""
+def _shape(file: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
+    """The shape that an array says that it has, which must take the bytes that there are, and the kind of its type."""
     info = file.getinfo(name)
     if info.file_size > LARGEST_ZEROS and info.file_size > MOST_PACKED * info.compress_size:
         raise ValueError(f"{name} is {info.file_size} bytes behind {info.compress_size}, which no data are")
@@ -179,7 +181,7 @@ def _shape(file: zipfile.ZipFile, name: str) -> tuple[int, ...]:
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
             raise ValueError(f"{name} says that its shape is {_short(shape)}, but has {info.file_size} bytes")
-        return tuple(shape)
+        return tuple(shape), dtype.kind
 
 
 def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
