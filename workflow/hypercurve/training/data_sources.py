@@ -55,9 +55,7 @@ DAMAGED = (
     zlib.error,
     EOFError,
     OSError,
-    ValueError,
-    KeyError,
-    TypeError,
+    *(ValueError, KeyError, TypeError),
     SyntaxError,  # of headers, which are literals of Python's, as the next two
     RecursionError,
     tokenize.TokenError,
@@ -147,7 +145,7 @@ def read_npz(path: Path) -> Arrays:
                 (one, _), (other, kind) = shapes[x], shapes[y]
                 if one[:1] != other[:1]:
                     said = f"{x} has shape {_short(one)} and {y} {_short(other)}"
-                    what = "target" if kind == "f" else "label"
+                    what = "label or target" if x == "x" else "target" if kind == "f" else "label"
                     raise DataError(f"data from {path}: {said}; one {what} per example is needed")
             return {name: _array(file, f"{held}.npy") for name, held in names.items()}
     except _Objects as error:
