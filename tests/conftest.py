@@ -116,17 +116,9 @@ def setting_from(experiment_from: Callable[..., Experiment]) -> Callable[..., Se
 def arrays() -> Callable[..., dict[str, np.ndarray]]:
     """The four arrays of a tiny data set, with changes: `arrays(y_test=...)`; None leaves an array out."""
 
-    def make(**changes: np.ndarray | None) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng(0)
-        made: dict[str, np.ndarray | None] = {
-            "x_train": rng.integers(0, 256, (60, 4, 4), dtype=np.uint8),
-            "y_train": np.arange(60) % 3,
-            "x_test": rng.integers(0, 256, (30, 4, 4), dtype=np.uint8),
-            "y_test": np.arange(30) % 3,
-        }
-        return {name: array for name, array in (made | changes).items() if array is not None}
+    from results_data import small_data
 
-    return make
+    return small_data
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,9 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from hypercurve.archive.checking import table_files
 from hypercurve.cli import main
@@ -28,6 +31,18 @@ methods:
     space: {batch_size: 32}
     population: {members: 6, every: 20, explore: {learning_rate: {factors: [0.8, 1.2]}}}
 """
+
+
+def small_data(size: int = 60, **changes: Any) -> dict[str, Any]:
+    """The four arrays of a tiny data set with so many examples to train on, with changes; None leaves an array out."""
+    rng = np.random.default_rng(0)
+    made = {
+        "x_train": rng.integers(0, 256, (size, 4, 4), dtype=np.uint8),
+        "y_train": np.arange(size) % 3,
+        "x_test": rng.integers(0, 256, (30, 4, 4), dtype=np.uint8),
+        "y_test": np.arange(30) % 3,
+    } | changes
+    return {name: array for name, array in made.items() if array is not None}
 
 
 def carried_out(folder: Path, text: str, name: str, runs: Mapping[str, Iterable[int]] | None = None) -> Path:

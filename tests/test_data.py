@@ -12,22 +12,12 @@ from hypercurve.config.data import DataSpec
 from hypercurve.config.data_sets import IN_KERAS
 from hypercurve.training.data import DataError, load, prepare, verify
 from hypercurve.util.errors import UserError
-
-
-def arrays(**changes):
-    rng = np.random.default_rng(0)
-    base = {
-        "x_train": rng.integers(0, 256, (100, 4, 4), dtype=np.uint8),
-        "y_train": np.arange(100) % 3,
-        "x_test": rng.integers(0, 256, (30, 4, 4), dtype=np.uint8),
-        "y_test": np.arange(30) % 3,
-    }
-    return {**base, **changes}
+from results_data import small_data
 
 
 def stored(folder, **changes):
     path = folder / "source.npz"
-    np.savez_compressed(path, **{name: array for name, array in arrays(**changes).items() if array is not None})
+    np.savez_compressed(path, **small_data(100, **changes))
     return path
 
 

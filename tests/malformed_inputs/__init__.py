@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from results_data import call, make_results
+from results_data import call, make_results, small_data
 
 from .archives import archives
 from .case import Case
 from .commands import command_lines, outputs
 from .curves import CURVES, csv_files
-from .data_files import arrays, npz_files
+from .data_files import npz_files
 from .experiments import EXPERIMENT, REPLAY, configs, settings
 from .journals import journals
 
@@ -24,7 +24,7 @@ def base(folder: Path) -> Path:
     """Inputs that are right: an experiment, its results and archive, data, curves; gives the folder."""
     results = make_results(folder, EXPERIMENT, "small")
     call("archive", results, "-o", folder / "small.tar.gz")
-    np.savez(folder / "data.npz", **arrays())
+    np.savez(folder / "data.npz", **small_data())
     (folder / "curves.csv").write_text(CURVES)
     (folder / "replay.yaml").write_text(REPLAY)
     return folder

@@ -11,19 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from results_data import small_data
+
 from .case import Case, special
-
-
-def arrays(**changes: Any) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    made = {
-        "x_train": rng.integers(0, 256, (60, 4, 4), dtype=np.uint8),
-        "y_train": np.arange(60) % 3,
-        "x_test": rng.integers(0, 256, (30, 4, 4), dtype=np.uint8),
-        "y_test": np.arange(30) % 3,
-    } | changes
-    return {name: array for name, array in made.items() if array is not None}
-
 
 LABELS = np.arange(60) % 3
 ODD: dict[str, Any] = {
@@ -95,7 +85,7 @@ def npz_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     """Data files."""
     del right
     members: dict[str, bytes] = {}
-    for name, array in arrays().items():
+    for name, array in small_data().items():
         np.save(buffer := io.BytesIO(), array)
         members[f"{name}.npy"] = buffer.getvalue()
     made: dict[str, Path] = {}
@@ -104,7 +94,7 @@ def npz_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
         made[name] = zipped(folder / f"file{len(made)}.npz", content, patch)
 
     for name, odd in ODD.items():
-        np.savez(folder / f"labels{len(made)}.npz", **arrays(y_train=odd))
+        np.savez(folder / f"labels{len(made)}.npz", **small_data(y_train=odd))
         made[f"labels: {name}"] = folder / f"labels{len(made)}.npz"
     for name in (
         "dates",
@@ -116,7 +106,7 @@ def npz_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
         "one number",
         "nothing",
     ):
-        np.savez(folder / f"inputs{len(made)}.npz", **arrays(x_train=ODD[name]))
+        np.savez(folder / f"inputs{len(made)}.npz", **small_data(x_train=ODD[name]))
         made[f"inputs: {name}"] = folder / f"inputs{len(made)}.npz"
     for name, header in {
         "10^10 rows": shaped("(10000000000, 4, 4)"),
@@ -170,7 +160,7 @@ def npz_files(right: Path, folder: Path, large: bool = True) -> Iterator[Case]:
     for number, (name, path) in enumerate(made.items()):
         output = str(folder / f"prepared{number}")
         yield Case("data file (.npz)", name, ("data", str(path), "-o", output), path.name[:20])
-    np.savez(folder / "ok.npz", **arrays())
+    np.savez(folder / "ok.npz", **small_data())
     for name, given in {"999 for validation": "999", "-1 for validation": "-1", "NaN for validation": "nan"}.items():
         yield Case(
             "data file (.npz)", name, ("data", str(folder / "ok.npz"), "--validation", given, "-o", str(folder / "o"))
