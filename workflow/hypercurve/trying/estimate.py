@@ -14,7 +14,6 @@ from ..config.jobs import DRAWS, batches, programs
 from ..config.model import CommandSpec, counts_epochs
 from ..config.sharing import draws, lenders
 from ..curves.cost import distinct_points
-from ..space.search_space import Configuration
 from ..util.seeding import generator
 from .measure import Tried
 from .others import Timed
@@ -97,7 +96,8 @@ def _estimate(
         structures = min(count / jobs, programs(experiment.model, setting.space) / 2)
     # What was compiled for the trial that was tried is in the seconds of the first.
     job = PROCESS + start + own / jobs / width + compiled * structures
-    points = sum(_reports(experiment, method, costs, one) for one in drawn) / DRAWS
+    planned = report_points(setting, max(costs.samples, 1))
+    points = sum(len(distinct_points(planned, costs.of(one).steps)) for one in drawn) / DRAWS
     return MethodEstimate(
         trials=trials,
         trial=trial,
@@ -130,11 +130,6 @@ def _between(costs: CostModel, timed: Tried | Timed) -> float:
     """Seconds per virtual second between two points."""
     cost = costs.of(timed.trial.configuration)
     return timed.seconds[1] / max(cost.seconds(timed.points[1]) - cost.seconds(timed.points[0]), 1e-12)
-
-
-def _reports(experiment: Experiment, method: str, costs: CostModel, configuration: Configuration) -> int:
-    points = report_points(experiment.setting("", method), max(costs.samples, 1))
-    return len(distinct_points(points, costs.of(configuration).steps))
 
 
 def _source(experiment: Experiment, method: str, before: Mapping[str, MethodEstimate]) -> str | None:

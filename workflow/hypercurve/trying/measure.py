@@ -279,9 +279,7 @@ class _Trying:
                 if metrics is None:
                     tried.resumed = f"it fails: {on.failure.reason}"
                     return
-                tried.resumed = difference(first.curve[tried.points[1]], metrics)
-                if not tried.resumed or differs:
-                    tried.repeated = differs
+                self._went_on(first, metrics, differs)
         finally:
             training.close()
 
@@ -301,12 +299,16 @@ class _Trying:
             if metrics is None:
                 tried.failure = training.failure
                 return
-            tried.resumed = difference(first.curve[tried.points[1]], metrics)
-            if not tried.resumed or differs:
-                tried.repeated = differs
+            self._went_on(first, metrics, differs)
             self._adjusted(training)
         finally:
             training.close()
+
+    def _went_on(self, first: Training, metrics: Metrics, differs: str) -> None:
+        """Compare what was reported after a state was taken over: equal digits there tell of the repeat too."""
+        self.tried.resumed = difference(first.curve[self.tried.points[1]], metrics)
+        if not self.tried.resumed or differs:
+            self.tried.repeated = differs
 
     def _adjusted(self, training: Training) -> None:
         """Give a member another one's hyperparameters, as they are copied, and go on to its next point."""
