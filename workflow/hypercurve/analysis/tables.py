@@ -176,7 +176,8 @@ def consumption(experiment: Experiment, run: RunResult) -> dict[int, float]:
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV, whole or not at all; numbers read back as exactly what they were, texts are no formulas."""
-    table = table.map(lambda value: inert(value) if isinstance(value, str) else value).rename(columns=inert)
+    texts = table.select_dtypes(exclude="number").map(lambda value: inert(value) if isinstance(value, str) else value)
+    table = table.assign(**texts).rename(columns=inert)
     with appearing(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 

@@ -20,15 +20,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..util.errors import UserError
-from ..util.files import appearing, open_plain
+from ..util.files import appearing, open_plain, swells
 
 BLOCK = 512
 STORED = 65535  # the most that a stored block of deflate holds (RFC 1951, 3.2.4)
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952: deflate, no name, no time, unknown system
 RECORD = 20 * BLOCK  # tar's own unit, which the end is filled up to
 
-LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
-"""More bytes than this, packed to less than so small a part, are no results: they would only fill the disk."""
 PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 """A part of a path: no hidden files, nothing that a shell or a terminal takes for something else, and not `..`."""
 
@@ -178,7 +176,7 @@ def _members(stream: BinaryIO, archive: Path, limits: Limits) -> Iterator[tarfil
                 f"{archive}: {info.name}: more than is unpacked: {limits.files} files, {limits.file} bytes each, "
                 f"{limits.total} in all"
             )
-        if total > LARGEST_ZEROS and total > MOST_PACKED * packed:
+        if swells(total, packed):
             raise ArchiveError(f"{archive}: {info.name}: {total} bytes behind {packed}, which no results are")
         yield info
     ending = stream.read(2 * RECORD)  # filled up with zeros; what else may follow is nothing of ours

@@ -11,6 +11,7 @@ from ..space.search_space import Constant, Space
 from ..util.partial import WRONG, told, validate_parts
 from ..util.schema import Place, Problem
 from ..util.words import listing
+from .data import CSV
 from .hyperparameters import known, role_of
 from .methods import Population
 from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs, label
@@ -63,7 +64,7 @@ def _data(experiment: Parts) -> Iterator[Problem]:
         yield Problem(("data",), "is required")
     elif data and data.curves:
         yield Problem(("data", "curves"), f"are for `model: {RECORDED}`")
-    if data and data.metric is not None and not (data.curves or "").endswith((".csv", ".csv.gz")):
+    if data and data.metric is not None and not (data.curves or "").endswith(CSV):
         yield Problem(("data", "metric"), "names a column of a CSV file of `curves`, and there is none: leave it out")
 
 
@@ -81,7 +82,7 @@ def _objective(experiment: Parts) -> Iterator[Problem]:
     at, metric = ("objective", "metric"), experiment.objective.metric
     if experiment.model == RECORDED:
         curves = experiment.data and experiment.data.curves
-        if curves and curves.endswith((".csv", ".csv.gz")) and metric != "loss":
+        if curves and curves.endswith(CSV) and metric != "loss":
             yield Problem(at, "must be `loss`: of a CSV file, `data.metric` names a metric, and lower is better")
     elif isinstance(experiment.model, str) and metric not in ("accuracy", "loss", "mae"):
         said = f"must be accuracy, loss or, of targets, mae, which is what model {experiment.model} reports"

@@ -19,6 +19,8 @@ from .data_sets import DATA_SETS, DataName
 from .model import Reference
 
 Text = Annotated[str, Field(min_length=1)]
+CSV = (".csv", ".csv.gz")
+"""Ends of the names of files of recorded curves that have columns."""
 NO_DATA = "none"
 """In place of the digest of data, where an experiment has none."""
 TEST_SHARE = 0.2

@@ -11,6 +11,7 @@ from ..search.searcher import SearchContext
 from ..space.doubts import doubts as doubts_of
 from ..stopping.stopper import StopContext
 from .code_files import lacking
+from .data import CSV
 from .experiment import Experiment
 from .figures import applicable
 from .model import RECORDED, CommandSpec, KerasSpec, LoopSpec, counts_epochs
@@ -18,7 +19,7 @@ from .objective import COST, PARAMETERS
 
 LONGEST = 100
 """Characters of a name that is part of file names: some file systems hold 143 bytes, and we append to it."""
-FILES = (".npz", ".csv", ".csv.gz", ".jsonl", ".tar.gz")
+FILES = (*CSV, ".npz", ".jsonl", ".tar.gz")
 """Ends of what is a file, and no folder that another experiment makes."""
 EXCHANGE = ("save", "load", "adjust")
 """Methods that a loop needs in a population."""

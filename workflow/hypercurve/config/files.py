@@ -20,6 +20,7 @@ from ..util.errors import UserError
 from ..util.files import read_plain
 from ..util.partial import CLOSE
 from ..util.schema import Model, Problem, in_lines, problems_in
+from ..util.words import cut_short
 from .experiment import Experiment
 from .setting import Setting
 
@@ -320,4 +321,4 @@ def _locate(node: yaml.Node | None, value: Any, path: Sequence[str | int]) -> tu
 def _short(value: Any) -> str:
     # In pieces: a value may be far longer than what is shown of it.
     text = "".join(islice(json.JSONEncoder(default=str, ensure_ascii=False).iterencode(value), 61))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return cut_short(text)

@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from math import isfinite
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..util.errors import UserError
 from ..util.files import check_plain, open_plain, read_plain
+from ..util.words import cut_short
 from .checksums import Chain
 from .encoding import RawLine, decode_line, encode_line, event_of, holds_sum, without_wall
 from .lines import Line, RunHeader
 
 LONGEST = 1 << 24
 """Bytes of a line at most, where the file is a stranger's."""
+SHOWN = 80
+"""Characters of a value that a message shows."""
 
 
 class JournalError(UserError):
@@ -140,7 +143,7 @@ def _finite(kind: type[int] | type[float]) -> Callable[[str], int | float]:
                 return value
         except OverflowError:
             pass
-        raise ValueError(f"{_short(text)} is larger than any number")
+        raise ValueError(f"{cut_short(text, SHOWN)} is larger than any number")
 
     return number
 
@@ -166,7 +169,7 @@ UNREADABLE = KeyError, TypeError, ValueError, AttributeError, OverflowError
 def unreadable(error: Exception, where: str) -> JournalError:
     """Such an error as a message that names file and line."""
     said = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
-    return JournalError(f"{where}: is not what a run writes ({_short(said)})")
+    return JournalError(f"{where}: is not what a run writes ({cut_short(said, SHOWN)})")
 
 
 def decode(raw: RawLine, where: str) -> Line:
@@ -214,12 +217,8 @@ def check_line(expected: Line, raw: RawLine, where: str, why: str) -> None:
         key = next(
             key for key in {**wanted, **found} if (key in wanted, wanted.get(key)) != (key in found, found.get(key))
         )
-        raise JournalError(f"{where}: says {key} = {_short(found.get(key))} where {why} to {_short(wanted.get(key))}")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+        says, led = (cut_short(given.get(key), SHOWN) for given in (found, wanted))
+        raise JournalError(f"{where}: says {key} = {says} where {why} to {led}")
 
 
 class Journal:

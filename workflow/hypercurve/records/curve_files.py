@@ -32,6 +32,7 @@ from pydantic import ValidationError
 
 from ..config.consistency import COLUMNS
 from ..config.cost import CostModel
+from ..config.data import CSV
 from ..config.files import read_setting
 from ..config.hyperparameters import RECORDED
 from ..config.model import Trained
@@ -62,11 +63,11 @@ def read_curves(path: Path, metric: str | None = None) -> Curves:
     Raises:
         UserError: there is nothing there, or it is damaged.
     """
-    if metric is not None and not path.name.endswith((".csv", ".csv.gz")):
+    if metric is not None and not path.name.endswith(CSV):
         raise RecordingError(f"{path}: {metric!r} would name a column of a CSV file, which this is not: leave it out")
     if path.is_dir():
         curves = load_curves(path) if (path / PREPARED).exists() else _runs(path)
-    elif path.name.endswith((".csv", ".csv.gz")):
+    elif path.name.endswith(CSV):
         curves = _table(path, metric)
     elif path.name.endswith(".jsonl"):
         curves = _put_together(_name_of(path), [path])

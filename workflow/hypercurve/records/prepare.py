@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.data import CSV
 from ..config.files import read_setting
 from ..config.objective import TRAINING_LOSS, JudgedCurve
 from ..config.setting import Setting
@@ -122,7 +123,7 @@ def _same(one: Curve, other: Curve) -> bool:
 def _curves(path: Path, metric: str | None) -> tuple[Curves, list[Setting]]:
     """What a file, a folder or an archive of an experiment's results holds, and the settings of the methods in it."""
     if not path.name.endswith((".tar.gz", ".tgz", ".tar")):
-        return read_curves(path, metric if path.name.endswith((".csv", ".csv.gz")) else None), _settings(path)
+        return read_curves(path, metric if path.name.endswith(CSV) else None), _settings(path)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with tarfile.open(path) as archive:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..config.cost import CostModel, report_points
 from ..config.model import RECORDED, CommandSpec, LoopSpec
-from ..config.objective import COST
+from ..config.objective import COST, PARAMETERS
 from ..config.setting import Setting
 from ..curves.prepared import load_curves
 from .command import CommandTrainer
@@ -66,6 +66,6 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None) -> Trainer:
         threads=training.threads,
         compiler=training.compiler,
         objective=setting.objective.metric,
-        parameters="parameters" in setting.constraints,
+        parameters=PARAMETERS in setting.constraints,
         balanced=training.class_weight == "balanced",
     )

@@ -15,14 +15,15 @@ import numpy.typing as npt
 from ..config.data import TEST_SHARE, DataSpec
 from ..util.errors import UserError
 from ..util.seeding import generator
+from ..util.words import cut_short
 
 Array = npt.NDArray[Any]
 Label = int | str | bool
 
 UNEVEN = 3
 """How many times as many examples as the rarest class the most frequent one has at least, for it to be said."""
-SHOWN, LONGEST = 10, 60
-"""As many labels are named in a sentence, with as many characters."""
+SHOWN = 10
+"""As many labels are named in a sentence."""
 BYTE, WORD = 255, 65_535
 """The largest pixels of 8 and of 16 bits."""
 
@@ -83,7 +84,8 @@ def _outputs(
     given: dict[str, Array], spec: DataSpec, meaning: Meaning, stop: Callable[[str], NoReturn]
 ) -> dict[str, Array]:
     ys = {name: _texts(y, name, stop) for name, y in given.items()}
-    whole = next(iter(ys.values())) if "y" in ys else ys["y_train"]
+    main = "y" if "y" in ys else "y_train"
+    whole = ys[main]
     kind, task = whole.dtype.kind, spec.task
     if task == "regression":
         if other := [name for name, y in ys.items() if y.dtype.kind not in "iuf"]:
@@ -97,12 +99,12 @@ def _outputs(
             )
         return given
     ys = {name: y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for name, y in ys.items()}
-    whole = ys["y"] if "y" in ys else ys["y_train"]
+    whole = ys[main]
     if kind == "f":
         if not all(_are_whole(y) for y in ys.values()):
             stop("y holds numbers that are not whole, but `task` is classification")
         ys = {name: y.astype(np.int64) for name, y in ys.items()}
-        whole = ys["y"] if "y" in ys else ys["y_train"]
+        whole = ys[main]
     if len({"i" if y.dtype.kind == "u" else y.dtype.kind for y in ys.values()}) > 1:
         if {y.dtype.kind for y in ys.values()} <= {*"iuf"}:
             return ys
@@ -164,17 +166,13 @@ def _mapped(ys: dict[str, Array], labels: Array, stop: Callable[[str], NoReturn]
     found = {}
     for name, y in ys.items():
         if unknown := sorted({*y.ravel().tolist()} - {*labels.tolist()}):
-            stop(f"{name} has the label {_short(repr(unknown[0]))}, which never occurs in y_train")
+            stop(f"{name} has the label {cut_short(repr(unknown[0]))}, which never occurs in y_train")
         found[name] = np.searchsorted(labels, y).astype(np.int32)
     return found
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
 def _listed(labels: Iterable[Label]) -> str:
-    told = [f"{_short(repr(label))} is class {number}" for number, label in enumerate(labels)]
+    told = [f"{cut_short(repr(label))} is class {number}" for number, label in enumerate(labels)]
     more = [f"and so on to {told[-1]}"] if len(told) > SHOWN else []
     return ", ".join(told if not more else [*told[: SHOWN - 1], *more])
 

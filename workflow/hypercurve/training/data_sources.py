@@ -26,8 +26,9 @@ import numpy.typing as npt
 from ..config.data import DataSpec
 from ..config.data_sets import DATA_SETS, IN_KERAS
 from ..util.errors import in_a_line
-from ..util.files import appearing, sha256
+from ..util.files import appearing, sha256, swells
 from ..util.user_code import load_object
+from ..util.words import cut_short
 from .data_meaning import DataError, interpret
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -43,9 +44,6 @@ WHOLE = ("x", "y")
 """What may be given in their place: all examples, which are then split."""
 
 DECLARE = "Say what y is by `task: regression` (numbers to predict) or `task: classification` under `data`"
-
-LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
-"""An array of more bytes than this, packed to less than so small a part, is no data: it would only fill the memory."""
 
 MOST_NAMED = 10
 """Arrays that a message names."""
@@ -144,7 +142,7 @@ def read_npz(path: Path) -> Arrays:
                 y = x.replace("x", "y", 1)
                 (one, _), (other, kind) = shapes[x], shapes[y]
                 if one[:1] != other[:1]:
-                    said = f"{x} has shape {_short(one)} and {y} {_short(other)}"
+                    said = f"{x} has shape {cut_short(one)} and {y} {cut_short(other)}"
                     what = "label or target" if x == "x" else "target" if kind == "f" else "label"
                     raise DataError(f"data from {path}: {said}; one {what} per example is needed")
             return {name: _array(file, f"{held}.npy") for name, held in names.items()}
@@ -168,7 +166,7 @@ class _Objects(Exception):
 def _shape(file: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
     """The shape that an array says that it has, which must take the bytes that there are, and the kind of its type."""
     info = file.getinfo(name)
-    if info.file_size > LARGEST_ZEROS and info.file_size > MOST_PACKED * info.compress_size:
+    if swells(info.file_size, info.compress_size):
         raise ValueError(f"{name} is {info.file_size} bytes behind {info.compress_size}, which no data are")
     with file.open(name) as member:
         version = np.lib.format.read_magic(member)
@@ -178,18 +176,13 @@ def _shape(file: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
             raise _Objects(name.removesuffix(".npy"))
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
-            raise ValueError(f"{name} says that its shape is {_short(shape)}, but has {info.file_size} bytes")
+            raise ValueError(f"{name} says that its shape is {cut_short(shape)}, but has {info.file_size} bytes")
         return tuple(shape), dtype.kind
 
 
 def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     with file.open(name) as member:
         return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def _short(shape: tuple[int, ...]) -> str:
-    text = str(shape)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def cut(source: str, output: Path, train: int, test: int) -> None:

@@ -21,6 +21,7 @@ from ..curves.cost import step_at
 from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
+from ..util.words import cut_short
 from .trainer import Report, Session, Snapshot, TrialFailed
 from .user_states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
 
@@ -224,4 +225,4 @@ def tested(snapshot: Snapshot) -> dict[str, float]:
 
 def _short(value: object) -> str:
     text = re.sub(r"\b0x[0-9a-fA-F]{6,}\b", "0x...", repr(value))
-    return text if len(text) <= 100 else text[:97] + "..."
+    return cut_short(text, 100)

@@ -14,6 +14,8 @@ from .errors import UserError
 
 LARGEST = 1 << 30
 """Bytes of a file that is read as a whole, at most."""
+LARGEST_ZEROS, MOST_PACKED = 1 << 28, 200
+"""More bytes than this, packed to less than so small a part, are no data: they would only fill memory or disk."""
 _KINDS = {
     stat.S_IFREG: "a plain file",
     stat.S_IFDIR: "a folder",
@@ -66,6 +68,11 @@ def read_plain(path: Path, most: int = LARGEST) -> bytes:
         if os.fstat(file.fileno()).st_size > most:
             raise OSError(errno.EFBIG, f"is larger than {most} bytes", str(path))
         return file.read()
+
+
+def swells(size: int, packed: int) -> bool:
+    """Whether so many bytes behind so few packed ones are nothing but a trap."""
+    return size > LARGEST_ZEROS and size > MOST_PACKED * packed
 
 
 @contextmanager

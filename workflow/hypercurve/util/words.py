@@ -34,6 +34,16 @@ def listing(items: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def cut_short(value: object, most: int = 60) -> str:
+    """A value's text with so many characters at most.
+
+    >>> cut_short("a text that is too long", 12)
+    'a text th...'
+    """
+    text = str(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def inert(text: str) -> str:
     """A text as a cell of a table that no spreadsheet takes for a formula: with an apostrophe before what begins like one.
 
