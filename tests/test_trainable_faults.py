@@ -39,6 +39,8 @@ FAULT = [sys.executable, "user_models.py", "{fault}", "{epochs}"]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "tests" / "user_models.py", tmp_path)
     monkeypatch.chdir(tmp_path)
+    # With it, Python itself loses the rest of what a program that is paused was printing.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     return tmp_path
 
 
