@@ -5,6 +5,8 @@ import json
 import math
 import subprocess
 import sys
+import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,6 +309,19 @@ def test_a_record_of_nothing_but_what_is_played_is_refused(
         said = capsys.readouterr().err
         assert f"{record}: cannot be a record for m: nothing is left" in said
         assert "Traceback" not in said
+
+
+def test_an_archive_as_a_record_is_unpacked_nowhere_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, temporary = two_metrics(tmp_path / "two.csv", range(30)), tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with tarfile.open(tmp_path / "hostile.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("../elsewhere/journal.jsonl"))
+    assert replay_with_record(path, [tmp_path / "hostile.tar.gz"]) == 2
+    assert "hostile.tar.gz: cannot be read" in capsys.readouterr().err
+    assert not any(temporary.iterdir())
 
 
 def test_a_record_is_read_without_the_trainings_that_are_played(

@@ -1,6 +1,7 @@
 """Preparing a record: earlier experiments, read from files and put into the coding of the space that is searched now."""
 
 import math
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -130,7 +131,8 @@ def _curves(path: Path, metric: str | None) -> tuple[Curves, list[Setting]]:
                 wanted = [m for m in archive if m.isfile() and Path(m.name).name in ("journal.jsonl", "setting.json")]
                 if sum(member.size for member in wanted) > LARGEST:
                     raise RecordError(f"{path}: its journals are larger than {LARGEST} bytes")
-                archive.extractall(folder, wanted, filter="data")
+                for member in wanted:
+                    _extract(archive, member, Path(folder).resolve())
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise RecordError(f"{path}: cannot be read: {error}") from None
         try:
@@ -138,6 +140,17 @@ def _curves(path: Path, metric: str | None) -> tuple[Curves, list[Setting]]:
             return named, _settings(Path(folder))
         except UserError as error:
             raise RecordError(f"{path}: {str(error).replace(f'{folder}/', '').replace(folder, str(path))}") from None
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a plain file of an archive, within a folder. (`extractall` is safe from Python 3.11.4 on.)"""
+    target, content = (folder / member.name).resolve(), archive.extractfile(member)
+    if not target.is_relative_to(folder):
+        raise tarfile.ExtractError(f"{member.name[:200]!r} would lie outside of it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    assert content is not None
+    with target.open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 def _settings(path: Path) -> list[Setting]:
