@@ -539,5 +539,5 @@ def test_a_best_network_that_cannot_be_kept_is_no_end_of_the_run(
     saving = SavingTrainer(LoopTrainer(LoopSpec(loop="user_models:Loop"), None, threads=1), tmp_path / "states")
     session = saving.open(TRIAL)
     session.advance(1.0)
-    saving.keep(TRIAL, session.snapshot())
+    saving.keep(TRIAL, session.snapshot, 0.5)
     assert "cannot be kept" in capsys.readouterr().err

@@ -201,7 +201,7 @@ def _run(
         resumable(output, run.header) as journal,
     ):
         states, identity = output.with_name("journal.states"), identity_of(run.header.training)
-        saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity)
+        saving = SavingTrainer(trainer, states, minutes=minutes, identity=identity, runs=output.absolute().parents[2])
         execute(run, saving, journal, known=KnownTrainings(output, run.header))
         saving.clear()
 

@@ -67,6 +67,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
             watch = stack.enter_context(Progress())
         if setting.population is None:
             trainer.bounds.ask = check_interrupted
+            trainer.most = max(2, trainer.most // comm.size)
             if comm.rank == 0:
                 known = known_of(given, state, given.output)
             try:
@@ -138,12 +139,14 @@ def trainer_of(given: Arguments, run: Any, folder: Path) -> Any:
     from ..training.saving import SavingTrainer, identity_of
     from ..training.trainer import LazyTrainer
 
+    runs = folder.absolute().parent.parent
     return SavingTrainer(
         LazyTrainer(lambda: make_trainer(run.setting, given.data, folder / "programs")),
         given.output.with_name(f"{given.output.stem}.states"),
         minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
         memory=round(given.memory * 2**30),
         identity=identity_of(run.header.training),
+        runs=runs if runs.name == "runs" and not given.no_reuse else None,
     )
 
 

@@ -50,6 +50,10 @@ class Objective(Model):
         """The objective as a learning curve."""
         return JudgedCurve.model_construct(metric=self.key, mode=self.mode)
 
+    def loss(self, metrics: Mapping[str, float]) -> float:
+        """Performance in reported metrics as a number of which less is better."""
+        return -metrics[self.key] if self.mode == "max" else metrics[self.key]
+
     def better(self, one: float, other: float) -> bool:
         """Whether performance ``one`` is strictly better than ``other``."""
         return one > other if self.mode == "max" else one < other

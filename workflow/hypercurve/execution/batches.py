@@ -91,12 +91,12 @@ def run_batch(
             check_failures(run)
             if isinstance(line.event, Completed):
                 value = line.event.metrics[objective.key]
+                trained = session is not None and session.progress == 1  # else its end was known
+                if session is not None and trained:
+                    trainer.keep(trial, session.snapshot, objective.loss(line.event.metrics))
                 if best is None or objective.better(value, best[0]):
-                    trained = session is not None and session.progress == 1  # else its end was known
                     snapshot = session.snapshot() if session is not None and trained else None
                     best = value, Best(trial, curve, line.wall.test, snapshot)
-                    if snapshot is not None:
-                        trainer.keep(trial, snapshot)
             if session is not None and not isinstance(line.event, Reported):
                 session.close()
     if best is not None and not any(isinstance(line, Tested) for line in lines):

@@ -135,10 +135,12 @@ class Best:
         Returns:
             The metrics, and the part of the journal's line that may differ between equal runs.
         """
-        snapshot, metrics = self.snapshot or trainer.kept(self.trial), self.reported
+        snapshot, metrics, file = self.snapshot, self.reported, None
         differs: list[float] = []
-        if metrics is None and snapshot is None and known is not None:
-            metrics = known.test(self.trial)
+        if snapshot is None and known is not None:
+            metrics, file = metrics or known.test(self.trial), known.network(self.trial)
+        if snapshot is None and (metrics is None or file is None):
+            snapshot = trainer.kept(self.trial)
         if metrics is None:
             if snapshot is None:
                 session = retrain(trainer, self.trial, self.curve, equal=equal, differs=differs.append)
@@ -147,8 +149,8 @@ class Best:
         path = None
         if folder is not None and snapshot is not None:
             path = trainer.export(self.trial, snapshot, folder)
-        elif folder is not None and known is not None and (kept := known.network(self.trial)) is not None:
-            path = copied(kept, folder)
+        elif folder is not None and file is not None:
+            path = copied(file, folder)
         network = None if path is None else described(path)
         return metrics, Wall(at=time.time(), network=network, differs=differs[0] if differs else None)
 

@@ -77,13 +77,13 @@ class Sessions:
     def decided(self, event: Event) -> None:
         """Keep the best network, and drop sessions that are over; those of paused trials stay open."""
         run, number = self._run, event.trial
-        if isinstance(event, Completed) and run.best is not None and run.best.number == number:
+        if isinstance(event, Completed):
             session = self._open.get(number)  # none, or one on its way, where the end was known
-            self.best_trial, self.best = number, None
-            if session is not None and session.progress == 1:
-                self.best = session.snapshot()
-            if self.best is not None:
-                self._trainer.keep(run.trial(number), self.best)
+            trained = session is not None and session.progress == 1
+            if session is not None and trained:
+                self._trainer.keep(run.trial(number), session.snapshot, run.setting.objective.loss(event.metrics))
+            if run.best is not None and run.best.number == number:
+                self.best_trial, self.best = number, session.snapshot() if session is not None and trained else None
         over = [number] if isinstance(event, Completed | Failed) else []
         for number in over + [action.trial for action in run.actions if isinstance(action, Stop)]:
             if (session := self._open.pop(number, None)) is not None:

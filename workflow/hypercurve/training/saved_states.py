@@ -93,13 +93,13 @@ def write_state(path: Path, state: SavedState) -> None:
             file.write(part)
 
 
-def read_state(path: Path, identity: str, trial: int) -> SavedState | None:
+def read_state(path: Path, identity: str, trial: int | None) -> SavedState | None:
     """A trial's state; None if there is none. One that is damaged or of another training is passed over, which is said.
 
     Args:
         path: the file.
         identity: of the training that is to go on.
-        trial: its number, for messages.
+        trial: its number, for messages; None: nothing is said.
     """
     try:
         raw = path.read_bytes()
@@ -129,6 +129,7 @@ def _digest(content: memoryview) -> bytes:
     return hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
-def _none(path: Path, trial: int, why: str) -> SavedState | None:
-    print(f"warning: trial {trial}: its saved state {why}: {path}; it is not used", file=sys.stderr, flush=True)
+def _none(path: Path, trial: int | None, why: str) -> SavedState | None:
+    if trial is not None:
+        print(f"warning: trial {trial}: its saved state {why}: {path}; it is not used", file=sys.stderr, flush=True)
     return None

@@ -7,8 +7,8 @@ trials, leave memory beyond a bound and come back when they are trained on. The 
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ..runs.trial import Trial
@@ -17,6 +17,11 @@ from .saved_states import SavedState, read_state, write_state
 from .saving_bounds import Bounds
 from .saving_session import SavingSession
 from .trainer import Snapshot, Trainer
+
+MOST = 10
+"""Of how many of its best trials a process keeps the networks."""
+BEST = "best-"
+"""How the files of these begin."""
 
 
 def described(trial: Trial) -> str:
@@ -40,6 +45,8 @@ class SavingTrainer(Trainer):
         memory: bytes of states beyond which the sessions that were trained longest ago leave memory; None: no bound.
         identity: what a trial's training depends on: its state is used by trainings of the same identity only.
         ask: called at safe moments: raises where the run is asked to end, and all states are saved before that.
+        runs: the folder of an experiment's runs, where other methods may have kept the network of a trial; None: not used.
+        most: of how many of its best trials this process keeps the networks.
     """
 
     def __init__(
@@ -51,9 +58,12 @@ class SavingTrainer(Trainer):
         memory: int | None = 2 * 2**30,
         identity: Callable[[Trial], str] = described,
         ask: Callable[[], None] = lambda: None,
+        runs: Path | None = None,
+        most: int = MOST,
     ) -> None:
         self.trainer, self.folder, self.identity = trainer, folder, identity
-        self._kept: Path | None = None
+        self.runs, self.most = runs, most
+        self._kept: list[tuple[float, Path]] = []  # objectives and files of the best trials, the best first
         self.bounds = Bounds(minutes, memory, ask)
 
     def open(self, trial: Trial) -> SavingSession:
@@ -73,27 +83,33 @@ class SavingTrainer(Trainer):
         """See :meth:`hypercurve.training.trainer.Trainer.export`."""
         return self.trainer.export(trial, snapshot, folder)
 
-    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
-        """Keep the best trial's network, in place of the one kept so far."""
-        if self.bounds.minutes is None:
-            return
+    def keep(self, trial: Trial, snapshot: Callable[[], Snapshot], loss: float) -> None:
+        """Keep a complete trial's network, if it is among the best of this process, in place of the worst of these.
+
+        They stay when the run is over: another method, or a longer search, may choose another trial than this run does.
+        """
         path, before = self._best(trial), self._kept
+        kept = sorted([*before, (loss, path)])[: self.most]
+        if self.bounds.minutes is None or (loss, path) not in kept:
+            return
         try:
-            write_state(path, SavedState(self.identity(trial), snapshot, 1.0, 0.0, ()))
+            write_state(path, SavedState(self.identity(trial), snapshot(), 1.0, 0.0, ()))
         except UserError as error:  # a full disk, say: the run does not depend on it
             self.bounds.warn("keep", f"the best network so far cannot be kept over the end of this process: {error}")
             return
-        self._kept = path
-        if before is not None and before != path:
-            before.unlink(missing_ok=True)
+        self._kept = kept
+        for _, other in {*before} - {*kept}:
+            other.unlink(missing_ok=True)
 
     def kept(self, trial: Trial) -> Snapshot | None:
-        """The network of a trial, if this or an earlier process has kept it."""
-        state = read_state(self._best(trial), self.identity(trial), trial.number)
-        return None if state is None else state.snapshot
+        """The network of a trial, if this or an earlier process has kept it, for this run or for another method."""
+        own = self._best(trial)
+        others = () if self.runs is None else sorted(self.runs.glob(f"*/{trial.repeat}/**/{own.name}"))
+        states = (read_state(path, self.identity(trial), None) for path in (own, *others))
+        return next((state.snapshot for state in states if state is not None), None)
 
     def _best(self, trial: Trial) -> Path:
-        return self.folder / f"best-{trial.repeat}-{trial.number}.state"
+        return self.folder / f"{BEST}{trial.repeat}-{trial.number}.state"
 
     @property
     def training(self) -> bool:
@@ -105,6 +121,10 @@ class SavingTrainer(Trainer):
         self.bounds.save_now()
 
     def clear(self) -> None:
-        """Delete all states: the run is over."""
+        """Delete the states of trials in flight: the run is over. Networks of the best trials stay."""
         self.bounds.awake.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self.folder.glob("*"):
+            if not path.name.startswith(BEST):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or not empty
+            self.folder.rmdir()

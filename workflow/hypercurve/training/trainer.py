@@ -184,12 +184,18 @@ class Trainer(Protocol):
         """
         return None
 
-    def keep(self, trial: Trial, snapshot: Snapshot) -> None:
-        """Keep the best trial's network over the end of this process, in place of the one kept so far."""
+    def keep(self, trial: Trial, snapshot: Callable[[], Snapshot], loss: float) -> None:
+        """Keep a complete trial's network over the end of this process, if it is among the best.
+
+        Args:
+            trial: the trial.
+            snapshot: gives its state at the end.
+            loss: its objective, negative where more is better.
+        """
         return
 
     def kept(self, trial: Trial) -> Snapshot | None:
-        """The network of a trial, if it was kept."""
+        """The network of a trial, if it was kept by this run or another one of the experiment."""
         return None
 
 

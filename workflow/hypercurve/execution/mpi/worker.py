@@ -144,7 +144,6 @@ class Worker:
             self._kept.pop(self._best[0], None)
         assert performance is not None
         self._best = (number, performance)
-        self._trainer.keep(*self._kept[number])
 
     def choose(self) -> int | None:
         """The trial to train next, or None."""
@@ -165,7 +164,7 @@ class Worker:
         if session is None or isinstance(event, Completed):
             del self._going[number]
             if session is not None and isinstance(event, Completed):
-                self._keep(going.trial, session, event.metrics[self._objective.key])
+                self._keep(going.trial, session, event.metrics)
                 session.rest()
                 self._over[number] = session  # a report may wait for long until it is written
             elif going.session is not None:
@@ -192,9 +191,10 @@ class Worker:
             going.session = retrain(self._trainer, going.trial, going.curve, equal=equal)
         return going.session
 
-    def _keep(self, trial: Trial, session: Session, performance: float) -> None:
+    def _keep(self, trial: Trial, session: Session, metrics: Mapping[str, float]) -> None:
         """Keep a network until it is known whether it is the best; one that is worse than the best of this rank is not."""
-        self._performances[trial.number] = performance
+        performance = self._performances[trial.number] = metrics[self._objective.key]
+        self._trainer.keep(trial, session.snapshot, self._objective.loss(metrics))
         if self._best is None or not self._objective.better(self._best[1], performance):
             self._kept[trial.number] = (trial, session.snapshot())
 
