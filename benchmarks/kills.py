@@ -46,7 +46,7 @@ LINGER = 20.0
 HANG = 300.0
 """Seconds in which every run ends that nobody kills: some two seconds of training."""
 WAYS = {"group": 0.45, "all": 0.2, "term": 0.2, "rank": 0.15}
-STATES = ("journal.states", "snapshots", "journal.partial.jsonl")
+STATES = ("snapshots", "journal.partial.jsonl")
 """What only runs that are not complete have beside their journals."""
 FAULTS = ("lost_events", "unequal_journals", "leftover_processes", "leftover_files", "hangs", "bad_exits")
 
@@ -277,8 +277,9 @@ class Campaign:
             pairs = zip([*found, {}], [*expected, {}], strict=False)
             raise Fault("unequal_journals", str(next(pair for pair in pairs if pair[0] != pair[1])))
         names = [{path.name for path in one.parent.iterdir()} - {"batches"} for one in (journal, whole)]
-        if names[0] != names[1] or any(name.startswith(".") or name in STATES for name in names[0]):
-            raise Fault("leftover_files", f"{sorted(names[0])}, not {sorted(names[1])}")
+        in_flight = sorted(journal.with_suffix(".states").glob("[0-9]*"))
+        if names[0] != names[1] or in_flight or any(name.startswith(".") or name in STATES for name in names[0]):
+            raise Fault("leftover_files", f"{sorted(names[0])}, not {sorted(names[1])}; {in_flight}")
 
 
 def reports(output: Path) -> int:

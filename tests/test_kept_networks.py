@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hypercurve.config.experiment import Experiment
@@ -13,8 +14,10 @@ from hypercurve.execution.serial import execute
 from hypercurve.runs.known import KnownTrainings
 from hypercurve.runs.resuming import resumable
 from hypercurve.runs.run import Run
+from hypercurve.runs.trial import Trial
 from hypercurve.training.loop import LoopTrainer
 from hypercurve.training.saving import MOST, SavingTrainer, identity_of
+from hypercurve.training.trainer import Snapshot
 from user_models import Loop
 
 TRIALS = 15
@@ -72,7 +75,19 @@ def test_those_of_the_best_trials_are_kept_and_nothing_else(done: Path) -> None:
     found = losses(done)
     best = sorted(found, key=lambda trial: found[trial])[:MOST]
     assert len(found) == TRIALS > MOST
-    assert {path.name for path in (done / "journal.states").iterdir()} == {f"best-0-{trial}.state" for trial in best}
+    assert {path.name for path in (done / "journal.states").iterdir()} == {
+        f"best-0-{trial}_{found[trial]!r}.state" for trial in best
+    }
+
+
+def test_they_are_fewer_where_they_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hypercurve.training.saving.MOST_BYTES", 1000)
+    run = run_of("random")
+    trainer = saving(tmp_path / "runs" / "random" / "0", run)
+    for number, loss in enumerate([0.3, 0.1, 0.2, -0.0, 1e-9]):
+        trial = Trial(number, {"learning_rate": 0.1, "epochs": 4})
+        trainer.keep(trial, lambda: Snapshot(1.0, 4, np.zeros(100, np.float32), np.zeros(0, np.float32)), loss)
+    assert [path.name for path in trainer.folder.iterdir()] == ["best-0-3_-0.0.state"]
 
 
 @pytest.mark.parametrize("rank", [0, 1, MOST - 1, MOST])

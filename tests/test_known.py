@@ -509,7 +509,12 @@ def test_the_rank_that_has_the_chosen_network_writes_its_file_and_says_so(tmp_pa
         subprocess.run(command, check=True, cwd=Path(__file__).parent, capture_output=True, timeout=120)
         found.append(read_lines(output)[0])
         assert networks.problem(output.parent, found[-1][-1]["wall"]["network"]) is None
-        assert sorted(path.name for path in output.parent.iterdir()) == ["best.npz", "history", "journal.jsonl"]
+        assert sorted(path.name for path in output.parent.iterdir()) == [
+            "best.npz",
+            "history",
+            "journal.jsonl",
+            "journal.states",
+        ]
     assert events(found[0]) == events(found[1])
     assert found[0][-1]["wall"]["network"]["file"] == found[1][-1]["wall"]["network"]["file"] == "best.npz"
 

@@ -494,10 +494,11 @@ def test_a_real_search_killed_again_and_again_ends_with_the_same_journal(tmp_pat
         "best.keras",
         "history",
         "killed.jsonl",
+        "killed.states",
         "once",
         "setting.json",
     ]
-    assert {path.name for path in whole.parent.iterdir()} == {"best.keras", "history", "whole.jsonl"}
+    assert {path.name for path in whole.parent.iterdir()} == {"best.keras", "history", "whole.jsonl", "whole.states"}
     assert [path.name for path in (tmp_path / "history").iterdir()] == ["killed.1.jsonl"]
     assert [path.name for path in (whole.parent / "history").iterdir()] == ["whole.1.jsonl"]
 

@@ -275,7 +275,7 @@ def test_tuning_that_died_inside_a_trial_goes_on_inside_it(die: bool, tmp_path: 
     epochs = (tmp_path / "epochs").read_text().splitlines()
     assert len(epochs) == len(set(epochs)) + die  # the one that it died in
     kept = sorted(path.name for path in (tmp_path / "found" / "runs" / "random" / "0").iterdir())
-    assert kept == ["best.npz", "history", "journal.jsonl"]
+    assert kept == ["best.npz", "history", "journal.jsonl", "journal.states"]
 
 
 # What is saved when

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..util.errors import UserError
 from .arguments import Arguments, Parser
 
-HELP = "remove superseded journals and saved states of trials; says what and how much, and asks"
+HELP = "remove superseded journals, saved states and networks that no run chose; says what and how much, and asks"
 EXAMPLE = "results/demo"
 
 

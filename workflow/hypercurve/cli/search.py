@@ -67,7 +67,6 @@ def _search_together(given: Arguments, setting: Any) -> None:
             watch = stack.enter_context(Progress())
         if setting.population is None:
             trainer.bounds.ask = check_interrupted
-            trainer.most = max(2, trainer.most // comm.size)
             if comm.rank == 0:
                 known = known_of(given, state, given.output)
             try:

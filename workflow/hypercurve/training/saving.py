@@ -19,7 +19,9 @@ from .saving_session import SavingSession
 from .trainer import Snapshot, Trainer
 
 MOST = 10
-"""Of how many of its best trials a process keeps the networks."""
+"""Of how many of its best trials a run keeps the networks."""
+MOST_BYTES = 2**30
+"""Bytes that these may have together; the network of the best trial is kept in any case."""
 BEST = "best-"
 """How the files of these begin."""
 
@@ -46,7 +48,6 @@ class SavingTrainer(Trainer):
         identity: what a trial's training depends on: its state is used by trainings of the same identity only.
         ask: called at safe moments: raises where the run is asked to end, and all states are saved before that.
         runs: the folder of an experiment's runs, where other methods may have kept the network of a trial; None: not used.
-        most: of how many of its best trials this process keeps the networks.
     """
 
     def __init__(
@@ -59,11 +60,9 @@ class SavingTrainer(Trainer):
         identity: Callable[[Trial], str] = described,
         ask: Callable[[], None] = lambda: None,
         runs: Path | None = None,
-        most: int = MOST,
     ) -> None:
         self.trainer, self.folder, self.identity = trainer, folder, identity
-        self.runs, self.most = runs, most
-        self._kept: list[tuple[float, Path]] = []  # objectives and files of the best trials, the best first
+        self.runs, self.most = runs, MOST
         self.bounds = Bounds(minutes, memory, ask)
 
     def open(self, trial: Trial) -> SavingSession:
@@ -84,32 +83,33 @@ class SavingTrainer(Trainer):
         return self.trainer.export(trial, snapshot, folder)
 
     def keep(self, trial: Trial, snapshot: Callable[[], Snapshot], loss: float) -> None:
-        """Keep a complete trial's network, if it is among the best of this process, in place of the worst of these.
+        """Keep a complete trial's network, if it is among the best so far, in place of the worst of these.
 
         They stay when the run is over: another method, or a longer search, may choose another trial than this run does.
         """
-        path, before = self._best(trial), self._kept
-        kept = sorted([*before, (loss, path)])[: self.most]
-        if self.bounds.minutes is None or (loss, path) not in kept:
+        path = self.folder / f"{self._best(trial)}{float(loss)!r}.state"
+        before = sorted(self.folder.glob(f"{BEST}*.state"), key=_loss)
+        if self.bounds.minutes is None or (len(before) >= self.most and _loss(before[self.most - 1]) <= loss):
             return
         try:
             write_state(path, SavedState(self.identity(trial), snapshot(), 1.0, 0.0, ()))
         except UserError as error:  # a full disk, say: the run does not depend on it
             self.bounds.warn("keep", f"the best network so far cannot be kept over the end of this process: {error}")
             return
-        self._kept = kept
-        for _, other in {*before} - {*kept}:
-            other.unlink(missing_ok=True)
+        self.most = min(self.most, max(1, MOST_BYTES // path.stat().st_size))
+        for other in sorted({*before, path}, key=_loss)[self.most :]:
+            other.unlink(missing_ok=True)  # another process of this run may have been faster
 
     def kept(self, trial: Trial) -> Snapshot | None:
         """The network of a trial, if this or an earlier process has kept it, for this run or for another method."""
-        own = self._best(trial)
-        others = () if self.runs is None else sorted(self.runs.glob(f"*/{trial.repeat}/**/{own.name}"))
-        states = (read_state(path, self.identity(trial), None) for path in (own, *others))
+        name = f"{self._best(trial)}*.state"
+        others = () if self.runs is None else sorted(self.runs.glob(f"*/{trial.repeat}/**/{name}"))
+        states = (read_state(path, self.identity(trial), None) for path in (*self.folder.glob(name), *others))
         return next((state.snapshot for state in states if state is not None), None)
 
-    def _best(self, trial: Trial) -> Path:
-        return self.folder / f"{BEST}{trial.repeat}-{trial.number}.state"
+    def _best(self, trial: Trial) -> str:
+        """How the name of the file of its network begins; its objective follows."""
+        return f"{BEST}{trial.repeat}-{trial.number}_"
 
     @property
     def training(self) -> bool:
@@ -128,3 +128,8 @@ class SavingTrainer(Trainer):
                 path.unlink(missing_ok=True)
         with suppress(OSError):  # it is not there, or not empty
             self.folder.rmdir()
+
+
+def _loss(path: Path) -> float:
+    """The objective of a kept network, of which less is better, as its file's name says."""
+    return float(path.stem.rpartition("_")[2])
