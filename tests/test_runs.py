@@ -345,7 +345,7 @@ def test_a_journal_that_is_being_written_is_neither_emptied_nor_deleted_by_anoth
     assert main(search_in(tmp_path, prepared, setting())) == 0
     assert "begun with other setting, data; kept as" in capsys.readouterr().err
     assert (tmp_path / "history" / "journal.1.jsonl").read_bytes() == before
-    there = ["history", "journal.failures.txt", "journal.jsonl", "setting.json"]
+    there = ["history", "journal.failures.txt", "journal.jsonl", "journal.states", "setting.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == there
 
 
