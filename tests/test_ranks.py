@@ -16,35 +16,54 @@ from hypercurve.config.files import ConfigError
 from hypercurve.events.journal import read_lines
 from test_runs import events
 
-EXPERIMENT = {
+EXPERIMENT: dict[str, Any] = {
     "model": {"loop": "ranked_loops:Loop"},
     "objective": {"metric": "loss"},
     "space": {"rate": {"log_uniform": [0.01, 0.5]}, "epochs": 10},
     "budget": {"trials": 9},
     "training": {"accumulation_points": 10},
-    "methods": {
-        "random": {"search": "random", "ranks": 2},
-        "halving": {"search": "random", "stop": "halving", "slots": 9, "ranks": 2},
-        "lcm": {"search": "random", "stop": {"lcm": {"split": 0.3}}, "slots": 3, "ranks": 2},
-        "pbt": {
-            "population": {"members": 4, "every": 2, "explore": {"rate": {"factors": [0.8, 1.2]}}},
-            "ranks": 2,
-        },
+}
+METHODS: dict[str, Any] = {
+    "random": {"search": "random", "ranks": 2},
+    "halving": {"search": "random", "stop": "halving", "slots": 9, "ranks": 2},
+    "lcm": {"search": "random", "stop": {"lcm": {"split": 0.3}}, "slots": 3, "ranks": 2},
+    "pbt": {
+        "population": {"members": 4, "every": 2, "explore": {"rate": {"factors": [0.8, 1.2]}}},
+        "ranks": 2,
     },
 }
 HYPERCURVE = [sys.executable, "-m", "hypercurve"]
+COMMAND = ["{launcher}", sys.executable, "ranked_program.py", "{rate}", "{epochs}"]
+PROGRAM = """\
+import json, sys
+from mpi4py import MPI
+
+comm, rate, epochs = MPI.COMM_WORLD, float(sys.argv[1]), int(sys.argv[2])
+for epoch in range(epochs):
+    loss = comm.allreduce(rate * (comm.rank + 1)) / (epoch + 1)
+    if comm.rank == 0:
+        print(json.dumps({"loss": loss, "val_loss": loss, "size": comm.size}), flush=True)
+"""
 SOON = "import hypercurve.execution.mpi.groups as it; it.STUCK = 1.0; from hypercurve.cli import main; exit(main())"
 
 pytestmark = [pytest.mark.slow, needs_mpi]
 
 
 def search(
-    folder: Path, method: str, tasks: int, loop: str = "Loop", program: list[str] = HYPERCURVE, **environment: str
+    folder: Path,
+    method: str,
+    tasks: int,
+    loop: str | None = "Loop",
+    program: list[str] = HYPERCURVE,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """A run in a folder with these processes."""
+    """A run in a folder with these processes; without a loop, of a program."""
     folder.mkdir(exist_ok=True)
     shutil.copy(ROOT / "tests" / "ranked_loops.py", folder)
-    experiment = Experiment.model_validate({**EXPERIMENT, "model": {"loop": f"ranked_loops:{loop}"}})
+    (folder / "ranked_program.py").write_text(PROGRAM)
+    model = {"loop": f"ranked_loops:{loop}"} if loop else {"command": COMMAND, "files": ["ranked_program.py"]}
+    changes = {"model": model, "budget": {"trials": 9 if loop else 4}, "methods": {method: METHODS[method]}}
+    experiment = Experiment.model_validate({**EXPERIMENT, **changes})
     setting = folder / "setting.json"
     setting.write_text(experiment.setting("ranked", method).model_dump_json())
     arguments = ["search", str(setting), "-o", str(folder / "journal.jsonl"), "--tasks", str(tasks)]
@@ -98,6 +117,17 @@ def test_errors_fail_their_trials_only(tmp_path: Path) -> None:
     }
     completed = [line for line in lines_of(tmp_path / "run") if line["event"] == "completed"]
     assert len(completed) == 5
+
+
+def test_programs_are_started_on_ranks_beside_each_other(tmp_path: Path) -> None:
+    for tasks in (1, 2):
+        done = search(tmp_path / f"{tasks}", "halving", tasks, None)
+        assert done.returncode == 0, done.stderr
+    assert events(tmp_path / "1" / "journal.jsonl") == events(tmp_path / "2" / "journal.jsonl")
+    lines = lines_of(tmp_path / "2")
+    assert not [line for line in lines if line["event"] == "failed"]
+    assert {line["metrics"]["size"] for line in lines if line["event"] in ("reported", "completed")} == {2}
+    assert {line["wall"]["worker"] for line in lines if line["event"] == "reported"} == {0, 1}
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])

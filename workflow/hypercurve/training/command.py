@@ -41,8 +41,8 @@ LARGEST = 1 << 30
 """Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
 
 OPEN_MPI = {"PRTE_MCA_hwloc_default_binding_policy": "none", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
-"""What Open MPI's launcher is told, and others do not read: several of them share the cores of a node, and each would bind its
-processes to the first ones."""
+"""What Open MPI's launcher is told, and others do not read: several of them share the cores of a node, and each would bind
+its processes to the first ones."""
 
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+]?\b(?:nan(?:\([\w]*\))?|inf(?:inity)?)(?!\w)', re.IGNORECASE)
 
