@@ -208,7 +208,8 @@ class Cluster:
         for path in (munge, munge / "key"):
             os.chown(path, user.pw_uid, user.pw_gid)
         nodes = "\n".join(
-            f"NodeName=n{n} NodeHostname=localhost Port={17000 + n} CPUs={CPUS} RealMemory=20000 Gres=gpu:{GPUS} State=UNKNOWN"
+            f"NodeName=n{n} NodeHostname=localhost Port={17000 + n} CPUs={CPUS} RealMemory=20000 Gres=gpu:{GPUS} "
+            "State=UNKNOWN"
             for n in range(1, NODES + 1)
         )
         CONF.parent.mkdir(exist_ok=True)
