@@ -150,6 +150,15 @@ def test_a_rank_that_waits_for_one_that_failed_does_not_wait_for_ever(tmp_path: 
     assert "Let an error come to all ranks alike" in done.stderr
 
 
+def test_a_loop_is_tried_on_one_rank(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(json.dumps({**EXPERIMENT, "methods": {"random": METHODS["random"]}}))
+    shutil.copy(ROOT / "tests" / "ranked_loops.py", tmp_path)
+    done = subprocess.run([*HYPERCURVE, "try", "mine.yaml"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "tried on one, in place of 2: what they say to each other is not seen" in done.stdout
+    assert "Nothing is wrong" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("model", "method", "said"),
     [
