@@ -10,6 +10,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -213,9 +214,9 @@ class Cluster:
             for n in range(1, NODES + 1)
         )
         CONF.parent.mkdir(exist_ok=True)
-        files = [self.folder / f"gpu{number}" for number in range(GPUS)]  # Slurm only looks whether they are there
-        for file in files:
-            file.touch()
+        files = [self.folder / f"gpu{number}" for number in range(GPUS)]
+        for file in files:  # Slurm only looks whether they are devices; these are what /dev/null is
+            os.mknod(file, stat.S_IFCHR | 0o600, Path("/dev/null").stat().st_rdev)
         listed = "".join(f"NodeName=n[1-{NODES}] Name=gpu File={file}\n" for file in files)
         CONF.with_name("gres.conf").write_text(listed)
         CONF.write_text(SETTINGS.format(name=NAME, folder=self.folder, nodes=nodes, count=NODES))

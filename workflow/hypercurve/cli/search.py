@@ -52,7 +52,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     from ..config.model import LoopSpec
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
-    from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded, load
+    from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded, on_this_node
     from ..execution.mpi.groups import Leader, follow, split
     from ..runs.resuming import resumable
     from ..runs.telling import telling
@@ -62,7 +62,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
         if given.gpus is not None:
-            check(gpus_of(given, setting), comm.Split_type(load().COMM_TYPE_SHARED).size)
+            check(gpus_of(given, setting), on_this_node(comm))
         leader = trains = None
         if setting.ranks > 1 and isinstance(setting.model, LoopSpec):
             trains = comm.size % setting.ranks == 0
