@@ -9,6 +9,7 @@ finds none free waits.
 import fcntl
 import os
 import re
+import socket
 import sys
 import tempfile
 import time
@@ -116,7 +117,8 @@ def _take(gpus: float, there: Sequence[str]) -> list[str]:
 def _file(name: str) -> IO[bytes]:
     """The file of a GPU's locks: each byte stands for a small share of it. Open once, as closing it would end all locks."""
     job = next((os.environ[variable] for variable in JOBS if os.environ.get(variable)), "none")
-    place = re.sub(r"[^A-Za-z0-9._-]", "-", f"{job}-{name}")
+    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()  # the folder may be one for many nodes
+    place = re.sub(r"[^A-Za-z0-9._-]", "-", f"{node}-{job}-{name}")
     if place not in _files:
         folder = Path(tempfile.gettempdir()) / f"hypercurve-gpus-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
