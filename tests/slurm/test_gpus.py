@@ -39,6 +39,7 @@ def test_each_process_of_a_job_on_two_nodes_has_its_own(site: Site) -> None:
 
 
 def test_two_processes_share_one(site: Site) -> None:
+    site.change("slurm/config.yaml", ("    nodes: 2\n", "    nodes: 1\n"))
     found = seen(site, "shared: {search: random, tasks: 2, slots: 2, gpus: 0.5}")
     assert len(found) == 2, found
     assert len({(node, gpus) for _, node, gpus in found}) == 1
