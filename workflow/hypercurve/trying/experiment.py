@@ -12,7 +12,9 @@ from ..config.data import NO_DATA
 from ..config.doubts import doubts
 from ..config.experiment import Experiment
 from ..config.identity import training_digest
-from ..config.model import RECORDED, label
+from ..config.model import RECORDED, LoopSpec, label
+from ..execution.mpi.comm import load as load_mpi
+from ..execution.mpi.groups import Leader
 from ..runs.run import Run
 from ..training import make_trainer
 from ..training.data import load, prepare, verify
@@ -111,7 +113,10 @@ class _Trying:
         """Try what these methods train."""
         began = time.perf_counter()
         run, folder = self._run(methods[0]), self._temporary / methods[0]
-        trainer = make_trainer(run.setting, self._data)
+        lead = None
+        if run.setting.ranks > 1 and isinstance(run.setting.model, LoopSpec):
+            lead = Leader(load_mpi().COMM_SELF).lead
+        trainer = make_trainer(run.setting, self._data, lead=lead)
         self.start = max(self.start, time.perf_counter() - began)
         return measure(run, trainer, folder / "states", self._mark)
 

@@ -60,6 +60,9 @@ def seen(experiment: Experiment, methods: Sequence[str], tried: Tried) -> Iterat
     yield entry("trial", f"{tried.trial.number}: {values(tried.trial.configuration)}")
     for reason in tried.results:
         yield entry("", f"(the one before: {reason})")
+    ranks = experiment.methods[methods[0]].ranks
+    if ranks > 1 and isinstance(experiment.model, LoopSpec):
+        yield entry("ranks", f"tried on one, in place of {ranks}: what they say to each other is not seen")
     if tried.failure is not None:
         reason, lines = explained(tried.failure)
         yield entry("FAILED", reason)

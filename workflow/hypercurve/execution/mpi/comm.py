@@ -132,6 +132,16 @@ def communicator(tasks: int) -> Comm:
     raise AssertionError("unreachable")
 
 
+def node() -> str:
+    """The node's name, as its scheduler has it."""
+    return os.environ.get("SLURMD_NODENAME") or str(load().Get_processor_name())
+
+
+def on_this_node(comm: Comm) -> int:
+    """How many of the ranks are on this one's node. (Open MPI's own count is 1 where Slurm says nothing of localities.)"""
+    return int(comm.allgather(node()).count(node()))
+
+
 def _mpiexec() -> str:
     return os.path.join(os.path.dirname(sys.executable), "mpiexec")  # noqa: PTH118, PTH120
 
@@ -275,7 +285,7 @@ def _end(comm: Comm, error: BaseException) -> None:
     sys.stderr.write(text)
     sys.stderr.flush()
     sys.stdout.flush()
-    time.sleep(0.1)  # for the launcher to pass on what was said
+    time.sleep(COURTESY)  # for the launcher to pass on what was said
     comm.Abort(code)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...util.errors import UserError
-from .comm import Comm, communicator, guarded, load
+from .comm import Comm, communicator, guarded, load, node
 
 PATIENCE = 120.0
 """Seconds after which a launcher is taken to hang."""
@@ -130,7 +130,7 @@ def check(comm: Comm) -> dict[str, Any]:
     total = comm.allreduce(int(received[0] == left and received[-1] == left))
     if total != comm.size:
         raise UserError("messages between MPI processes arrive damaged")
-    names = comm.gather(os.environ.get("SLURMD_NODENAME") or mpi.Get_processor_name())
+    names = comm.gather(node())
     library = " ".join(mpi.Get_library_version().splitlines()[0].split(",")[0].split())
     return {"library": library, "nodes": dict(sorted(Counter(names or ()).items()))}
 
