@@ -18,6 +18,7 @@ model: {{loop: "seeing:train"}}
 objective: {{metric: loss}}
 space: {{x: {{uniform: [0.0, 1.0]}}, epochs: 10}}
 budget: {{trials: 16}}
+reuse: false
 methods:
   {method}
 """
