@@ -70,6 +70,7 @@ KINDS = {
         1,
         False,
     ),
+    "staying": Kind({"command": [sys.executable, "staying_program.py"], "stays": True}, 1, False),
 }
 
 
@@ -192,7 +193,7 @@ def test_a_copy_goes_on_under_its_own_hyperparameters(kind: Kind, train: Callabl
     ("name", "method"),
     [
         *((name, method) for name in ("built-in", "loop") for method in (*METHODS, "pbt", "lag")),
-        *(("keras", "lcm"), ("keras", "pbt"), ("program", "promotion"), ("program", "lag")),
+        *(("program", "promotion"), ("program", "lag"), ("staying", "promotion"), ("staying", "lag")),
     ],
 )
 def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
@@ -222,6 +223,8 @@ def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
         ("loop", "promotion"),
         ("program", "promotion"),
         ("program", "pbt"),
+        ("staying", "promotion"),
+        ("staying", "pbt"),
     ],
 )
 def test_two_ranks_write_the_serial_journal(name: str, method: str, prepared: Path, tmp_path: Path, home: Path) -> None:

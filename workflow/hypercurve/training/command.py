@@ -51,6 +51,25 @@ def _as_json(found: re.Match[bytes]) -> bytes:
     return b"-Infinity" if text.startswith(b"-") else b"Infinity"
 
 
+def parsed(line: bytes, epoch: int) -> Mapping[str, Any]:
+    """What a program has printed of an epoch.
+
+    Raises:
+        TrialFailed: it is no JSON object.
+    """
+    try:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = json.loads(_NO_NUMBER.sub(_as_json, line))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        text = line[:200].decode(errors="backslashreplace").strip()
+        raise TrialFailed(f"epoch {epoch}: printed {text!r}, which is no JSON object")
+    return found
+
+
 class CommandTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
@@ -132,6 +151,7 @@ class CommandSession(EpochSession):
             "resume": "" if resume is None else str(resume),
             "snapshot": str(snapshot),
             "until": str(until),
+            "since": str(self.since),
         }
         if trainer.dataset is not None:
             values["data"] = str(trainer.dataset)
@@ -180,8 +200,8 @@ class CommandSession(EpochSession):
             code = self._program.code()
             if self._interrupted(code):
                 return self._next()
-            raise TrialFailed(f"{_ending(code)} after {self.done} of {self.epochs} epochs{self._log.told}")
-        return self._parsed(line)
+            raise TrialFailed(f"{ending(code)} after {self.done} of {self.epochs} epochs{self._log.told}")
+        return parsed(line, self.done + 1)
 
     def _interrupted(self, code: int) -> bool:
         """Whether the program was ended from outside, which is no fault of its trial: it is started again, once.
@@ -202,19 +222,6 @@ class CommandSession(EpochSession):
         assert self._program is not None
         for _ in range(self.done - self._from):
             self._program.line()
-
-    def _parsed(self, line: bytes) -> Mapping[str, Any]:
-        try:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                found = json.loads(_NO_NUMBER.sub(_as_json, line))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            text = line[:200].decode(errors="backslashreplace").strip()
-            raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object")
-        return found
 
     def _said(self) -> str | None:
         return self._log.tail or None
@@ -265,7 +272,7 @@ class CommandSession(EpochSession):
                 assert self._program is not None
                 self._end(self._program)
                 return
-            raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
+            raise TrialFailed(f"{ending(code)} after its last line{self._log.told}")
         self._program = None
         if self.exchanges:
             self._content = self._written()
@@ -281,10 +288,8 @@ class CommandSession(EpochSession):
         return path.stat().st_size if path.is_file() else -1
 
     def _written(self) -> bytes:
-        if (size := self._size()) < 0:
+        if self._size() < 0:
             raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
-        if size > (room := self.trainer.spec.state_bytes):
-            raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {room} allows")
         return self._file("snapshot").read_bytes()
 
     def _adjust(self) -> None:
@@ -315,7 +320,8 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a program ended, in words: by its exit code, or the negative number of a signal."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

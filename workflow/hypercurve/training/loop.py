@@ -31,7 +31,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which numeric libraries are told how many threads they may use."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """What a loop is told besides its hyperparameters.
 
@@ -42,6 +42,8 @@ class Context:
         epochs: how often to yield.
         data: the prepared data set; None where the experiment has none.
         threads: threads that the trial may use.
+        since: after how many of the trial's reports its present hyperparameters began to hold: more than 0 in a member of a
+            population that has copied another one. Schedules count from there.
     """
 
     seed: int
@@ -50,6 +52,7 @@ class Context:
     epochs: int
     data: Dataset | None
     threads: int
+    since: int = 0
 
 
 class LoopTrainer(Trainer):
@@ -114,8 +117,8 @@ class LoopSession(EpochSession):
     def __init__(self, trainer: LoopTrainer, trial: Trial) -> None:
         super().__init__(trainer.spec, trial, trainer.exchanges)
         seed = integer_seed(trial.seed, trial.repeat, "trainable", trial.draws)
-        context = Context(seed, trial.number, trial.repeat, self.epochs, trainer.data, trainer.threads)
-        made = trainer.target(dict(self.hyperparameters), context)
+        self._context = Context(seed, trial.number, trial.repeat, self.epochs, trainer.data, trainer.threads)
+        made = trainer.target(dict(self.hyperparameters), self._context)
         self._loop: Any = made if isinstance(trainer.target, type) else None
         self._yields: Iterator[Any] = self._train() if self._loop is not None else self._iterator(made)
 
@@ -171,4 +174,5 @@ class LoopSession(EpochSession):
         self._yields = self._train()
 
     def _adjust(self) -> None:
+        self._context.since = self.since
         self._loop.adjust(dict(self.hyperparameters))
