@@ -131,7 +131,7 @@ static inline char *hc_string_(const char *value) { /* memory of its own, escape
             if (code >> 10 == 0x36 && at[1] == '\\' && sscanf(at + 3, "%4x", &low) == 1)
                 code = 0x10000 + ((code & 0x3ff) << 10) + (low & 0x3ff), at += 6;
             int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-            *to++ = (char)(more ? (0xf00 >> more & 0xff) | code >> 6 * more : code);
+            *to++ = (char)(more ? (0xff00 >> (more + 1) & 0xff) | code >> 6 * more : code);
             while (more--)
                 *to++ = (char)(0x80 | (code >> 6 * more & 0x3f));
         }
@@ -143,6 +143,9 @@ static inline char *hc_string_(const char *value) { /* memory of its own, escape
 /* What is answered. */
 
 /* End, and fail the trial with a reason. */
+#ifdef __GNUC__
+__attribute__((noreturn))
+#endif
 static inline void hc_fail(hc_program *p, const char *reason) {
     fputs("{\"error\": \"", p->out);
     for (; *reason; reason++) {
