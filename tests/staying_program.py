@@ -48,6 +48,8 @@ class Faulty(Whole):
 
     def train(self) -> Mapping[str, float]:
         found = super().train()
+        if FAULT == "slow":
+            time.sleep(0.2)
         if self.trial.trial != 1 or self.epoch < 2:
             return found
         match FAULT:

@@ -1,10 +1,14 @@
 """Programs that stay: one process, many trials; what it does wrong, and what becomes of it."""
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +16,18 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from hypercurve.cli import main
 from hypercurve.config.experiment import Experiment
-from hypercurve.config.files import ConfigError
+from hypercurve.config.files import ConfigError, read_experiment
+from hypercurve.config.model import CommandSpec
 from hypercurve.config.setting import Setting
+from hypercurve.events.encoding import without_wall
 from hypercurve.events.events import Completed, Event, Failed
+from hypercurve.events.journal import read_lines
 from hypercurve.execution.advance import ReportCheck, advance
 from hypercurve.runs.trial import Trial
 from hypercurve.training import make_trainer
+from hypercurve.training.saving import SavingTrainer
 from hypercurve.training.staying import StayingTrainer
 from hypercurve.util.errors import UserError
 
@@ -214,3 +223,100 @@ def test_its_command_names_nothing_that_differs_between_trials(arguments: tuple[
     with pytest.raises((ConfigError, ValueError), match=said.replace("{", r"\{").replace("}", r"\}")):
         setting(*arguments)
     assert setting("--threads={threads}")
+
+
+# With the rest
+
+
+@pytest.mark.slow
+def test_saved_states_bring_trials_back_and_let_them_leave_memory(
+    trainer_of: Callable[..., StayingTrainer], home: Path
+) -> None:
+    expected = [event.metrics for event in alone() if isinstance(event, Completed)]
+    first = SavingTrainer(trainer_of(), home / "states", minutes=0, memory=0)
+    sessions = [first.open(trial(number)) for number in range(3)]
+    for session in sessions:
+        session.advance(POINTS[0])
+    assert len(list((home / "states").iterdir())) == 3
+    assert len(first.bounds.awake) == 1, "the others wait on the disk"
+    sessions[0].advance(POINTS[1])
+    second = SavingTrainer(trainer_of(), home / "states", minutes=0)  # as after a kill
+    others = [second.open(trial(number)) for number in range(3)]
+    assert [other.progress for other in others] == [POINTS[1], POINTS[0], POINTS[0]]
+    assert [other.advance(1.0).metrics for other in others] == expected
+    assert others[0].snapshot().weights.nbytes > 32
+
+
+@pytest.mark.slow
+def test_it_is_tried_searched_archived_and_rerun(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["staying_program.py", "hypercurve_program.py"]
+    given = setting(files=files).model
+    (home / "mine.yaml").write_text(
+        json.dumps(
+            {
+                "model": given.model_dump(mode="json") if isinstance(given, CommandSpec) else None,
+                "objective": {"metric": "loss"},
+                "space": {"learning_rate": {"uniform": [0.01, 0.4]}, "epochs": 4},
+                "budget": {"trials": 4},
+                "methods": {"asha": {"search": "random", "stop": {"asha": {"first_rung": 1}}, "slots": 2}},
+            }
+        )
+    )
+    run = home / "results" / "mine" / "runs" / "asha" / "0"
+    run.mkdir(parents=True)
+    experiment = read_experiment(home / "mine.yaml")
+    (run.parents[2] / "experiment.json").write_text(experiment.model_dump_json())
+    (run.parent / "setting.json").write_text(experiment.setting("mine", "asha").model_dump_json())
+    for command in (
+        ["try", "mine.yaml"],
+        ["search", f"{run.parent}/setting.json", "-o", f"{run}/journal.jsonl"],
+        ["trials", f"{run.parent}/setting.json", f"{run}/journal.jsonl", "-o", f"{run}/trials.csv"],
+        ["compare", "results/mine", "-o", "results/mine/comparison.csv"],
+        ["archive", "results/mine", "-o", "mine.tar.gz"],
+        ["verify", "mine.tar.gz", "--rerun", "asha/0", "--trust"],
+    ):
+        assert main(command) == 0, capsys.readouterr().err
+        if command[0] == "try":
+            said = capsys.readouterr().out
+            assert "the program stays for the next trial" in said
+            assert "Nothing is wrong" in said
+            assert "equal digits" in said
+    assert (run / "best.snapshot").stat().st_size == 32
+
+
+@pytest.mark.slow
+def test_a_population_that_is_killed_goes_on_and_leaves_no_program(home: Path) -> None:
+    given = setting("slow", population=True)
+    (home / "setting.json").write_text(given.model_dump_json())
+
+    def command(name: str) -> list[str]:
+        return [sys.executable, "-m", "hypercurve", "search", "setting.json", "-o", f"{name}/journal.jsonl"]
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    process = subprocess.Popen(command("killed"), stderr=subprocess.DEVNULL)
+    journal = home / "killed" / "journal.partial.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b'"reported"') < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    whole, killed = (
+        [without_wall(line) for line in read_lines(home / name / "journal.jsonl")[0]] for name in ("whole", "killed")
+    )
+    assert killed == whole
+    assert any("copy" in action for line in whole for action in line["then"])
+    deadline = time.monotonic() + 30
+    while (left := programs_in(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+
+
+def programs_in(folder: Path) -> list[str]:
+    """Processes that run in a folder, besides this one."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if one.name != str(os.getpid()) and (one / "cwd").readlink() == folder:
+                found.append((one / "cmdline").read_text())
+    return found
