@@ -50,7 +50,7 @@ class KerasSpec(Model):
 
 
 class LoopSpec(Model):
-    """A training loop: a generator function, or a class with a generator method `train`, that yields once per epoch."""
+    """A training loop: a generator function, or a class with a generator method `train`, that yields its reports."""
 
     loop: Reference
     """The function or class, as `package.module:name`."""

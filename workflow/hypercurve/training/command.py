@@ -1,4 +1,4 @@
-"""Trainer for programs of users: whatever prints one JSON object per epoch on its standard output.
+"""Trainer for programs of users: whatever prints one JSON object per report on its standard output.
 
 In a population, a program is run in segments: from the snapshot file of the last one (or none) until an epoch, where it
 writes another. Only the files' bytes travel. Elsewhere it runs through, stopped while nobody waits for its next line. Where

@@ -1,4 +1,6 @@
-"""What training loops and programs of users have in common: trainings that report once per epoch.
+"""What training loops and programs of users have in common: trainings that report so and so often.
+
+A report is called an epoch, whatever is trained for it.
 
 A report at a point of the training is what was reported at the last whole epoch before it; nothing is averaged. Metrics
 called ``test_...`` stay out of the search: every report carries those reported last beside the others.

@@ -1,7 +1,7 @@
 """Trainer for training loops that users write in Python, with whatever library they like.
 
 A loop is a generator function of (hyperparameters, context), or a class with the same arguments and a generator method
-`train`; either yields a mapping of metrics once per epoch. A class may have `save`, `load` and `adjust`; with them, a
+`train`; either yields a mapping of metrics for each report. A class may have `save`, `load` and `adjust`; with them, a
 population of it exchanges states. See docs/models.md.
 """
 
