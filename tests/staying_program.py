@@ -15,6 +15,7 @@ import numpy as np
 from hypercurve_program import Trial, serve
 
 FAULT = sys.argv[1] if len(sys.argv) > 1 else "none"
+ANSWERS = os.dup(1)
 
 
 class Plain:
@@ -70,6 +71,9 @@ class Faulty(Whole):
     def save(self) -> bytes:
         if FAULT == "cannot save":
             sys.exit(4)
+        if FAULT == "saves half" and self.trial.trial == 1:
+            os.write(ANSWERS, b'{"bytes": 99}\nhalf')
+            sys.exit(5)
         if FAULT == "grows" and self.trial.trial == 1 and self.epoch > 1:
             return super().save() + bytes(100_000)
         return super().save()
@@ -81,6 +85,7 @@ if __name__ == "__main__":
     if FAULT == "error":
         print(json.dumps({"protocol": 2, "saves": True}), flush=True)
         sys.stdin.readline()
+        print("no device found", file=sys.stderr, flush=True)
         print(json.dumps({"error": "there is no GPU"}), flush=True)
         sys.stdin.read()
     serve(Plain if FAULT == "plain" else Faulty)

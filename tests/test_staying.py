@@ -151,6 +151,7 @@ def test_members_are_told_since_when_their_hyperparameters_hold(trainer_of: Call
         ("hangs", "printed nothing for 2 s (`timeout`); see programs/1.log"),
         ("no loss", "epoch 2: reported no loss, only val_loss"),
         ("cannot save", None),
+        ("saves half", None),
         ("grows", None),
     ],
 )
@@ -171,13 +172,17 @@ def test_faults_fail_the_trial_that_has_them_and_no_other(
     ("arguments", "reason"),
     [
         (("rubbish",), """printed 'hello' first; a program with `stays: true` begins with {"protocol": 2, ...}"""),
-        (("error",), "there is no GPU"),
+        (("error",), "there is no GPU; see programs/0.log"),
     ],
 )
 def test_what_does_not_follow_the_protocol_says_so(
     arguments: tuple[str, ...], reason: str, trainer_of: Callable[..., StayingTrainer]
 ) -> None:
-    assert ends(trainer_of(*arguments), 1) == [Failed(0, POINTS[0], reason)]
+    trainer = trainer_of(*arguments)
+    line, _ = advance(lambda: trainer.open(trial(0)), 0, POINTS[0], ReportCheck.of(setting()), 0)
+    assert line.event == Failed(0, POINTS[0], reason)
+    if arguments == ("error",):
+        assert line.wall.traceback == "no device found\n"
 
 
 @pytest.mark.slow

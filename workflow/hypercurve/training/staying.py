@@ -14,6 +14,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,7 @@ class StayingSession(EpochSession):
             raise _Ended(program.code())
         found = parsed(line, epoch)
         if "error" in found:
+            program.write_to(self._log)
             raise TrialFailed(f"{str(found['error'])[:500]}{self._log.told}")
         self._first = False
         return found
@@ -191,7 +193,10 @@ class StayingSession(EpochSession):
                 raise
 
     def _dropped(self) -> None:
+        """Do without the program, once all is known that it has written to standard error."""
         if self._slot is not None and self._slot.holder is self:
+            with suppress(TrialFailed):
+                self._slot.program.write_to(self._log)
             self.trainer.drop(self._slot)
         self._slot = None
 
@@ -249,7 +254,8 @@ class StayingSession(EpochSession):
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_STATE:
             raise TrialFailed(f"epoch {self.done}: answered `save` without a number of `bytes`, but with {count!r}")
         vector, place = vector_for(count)
-        program.take(place)
+        if not program.take(place):
+            raise _Ended(program.code())
         return vector
 
     def _take(self, vector: Vector) -> None:

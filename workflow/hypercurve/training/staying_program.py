@@ -8,6 +8,7 @@ A request is one JSON object on a line; states are raw bytes that follow their l
 import fcntl
 import json
 import os
+import select
 import selectors
 import subprocess
 import time
@@ -53,17 +54,12 @@ class StayingProgram(Program):
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, _ended, programs, self._process)
         assert self._process.stdin is not None
-        assert self._process.stderr is not None
         self._in = self._process.stdin
         os.set_blocking(self._in.fileno(), False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             for stream in (self._in, self._out):
                 with suppress(OSError):  # the user's pipes hold much already
                     fcntl.fcntl(stream.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
-        self._writable = selectors.PollSelector()
-        self._writable.register(self._in, selectors.EVENT_WRITE)
-        for stream in (self._out, self._process.stderr):
-            self._writable.register(stream, selectors.EVENT_READ)
 
     def write_to(self, log: Log) -> None:
         """Have its standard error go to another log from now on; what it has written so far goes to the old one."""
@@ -94,21 +90,25 @@ class StayingProgram(Program):
 
     def _write(self, content: memoryview) -> None:
         end = time.monotonic() + self._timeout
-        while content:
+        while content and self._out.fileno() in self._watched():
             try:
                 content = content[os.write(self._in.fileno(), content) :]
                 end = time.monotonic() + self._timeout
                 continue
             except BlockingIOError:
                 pass
-            self._writable.select(max(0.0, end - time.monotonic()))
-            if self._selector.get_map() and self._selector.select(0):  # else it might wait for us, and we for it
+            ready = select.poll()
+            ready.register(self._in.fileno(), select.POLLOUT)
+            for stream in self._watched():
+                ready.register(stream, select.POLLIN)
+            ready.poll(1000 * max(0.0, end - time.monotonic()))
+            if self._selector.select(0):  # else it might wait for us, and we for it
                 self._read(end, "read nothing")
             elif time.monotonic() >= end:
                 raise TrialFailed(f"read nothing for {self._timeout:g} s (`timeout`){self._log.told}")
 
-    def take(self, place: memoryview) -> None:
-        """Read bytes that follow an answer.
+    def take(self, place: memoryview) -> bool:
+        """Read bytes that follow an answer; whether it has given all before its end.
 
         Raises:
             TrialFailed: they do not come.
@@ -130,9 +130,10 @@ class StayingProgram(Program):
                     raise TrialFailed(f"{reason} (`timeout`){self._log.told}") from None
                 continue
             if not count:
-                raise TrialFailed(f"ended after {done} of {len(place)} bytes of its state{self._log.told}")
+                return False
             done += count
             end = time.monotonic() + self._timeout
+        return True
 
     def _hear(self, key: selectors.SelectorKey) -> None:
         """Take what it has written to standard error."""
@@ -147,15 +148,9 @@ class StayingProgram(Program):
         """Whether it has ended."""
         return self._has_ended()
 
-    def close(self) -> None:
-        """Let it end, or have it ended."""
-        self._writable.close()
-        super().close()
-
     def kill(self) -> None:
         """Have it ended without waiting for it."""
         self._selector.close()
-        self._writable.close()
         if self._finalizer.detach() is not None:
             self._programs.end(self._process)
 
