@@ -25,7 +25,18 @@ from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
 from ..util.words import cut_short
 from .trainer import Report, Session, Snapshot, TrialFailed
-from .user_states import LAST_BYTES, State, Vector, bytes_in, last_in, last_vector, length_for, state_in, vector_of
+from .user_states import (
+    LAST_BYTES,
+    State,
+    Vector,
+    bytes_in,
+    last_in,
+    last_vector,
+    length_for,
+    state_in,
+    trimmed,
+    vector_of,
+)
 
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEST = "test_"
@@ -201,7 +212,12 @@ class EpochSession(Session, ABC):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""
-        weights = snapshot.weights.copy()
+        weights = trimmed(snapshot.weights)
+        if self._state is None or len(self._state) != len(weights) or not self.exchanges:
+            weights = weights.copy()
+        else:
+            self._state[:] = weights
+            weights = self._state
         if self.exchanges:
             self._state = weights
         self.age, self._last = last_in(snapshot.slots)

@@ -63,6 +63,7 @@ class StayingTrainer(CommandTrainer):
     Attributes:
         slots: programs that run: one if it can save, else one for each trial in training.
         saves: whether it can save; None before it has said that.
+        spare: memory of a state that is not needed any more.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class StayingTrainer(CommandTrainer):
         super().__init__(spec, dataset, threads=threads, exchanges=exchanges, logs=logs)
         self.slots: list[Slot] = []
         self.saves: bool | None = None
+        self.spare: Vector | None = None
 
     def open(self, trial: Trial) -> "StayingSession":  # type: ignore[override]
         """A session at the start of its training; the program hears of it when it is first trained."""
@@ -245,7 +247,10 @@ class StayingSession(EpochSession):
     def _now(self) -> Vector:
         """The state now: taken from the program, unless it is known."""
         if self._vector is None or self._at != self.done:
-            self._vector, self._at = self._trained(self._saved), self.done
+            before, self._vector = self._vector, self._trained(self._saved)
+            self._at = self.done
+            if self.exchanges:  # whose states are copied wherever they go
+                self.trainer.spare = before
         return self._vector
 
     def _saved(self, program: StayingProgram) -> Vector:
@@ -253,7 +258,8 @@ class StayingSession(EpochSession):
         count = self._answer(program, self.done).get("bytes")
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MOST_STATE:
             raise TrialFailed(f"epoch {self.done}: answered `save` without a number of `bytes`, but with {count!r}")
-        vector, place = vector_for(count)
+        spare, self.trainer.spare = self.trainer.spare, None
+        vector, place = vector_for(count, spare)
         if not program.take(place):
             raise _Ended(program.code())
         return vector

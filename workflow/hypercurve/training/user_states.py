@@ -47,10 +47,17 @@ def vector_of(state: State) -> Vector:
     return _joined(header, parts, 4 + len(header) + sum(map(len, parts)))
 
 
-def vector_for(count: int) -> tuple[Vector, memoryview]:
-    """A vector for a state of so many bytes, and the place in it where they belong."""
+def vector_for(count: int, memory: Vector | None = None) -> tuple[Vector, memoryview]:
+    """A vector for a state of so many bytes, and the place in it where they belong.
+
+    Args:
+        count: of bytes.
+        memory: where the vector may lie, if it is as long: fresh memory costs as much as a copy.
+    """
     header = json.dumps({"bytes": count}).encode()
-    raw = np.empty(length_for(count) * 4, np.uint8)
+    if memory is None or len(memory) != length_for(count):
+        memory = np.empty(length_for(count), np.float32)
+    raw = memory.view(np.uint8)
     _fill(raw, header, [])
     start = 4 + len(header)
     raw[start + count :] = 0
@@ -60,6 +67,12 @@ def vector_for(count: int) -> tuple[Vector, memoryview]:
 def length_for(count: int) -> int:
     """How long the vector of a state of so many bytes is."""
     return -(-(4 + HEADER + count) // 4)
+
+
+def trimmed(vector: Vector) -> Vector:
+    """A vector without what stands behind its state, if that is bytes; not copied."""
+    content = bytes_in(vector) if len(vector) else None
+    return vector if content is None else vector[: length_for(len(content))]
 
 
 def bytes_in(vector: Vector) -> memoryview | None:
