@@ -11,8 +11,11 @@ import pytest
 
 from conftest import CC, ROOT
 from hypercurve.cli import main
+from hypercurve.config.model import CommandSpec
 from hypercurve.events.encoding import without_wall
 from hypercurve.events.journal import read_lines
+from hypercurve.runs.trial import Trial
+from hypercurve.training.staying import StayingTrainer
 
 CXX = shutil.which("c++")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CC is None or CXX is None, reason="there is no compiler")]
@@ -92,6 +95,26 @@ def test_the_header_reads_requests_and_arrays(compiler: list[str], suffix: str, 
     assert error == {"error": 'no "state"'}
     assert done.returncode == 2
     assert done.stderr == b"here none\n", "what it prints goes to the log"
+
+
+def test_the_program_in_the_documentation_compiles_and_trains(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").split("```c\n")[1].split("```")[0]
+    own = """
+static void initialise(double *w, uint64_t seed) { w[0] = 1 + (double)(seed % 100) / 100; }
+static double train(double *w, double rate) { w[0] -= rate * 2 * w[0]; return w[0] * w[0]; }
+static double validate(const double *w) { return 1.1 * w[0] * w[0]; }
+"""
+    include = '#include "hypercurve.h"\n'
+    assert text.startswith(include)
+    (tmp_path / "solver.c").write_text(text.replace(include, include + own))
+    command = [str(CC), "-std=c99", *STRICT, "-o", str(tmp_path / "solver"), str(tmp_path / "solver.c")]
+    subprocess.run(command, check=True)
+    trainer = StayingTrainer(CommandSpec(command=(str(tmp_path / "solver"),), stays=True), None)
+    sessions = [trainer.open(Trial(number, {"rate": 0.1, "epochs": 2}, seed=number)) for number in (0, 1)]
+    first = [session.advance(0.5).metrics["loss"] for session in sessions]
+    second = [session.advance(1.0).metrics["loss"] for session in sessions]
+    assert np.allclose(second, 0.64 * np.array(first))
+    assert first[0] != first[1]
 
 
 @pytest.fixture
