@@ -206,7 +206,7 @@ class Program:
         timeout: float,
         log: Log,
     ):
-        self._programs, self._timeout, self._grace, self._log = programs, timeout, programs.grace, log
+        self._timeout, self._grace, self._log, self._programs = timeout, programs.grace, log, programs
         self._process = programs.start(command, environment, self._STDIN)
         self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, programs.end, self._process)
         self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
