@@ -136,7 +136,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, arrays: Callable[..., dic
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a user's code, as workflows run in."""
     folder = tmp_path_factory.mktemp("user")
-    shutil.copy(ROOT / "tests" / "user_models.py", folder)
+    for name in ("tests/user_models.py", "tests/staying_program.py", "examples/hypercurve_program.py"):
+        shutil.copy(ROOT / name, folder)
     if CC is not None:
         source = ROOT / "examples" / "logistic.c"
         subprocess.run([CC, "-O2", "-o", str(folder / "logistic"), str(source), "-lm"], check=True)

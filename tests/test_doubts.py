@@ -221,7 +221,7 @@ def test_columns_of_every_table_are_names_that_no_hyperparameter_can_have(folder
         read_curves(folder / "curves.csv")
 
 
-SHIPPED = [*sorted((ROOT / "config/experiments").glob("*.yaml")), ROOT / "examples/logistic.yaml"]
+SHIPPED = sorted(path for folder in ("config/experiments", "examples") for path in (ROOT / folder).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])

@@ -188,6 +188,22 @@ def scheduler(given: Setting) -> PopulationScheduler:
     return PopulationScheduler(given, 0, CostModel(given.model, given.cost, SAMPLES))
 
 
+def test_what_is_perturbed_is_what_a_members_own_schedule_has_made_of_it() -> None:
+    given = {
+        "model": {"loop": "mine:Loop"},
+        "objective": {"metric": "loss"},
+        "space": {"rate": {"uniform": [0.1, 1.0]}, "momentum": 0.5, "epochs": 4},
+        "budget": {"trials": 2},
+        "methods": {"pbt": {"population": {"every": 1, "explore": {"rate": {"factors": [0.5]}}}}},
+    }
+    one = scheduler(Experiment.model_validate(given).setting("", "pbt"))
+    one.open()
+    said = {"val_loss": 0.1, "now_rate": 0.4, "now_momentum": 0.25, "now_epochs": 3.0}
+    one.on(Reported(0, 0.25, said))
+    copy, *_ = [action for action in one.on(Reported(1, 0.25, {"val_loss": 0.2})) if isinstance(action, Copy)]
+    assert copy == Copy(1, 0, 0.25, {"rate": 0.2, "momentum": 0.25, "epochs": 4})
+
+
 class Driver:
     """Delivers reports in any order that is possible, and holds the actions to the contract."""
 

@@ -70,7 +70,10 @@ KINDS = {
         1,
         False,
     ),
+    "staying": Kind({"command": [sys.executable, "staying_program.py"], "stays": True}, 1, False),
 }
+
+BYTES = Kind({"loop": "user_models:Bytes"}, 1, False)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +84,7 @@ def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def kind_of(name: str) -> Kind:
     if name == "program" and CC is None:
         pytest.skip("there is no cc")
-    return KINDS[name]
+    return BYTES if name == "bytes" else KINDS[name]
 
 
 @pytest.fixture(params=KINDS)
@@ -192,7 +195,7 @@ def test_a_copy_goes_on_under_its_own_hyperparameters(kind: Kind, train: Callabl
     ("name", "method"),
     [
         *((name, method) for name in ("built-in", "loop") for method in (*METHODS, "pbt", "lag")),
-        *(("keras", "lcm"), ("keras", "pbt"), ("program", "promotion"), ("program", "lag")),
+        *(("program", "promotion"), ("program", "lag"), ("staying", "promotion"), ("staying", "lag"), ("bytes", "lag")),
     ],
 )
 def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
@@ -222,6 +225,10 @@ def test_a_run_that_is_cut_anywhere_goes_on_to_the_same_journal(
         ("loop", "promotion"),
         ("program", "promotion"),
         ("program", "pbt"),
+        ("staying", "promotion"),
+        ("staying", "pbt"),
+        ("bytes", "pbt"),
+        ("bytes", "lag"),
     ],
 )
 def test_two_ranks_write_the_serial_journal(name: str, method: str, prepared: Path, tmp_path: Path, home: Path) -> None:

@@ -97,9 +97,11 @@ def founders(run: RunResult) -> dict[tuple[int, int], int]:
     return found
 
 
-def in_force(stretch: Stretch, step: int, total: int, model: Trained) -> Configuration:
-    """The hyperparameters of a stretch at a step, the learning rate as it has decayed to by then."""
-    return decayed(dict(stretch.configuration), max(0, step - step_at(stretch.progress, total)), model)
+def in_force(trial: TrialState, stretch: Stretch, step: int, total: int, model: Trained) -> Configuration:
+    """The hyperparameters of a trial's stretch at a step, the learning rate as it has decayed to by then."""
+    reports = [metrics for p, metrics in trial.curve if p > stretch.progress and step_at(p, total) <= step]
+    iterations = max(0, step - step_at(stretch.progress, total))
+    return decayed(dict(stretch.configuration), iterations, model, reports[-1] if reports else {})
 
 
 def schedule(run: RunResult, setting: Setting) -> pd.DataFrame:
@@ -117,7 +119,7 @@ def schedule(run: RunResult, setting: Setting) -> pd.DataFrame:
         inner = [p for p, _ in trial.curve if line.start < step_at(p, total) < line.end]
         for progress in (line.stretch.progress, *inner):
             step = step_at(progress, total)
-            now = in_force(line.stretch, step, total, setting.model)
+            now = in_force(trial, line.stretch, step, total, setting.model)
             if rates and now.get("learning_rate") == rates[-1]:
                 continue
             source = "decay" if rates else "start" if line.stretch.donor is None else "copy"
@@ -144,7 +146,7 @@ def lineage(run: RunResult, setting: Setting) -> pd.DataFrame:
                 continue
             donor, held = origin
             at = step_at(stretch.at, total)
-            before = in_force(run.trials[donor].history[held], at, total, setting.model)
+            before = in_force(run.trials[donor], run.trials[donor].history[held], at, total, setting.model)
             row: dict[str, object] = {
                 "step": step_at(stretch.progress, total),
                 "generation": stretch.generation,
@@ -172,7 +174,7 @@ def members(run: RunResult, setting: Setting) -> pd.DataFrame:
     rows = []
     for trial in _members(run):
         last = len(trial.history) - 1
-        final = in_force(trial.history[last], step_at(trial.progress, total) - 1, total, setting.model)
+        final = in_force(trial, trial.history[last], step_at(trial.progress, total) - 1, total, setting.model)
         row: dict[str, object] = {
             "member": trial.number,
             "status": trial.status,

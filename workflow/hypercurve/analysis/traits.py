@@ -168,8 +168,8 @@ def _changes(run: RunResult, setting: Setting) -> float:
             origin = parent(run, trial.number, index)
             if origin is not None:
                 total = total_steps(run, setting)
-                held = run.trials[origin[0]].history[origin[1]]
-                before = in_force(held, step_at(stretch.at, total), total, setting.model)
+                donor = run.trials[origin[0]]
+                before = in_force(donor, donor.history[origin[1]], step_at(stretch.at, total), total, setting.model)
                 altered += before != dict(stretch.configuration)
     return altered / len(run.trials) if run.trials else np.nan
 

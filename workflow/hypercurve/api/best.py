@@ -92,7 +92,8 @@ class Best:
             case LoopSpec():
                 needs = ": a loop's is kept if it is a class with a method `save`"
             case CommandSpec():
-                needs = ": a program's is kept if its command names {resume}, {snapshot} and {until}"
+                named = "its command names {resume}, {snapshot} and {until}"
+                needs = f": a program's is kept if {named}, or if it stays and can save"
             case _:
                 needs = ""
         if self.folder is None:

@@ -240,7 +240,7 @@ def _domain(model: Trained, space: Space, at: Place, name: str, taken: Sequence[
     if name not in table:
         if isinstance(model, str):
             yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
-        elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS, LAUNCHER):
+        elif isinstance(model, CommandSpec) and not model.stays and name in (*RESERVED, *SEGMENTS, LAUNCHER):
             yield Problem((*at, name), "means something else in commands; give the hyperparameter another name")
         elif name in taken:
             columns = f"is the name of a column of results, as {listing(one for one in taken if one != name)} are"
@@ -281,8 +281,9 @@ def _population(experiment: Parts, name: str) -> Iterator[Problem]:
 
 def _members(experiment: Parts, population: Population) -> Iterator[Problem]:
     model, budget = experiment.model, experiment.budget
-    if model is not WRONG and isinstance(model, CommandSpec) and not model.segmented:
-        yield Problem((), "members exchange state, so the command must have {resume}, {snapshot} and {until}")
+    if model is not WRONG and isinstance(model, CommandSpec) and not model.saves:
+        said = "members exchange state, so the command must have {resume}, {snapshot} and {until}, or `stays: true`"
+        yield Problem((), said)
     if population.members is None and budget.trials is None:
         yield Problem((), f"needs `members`: the budget is in {budget.kind}, so the number of trials is open")
     elif (population.members or budget.trials or 2) < 2:

@@ -105,7 +105,7 @@ def _constraints(experiment: Experiment) -> Iterator[str]:
 
 def _command(experiment: Experiment) -> Iterator[str]:
     model = experiment.model
-    if isinstance(model, CommandSpec) and not model.placeholders & {"epochs", "until"}:
+    if isinstance(model, CommandSpec) and not model.stays and not model.placeholders & {"epochs", "until"}:
         yield (
             "model.command: is given neither {epochs} nor {until}, so the program must know by itself how often to "
             "report: write {epochs} where it belongs"

@@ -16,6 +16,9 @@ from ..space.search_space import Configuration
 from .hyperparameters import resolve
 from .model import Trained, counts_epochs
 
+NOW = "now_"
+"""A metric `now_NAME` of a user's loop or program: what its schedule has made of the hyperparameter NAME by this report."""
+
 
 def learning_rates(
     hyperparameters: Mapping[str, Any], start: int, steps: int, *, anchor: int = 0
@@ -42,14 +45,26 @@ def learning_rates(
         return rates.astype(np.float32)
 
 
-def decayed(configuration: Configuration, iterations: int, model: Trained) -> Configuration:
+def decayed(
+    configuration: Configuration, iterations: int, model: Trained, metrics: Mapping[str, float]
+) -> Configuration:
     """A configuration whose `learning_rate` is what it has decayed to after some iterations.
 
     What a member of a population passes on is its present rate, not the one it began with. A configuration without a
-    schedule comes back as it is, and so does one of a user's loop or program, which have schedules of their own.
+    schedule comes back as it is. Users' loops and programs have schedules of their own, of any hyperparameter that is a
+    float, and say what has become of it in their reports.
+
+    Args:
+        configuration: as it held at first.
+        iterations: since then.
+        model: what is trained.
+        metrics: of the last report since then.
     """
     if counts_epochs(model):
-        return configuration
+        reported = {
+            name: metrics.get(f"{NOW}{name}") for name, value in configuration.items() if isinstance(value, float)
+        }
+        return configuration | {name: float(value) for name, value in reported.items() if value is not None}
     hyperparameters = resolve(model, configuration)
     if hyperparameters.get("decay_ratio", 1.0) == 1 and hyperparameters.get("decay", 0.0) == 0:
         return configuration

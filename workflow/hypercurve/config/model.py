@@ -26,8 +26,10 @@ _Measure = Annotated[str, Field(pattern=rf"{REFERENCE}|^[A-Za-z_]\w*$")]
 _Path = Annotated[str, Field(min_length=1)]
 
 MOST_STATE = 1 << 34
-RESERVED = ("seed", "trial", "repeat", "epochs", "data", "threads")
+RESERVED = ("seed", "trial", "repeat", "epochs", "since", "data", "threads")
 """What a command may name in braces besides hyperparameters."""
+STAYING = ("data", "threads")
+"""What the command of a program that stays may name; all else it is told with each trial."""
 SEGMENTS = ("resume", "snapshot", "until")
 """What a command names in braces if it can be run in segments."""
 LAUNCHER = "launcher"
@@ -50,21 +52,23 @@ class KerasSpec(Model):
 
 
 class LoopSpec(Model):
-    """A training loop: a generator function, or a class with a generator method `train`, that yields once per epoch."""
+    """A training loop: a generator function, or a class with a generator method `train`, that yields its reports."""
 
     loop: Reference
     """The function or class, as `package.module:name`."""
     files: tuple[_Path, ...] = ()
     """Other files that decide results, such as modules that the loop's module imports."""
     state_bytes: Annotated[Whole, Field(ge=1, le=MOST_STATE)] = 65536
-    """Room for a state that `save` gives as bytes; arrays need none."""
+    """Room for a state in bytes that grows: by itself, 64 KiB more than the largest first one. Arrays need none."""
 
 
 class CommandSpec(Model):
-    """A program that prints one JSON object per epoch."""
+    """A program that prints one JSON object per report."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     """The program and its arguments, with hyperparameters and such in braces; there is no shell."""
+    stays: Annotated[bool, Field(exclude_if=lambda given: not given)] = False
+    """Whether it is started once and trains one trial after the other, as it is told on its standard input."""
     files: tuple[_Path, ...] = ()
     """Files that decide results besides the program itself, such as a script that an interpreter runs."""
     env: dict[str, str] = Field(default_factory=dict)
@@ -75,7 +79,7 @@ class CommandSpec(Model):
     """Seconds from SIGTERM to SIGKILL, when a program is to end, and from its end to that of children that keep its
     output open."""
     state_bytes: Annotated[Whole, Field(ge=1, le=MOST_STATE)] = 65536
-    """Room for a snapshot file."""
+    """Room for a state that grows: by itself, 64 KiB more than the largest first one."""
 
     @override
     def __hash__(self) -> int:  # `env` has none
@@ -96,6 +100,11 @@ class CommandSpec(Model):
         """Whether the program can be run in segments, from one snapshot file to the next."""
         return self.placeholders >= set(SEGMENTS)
 
+    @property
+    def saves(self) -> bool:
+        """Whether the program may be able to save a trial's state. One that stays says so when it starts."""
+        return self.stays or self.segmented
+
     def problems(self, names: Iterable[str], variables: Iterable[str], data: bool) -> Iterator[Problem]:
         """What is wrong with the arguments.
 
@@ -104,13 +113,16 @@ class CommandSpec(Model):
             variables: those that vary.
             data: whether the experiment has data.
         """
-        known = (*names, *RESERVED, *SEGMENTS, LAUNCHER)
+        known = (*STAYING, LAUNCHER) if self.stays else (*names, *RESERVED, *SEGMENTS, LAUNCHER)
         for index, argument in enumerate(self.command):
             for name in names_in(argument):
                 if name is None:
                     yield Problem(("command", index), "a single brace; braces themselves are written {{ and }}")
                 elif name not in known:
-                    yield Problem(("command", index), f"unknown placeholder {{{name}}}{hint(name, known)}", known)
+                    said = f"unknown placeholder {{{name}}}{hint(name, known)}"
+                    if self.stays and name in (*names, *RESERVED, *SEGMENTS):
+                        said = f"a program that stays is told {name} on its standard input: leave out {{{name}}}"
+                    yield Problem(("command", index), said, known)
                 elif name == LAUNCHER and argument != f"{{{name}}}":
                     yield Problem(
                         ("command", index), f"{{{name}}} stands for several words: it must be an argument alone"
@@ -121,6 +133,8 @@ class CommandSpec(Model):
         given = self.placeholders
         if "data" in given and not data:
             yield Problem(("command",), "{data} is given nothing: the experiment has no `data`")
+        if self.stays:
+            return
         missing = [f"{{{name}}}" for name in SEGMENTS if name not in given]
         if 0 < len(missing) < len(SEGMENTS):
             yield Problem(("command",), f"lacks {' and '.join(missing)}: to be run in segments, it needs all three")

@@ -56,7 +56,7 @@ class Cost(Model):
     """Virtual time: what a trial is taken to cost, in virtual seconds; orders the events of trials that run at once."""
 
     step: Annotated[Number, Field(ge=0, le=1e6)] = 1e-4
-    """Virtual seconds per optimizer step (a); of a loop or program, per epoch."""
+    """Virtual seconds per optimizer step (a); of a loop or program, per report."""
     sample: Annotated[Number, Field(ge=0)] = 4e-6
     """Virtual seconds per training sample (b); a step costs a + b × batch size."""
 

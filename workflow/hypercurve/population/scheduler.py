@@ -10,6 +10,7 @@ same in whatever order reports arrive.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..config.cost import CostModel
@@ -73,9 +74,9 @@ class PopulationScheduler:
             case Started(member):
                 return [Continue(member)]
             case Reported(member, progress, metrics):
-                return self._report(member, progress, self._sign * metrics[self._setting.objective.key])
+                return self._report(member, progress, self._sign * metrics[self._setting.objective.key], metrics)
             case Failed(member, progress) if progress < 1:
-                return self._report(member, progress, math.nan)
+                return self._report(member, progress, math.nan, {})
             case Completed() | Failed():
                 return []
 
@@ -90,12 +91,12 @@ class PopulationScheduler:
         moves = self._moves(complete).values()
         return [self._copy(move, complete) for move in moves if self._copied[move.member] < complete]
 
-    def _report(self, member: int, progress: float, fitness: float) -> list[Action]:
+    def _report(self, member: int, progress: float, fitness: float, metrics: Mapping[str, float]) -> list[Action]:
         self._reports[member] += 1
         generation = self._generations.setdefault(self._reports[member], Generation(progress))
         generation.fitness[member] = fitness
         iterations = step_at(progress, self._steps) - self._anchors[member]
-        generation.current[member] = decayed(self._configurations[member], iterations, self._setting.model)
+        generation.current[member] = decayed(self._configurations[member], iterations, self._setting.model, metrics)
         self._waiting.add(member)
         actions = [action for waiting in sorted(self._waiting) for action in self._go_on(waiting)]
         oldest = min(self._reports.values()) - self._options.lag

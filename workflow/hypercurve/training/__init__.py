@@ -16,6 +16,7 @@ from .data import load
 from .loop import LoopTrainer
 from .recorded_curves import CurvesTrainer
 from .scheduled import ScheduledTrainer
+from .staying import StayingTrainer
 from .trainer import Trainer
 
 
@@ -55,9 +56,8 @@ def _trainer(setting: Setting, data: Path | None, logs: Path | None, lead: Calla
             )
         return LoopTrainer(setting.model, data, threads=training.threads, exchanges=exchanges, lead=lead)
     if isinstance(setting.model, CommandSpec):
-        return CommandTrainer(
-            setting.model, data, threads=training.threads, exchanges=exchanges, logs=logs, ranks=setting.ranks
-        )
+        kind = StayingTrainer if setting.model.stays else CommandTrainer
+        return kind(setting.model, data, threads=training.threads, exchanges=exchanges, logs=logs, ranks=setting.ranks)
     assert data is not None, "checked with the experiment"
     if setting.model == RECORDED:
         return CurvesTrainer(load_curves(data))

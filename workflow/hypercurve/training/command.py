@@ -1,4 +1,4 @@
-"""Trainer for programs of users: whatever prints one JSON object per epoch on its standard output.
+"""Trainer for programs of users: whatever prints one JSON object per report on its standard output.
 
 In a population, a program is run in segments: from the snapshot file of the last one (or none) until an epoch, where it
 writes another. Only the files' bytes travel. Elsewhere it runs through, stopped while nobody waits for its next line. Where
@@ -59,6 +59,25 @@ def _as_json(found: re.Match[bytes]) -> bytes:
     return b"-Infinity" if text.startswith(b"-") else b"Infinity"
 
 
+def parsed(line: bytes, epoch: int) -> Mapping[str, Any]:
+    """What a program has printed of an epoch.
+
+    Raises:
+        TrialFailed: it is no JSON object.
+    """
+    try:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = json.loads(_NO_NUMBER.sub(_as_json, line))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        text = line[:200].decode(errors="backslashreplace").strip()
+        raise TrialFailed(f"epoch {epoch}: printed {text!r}, which is no JSON object")
+    return found
+
+
 class CommandTrainer(Trainer):
     """Follows :class:`hypercurve.training.trainer.Trainer`.
 
@@ -101,6 +120,16 @@ class CommandTrainer(Trainer):
     def open(self, trial: Trial) -> "CommandSession":
         """A session at the start of its training; its program starts when it is first trained."""
         return CommandSession(self, trial)
+
+    def words(self, values: Mapping[str, str]) -> list[str]:
+        """The command, with values in place of names in braces, and what starts ranks in place of the launcher."""
+        words: list[str] = []
+        for argument in self.spec.command:
+            if argument == f"{{{LAUNCHER}}}":
+                words += self.launcher
+            elif (word := filled(argument, values)) is not None:
+                words.append(word)
+        return words
 
     def test(self, trial: Trial, snapshot: Snapshot) -> dict[str, float]:
         """What the program reported last as `test_...`."""
@@ -145,16 +174,11 @@ class CommandSession(EpochSession):
             "resume": "" if resume is None else str(resume),
             "snapshot": str(snapshot),
             "until": str(until),
+            "since": str(self.since),
         }
         if trainer.dataset is not None:
             values["data"] = str(trainer.dataset)
-        words: list[str] = []
-        for argument in trainer.spec.command:
-            if argument == f"{{{LAUNCHER}}}":
-                words += trainer.launcher
-            elif (word := filled(argument, values)) is not None:
-                words.append(word)
-        return words
+        return trainer.words(values)
 
     def _begin(self, until: int) -> None:
         if self._program is None:
@@ -198,8 +222,8 @@ class CommandSession(EpochSession):
             code = self._program.code()
             if self._interrupted(code):
                 return self._next()
-            raise TrialFailed(f"{_ending(code)} after {self.done} of {self.epochs} epochs{self._log.told}")
-        return self._parsed(line)
+            raise TrialFailed(f"{ending(code)} after {self.done} of {self.epochs} epochs{self._log.told}")
+        return parsed(line, self.done + 1)
 
     def _interrupted(self, code: int) -> bool:
         """Whether the program was ended from outside, which is no fault of its trial: it is started again, once.
@@ -220,19 +244,6 @@ class CommandSession(EpochSession):
         assert self._program is not None
         for _ in range(self.done - self._from):
             self._program.line()
-
-    def _parsed(self, line: bytes) -> Mapping[str, Any]:
-        try:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                found = json.loads(_NO_NUMBER.sub(_as_json, line))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            text = line[:200].decode(errors="backslashreplace").strip()
-            raise TrialFailed(f"epoch {self.done + 1}: printed {text!r}, which is no JSON object")
-        return found
 
     def _said(self) -> str | None:
         return self._log.tail or None
@@ -283,7 +294,7 @@ class CommandSession(EpochSession):
                 assert self._program is not None
                 self._end(self._program)
                 return
-            raise TrialFailed(f"{_ending(code)} after its last line{self._log.told}")
+            raise TrialFailed(f"{ending(code)} after its last line{self._log.told}")
         self._program = None
         if self.exchanges:
             self._content = self._written()
@@ -299,10 +310,8 @@ class CommandSession(EpochSession):
         return path.stat().st_size if path.is_file() else -1
 
     def _written(self) -> bytes:
-        if (size := self._size()) < 0:
+        if self._size() < 0:
             raise TrialFailed(f"wrote no snapshot to {{snapshot}}{self._log.told}")
-        if size > (room := self.trainer.spec.state_bytes):
-            raise TrialFailed(f"wrote a snapshot of {size} bytes, more than `state_bytes` = {room} allows")
         return self._file("snapshot").read_bytes()
 
     def _adjust(self) -> None:
@@ -355,7 +364,8 @@ def _text(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a program ended, in words: by its exit code, or the negative number of a signal."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

@@ -1,4 +1,6 @@
-"""What training loops and programs of users have in common: trainings that report once per epoch.
+"""What training loops and programs of users have in common: trainings that report so and so often.
+
+A report is called an epoch, whatever is trained for it.
 
 A report at a point of the training is what was reported at the last whole epoch before it; nothing is averaged. Metrics
 called ``test_...`` stay out of the search: every report carries those reported last beside the others.
@@ -23,11 +25,24 @@ from ..space.search_space import Value
 from ..util.errors import UserError, in_a_line
 from ..util.words import cut_short
 from .trainer import Report, Session, Snapshot, TrialFailed
-from .user_states import LAST_BYTES, State, Vector, last_in, last_vector, state_in, vector_of
+from .user_states import (
+    LAST_BYTES,
+    State,
+    Vector,
+    bytes_in,
+    last_in,
+    last_vector,
+    length_for,
+    state_in,
+    trimmed,
+    vector_of,
+)
 
 METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEST = "test_"
 _NOTHING = np.empty(0, np.float32)
+SPARE = 1 << 16
+"""Bytes by which a state in bytes may outgrow the first ones of a population."""
 
 
 class EpochSession(Session, ABC):
@@ -43,6 +58,7 @@ class EpochSession(Session, ABC):
         done: how many have been reported.
         age: how many its state has been trained for: with `lag: 1`, a member copies a state that is younger than itself.
         restored: whether it went on from another state than its own.
+        since: the epoch of the trial since which its hyperparameters hold.
     """
 
     def __init__(self, spec: LoopSpec | CommandSpec, trial: Trial, exchanges: bool) -> None:
@@ -50,9 +66,10 @@ class EpochSession(Session, ABC):
         self.hyperparameters: dict[str, Any] = resolve(spec, trial.configuration)
         self.epochs = int(self.hyperparameters["epochs"])
         self.progress, self.done, self.age = 0.0, 0, 0
-        self.restored = False
+        self.restored, self.since = False, 0
         self._last: dict[str, float] = {}
         self._state: Vector | None = None
+        self._room: int | None = None  # what members of a population have agreed on
         self._every: float | None = None
         self._between: Callable[[float], None] = lambda _: None
 
@@ -94,8 +111,17 @@ class EpochSession(Session, ABC):
         self.progress = progress
         metrics = {name: value for name, value in self._last.items() if not name.startswith(_TEST)}
         if self.exchanges and trained:
-            self._state = vector_of(self._save(), self.spec.state_bytes)
+            self._state = self._now()
+            if self._room is not None and len(self._state) > self._room:
+                raise TrialFailed(
+                    f"its state has grown to {4 * len(self._state)} bytes; members have agreed on {4 * self._room} after "
+                    "their first reports: say in `state_bytes` how large states become"
+                )
         return metrics
+
+    def _now(self) -> Vector:
+        """The state now."""
+        return vector_of(self._save())
 
     @abstractmethod
     def _begin(self, until: int) -> None:
@@ -143,27 +169,39 @@ class EpochSession(Session, ABC):
         """
         slots = last_vector(self.age, self._last)
         if self._every is not None and self.progress < 1 and self.can_save():
-            return Snapshot(self.progress, self.done, vector_of(self._save(), None), slots)
+            return Snapshot(self.progress, self.done, self._now(), slots)
         if self._state is None and self.progress == 1:
             self._state = self._last_state()
         weights = _NOTHING if self._state is None else self._state
         if out is None:
             return Snapshot(self.progress, self.done, weights.copy(), slots)
-        if len(out) != len(weights) + len(slots):
+        end = len(out) - len(slots)
+        if end < len(weights) or (end > len(weights) and bytes_in(weights) is None):
             raise UserError(
                 f"the state of trial {self.trial.number} has {4 * len(weights)} bytes, that of others "
                 f"{4 * len(out) - LAST_BYTES}: members of a population exchange states, so what shapes them must be a "
                 "constant"
             )
-        out[: len(weights)], out[len(weights) :] = weights, slots
-        return Snapshot(self.progress, self.done, out[: len(weights)], out[len(weights) :])
+        out[: len(weights)], out[len(weights) : end], out[end:] = weights, 0, slots
+        return Snapshot(self.progress, self.done, out[:end], out[end:])
+
+    def sizes(self) -> tuple[int, int]:
+        """Room for states in bytes that grow; see :meth:`hypercurve.training.trainer.Session.sizes`."""
+        weights = _NOTHING if self._state is None else self._state
+        needed = len(weights)
+        if needed and (content := bytes_in(weights)) is not None:
+            needed = max(length_for(len(content) + SPARE), length_for(self.spec.state_bytes))
+        return needed, LAST_BYTES // 4
+
+    def agree(self, weights: int) -> None:
+        """See :meth:`hypercurve.training.trainer.Session.agree`."""
+        self._room = weights
 
     def _last_state(self) -> Vector:
         """The state at the end; nothing where none can be had, which is no fault of the trial's."""
         try:
             state = self._end_state()
-            room = len(bytes(state)) if isinstance(state, bytes | bytearray | memoryview) else 0
-            return _NOTHING if state is None else vector_of(state, room)
+            return _NOTHING if state is None else vector_of(state)
         except (Exception, SystemExit) as error:  # a model may well call sys.exit
             print(f"warning: trial {self.trial.number}: has no state: {in_a_line(error)}", file=sys.stderr, flush=True)
             return _NOTHING
@@ -174,20 +212,30 @@ class EpochSession(Session, ABC):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot; see :meth:`hypercurve.training.trainer.Session.restore`."""
+        weights = trimmed(snapshot.weights)
+        if self._state is None or len(self._state) != len(weights) or not self.exchanges:
+            weights = weights.copy()
+        else:
+            self._state[:] = weights
+            weights = self._state
         if self.exchanges:
-            self._state = snapshot.weights.copy()
+            self._state = weights
         self.age, self._last = last_in(snapshot.slots)
         self.progress, self.done, self.restored = snapshot.progress, snapshot.step, True
-        self._load(state_in(snapshot.weights))
+        self._take(weights)
+
+    def _take(self, vector: Vector) -> None:
+        """Go on from a state that :meth:`_now` gave."""
+        self._load(state_in(vector))
 
     def adjust(self, configuration: Mapping[str, Value], anchor: int | None = None) -> None:
-        """Go on with other hyperparameters; schedules are the model's own affair."""
-        del anchor
+        """Go on with other hyperparameters; schedules are the model's own affair, and count from `anchor`."""
         new: dict[str, Any] = resolve(self.spec, configuration)
         if new["epochs"] != self.epochs:
             raise ValueError("epochs cannot change during training")
-        if new != self.hyperparameters:
-            self.hyperparameters = new
+        since = self.done if anchor is None else anchor
+        if new != self.hyperparameters or since != self.since:
+            self.hyperparameters, self.since = new, since
             self._adjust()
 
     @abstractmethod

@@ -1,7 +1,7 @@
 """Trainer for training loops that users write in Python, with whatever library they like.
 
 A loop is a generator function of (hyperparameters, context), or a class with the same arguments and a generator method
-`train`; either yields a mapping of metrics once per epoch. A class may have `save`, `load` and `adjust`; with them, a
+`train`; either yields a mapping of metrics for each report. A class may have `save`, `load` and `adjust`; with them, a
 population of it exchanges states. See docs/models.md.
 """
 
@@ -31,7 +31,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables by which numeric libraries are told how many threads they may use."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """What a loop is told besides its hyperparameters.
 
@@ -43,6 +43,8 @@ class Context:
         data: the prepared data set; None where the experiment has none.
         threads: threads that the trial may use.
         comm: the trial's own communicator, an `mpi4py.MPI.Comm`, where the method has `ranks`; else None.
+        since: after how many of the trial's reports its present hyperparameters began to hold: more than 0 in a member of a
+            population that has copied another one. Schedules count from there.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class Context:
     data: Dataset | None
     threads: int
     comm: Any = None
+    since: int = 0
 
 
 class LoopTrainer(Trainer):
@@ -120,8 +123,8 @@ class LoopSession(EpochSession):
     def __init__(self, trainer: LoopTrainer, trial: Trial) -> None:
         super().__init__(trainer.spec, trial, trainer.exchanges)
         seed = integer_seed(trial.seed, trial.repeat, "trainable", trial.draws)
-        context = Context(seed, trial.number, trial.repeat, self.epochs, trainer.data, trainer.threads)
-        made = trainer.target(dict(self.hyperparameters), context)
+        self._context = Context(seed, trial.number, trial.repeat, self.epochs, trainer.data, trainer.threads)
+        made = trainer.target(dict(self.hyperparameters), self._context)
         self._loop: Any = made if isinstance(trainer.target, type) else None
         self._yields: Iterator[Any] = self._train() if self._loop is not None else self._iterator(made)
 
@@ -177,4 +180,5 @@ class LoopSession(EpochSession):
         self._yields = self._train()
 
     def _adjust(self) -> None:
+        self._context.since = self.since
         self._loop.adjust(dict(self.hyperparameters))

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..util.files import check_plain
 from . import guardian
@@ -60,7 +60,9 @@ class Programs:
         _allow_open_files()
         self._finalizer = weakref.finalize(self, _close, self._guardian)
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
         """Start a program in a process group of its own.
 
         Raises:
@@ -74,7 +76,7 @@ class Programs:
         try:
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**kept, **environment, **marks},
@@ -89,7 +91,7 @@ class Programs:
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either."""
-        for stream in (process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
         if process.poll() is None:
@@ -194,6 +196,8 @@ class Program:
         TrialFailed: it cannot be started.
     """
 
+    _STDIN = subprocess.DEVNULL
+
     def __init__(
         self,
         programs: Programs,
@@ -202,9 +206,9 @@ class Program:
         timeout: float,
         log: Log,
     ):
-        self._timeout, self._grace, self._log = timeout, programs.grace, log
-        self._process = programs.start(command, environment)
-        self._finalizer = weakref.finalize(self, programs.end, self._process)
+        self._timeout, self._grace, self._log, self._programs = timeout, programs.grace, log, programs
+        self._process = programs.start(command, environment, self._STDIN)
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, programs.end, self._process)
         self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
         self._rest = bytearray()
         assert self._process.stdout is not None

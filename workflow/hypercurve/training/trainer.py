@@ -130,6 +130,15 @@ class Session(Protocol):
         """
         ...
 
+    def sizes(self) -> tuple[int, int]:
+        """Lengths of weights and slots that this session's snapshots may come to, after its first report."""
+        snapshot = self.snapshot()
+        return len(snapshot.weights), len(snapshot.slots)
+
+    def agree(self, weights: int) -> None:
+        """Members of a population have room for so many weights from now on; a session that needs more must fail."""
+        return
+
     def can_save(self) -> bool:
         """Whether a snapshot taken now holds all that another session of this trial needs to go on."""
         return False

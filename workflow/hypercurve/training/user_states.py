@@ -1,7 +1,7 @@
 """States of users' loops and programs as the flat vectors that snapshots are made of. No pickles.
 
-A state is bytes, or arrays by name. In a vector it follows a header in JSON that says which. Arrays take the room that they
-need; bytes have a fixed room, since those of one member of a population are seldom as many as another's.
+A state is bytes, or arrays by name. In a vector it follows a header in JSON that says which, and how many. What stands
+behind it is passed over: bytes of one member of a population are seldom as many as another's.
 """
 
 import json
@@ -19,24 +19,20 @@ LAST_BYTES = 16384
 """Room for how old a state is, and the metrics that were reported last."""
 
 
-def vector_of(state: State, room: int | None) -> Vector:
-    """A state as a vector, of a length that depends on names, types and shapes of arrays, or on the room for bytes.
+def vector_of(state: State) -> Vector:
+    """A state as a vector, of a length that depends on names, types and shapes of arrays, or on the number of bytes.
 
     Args:
         state: what a loop's `save` gave, or a program's snapshot file.
-        room: for bytes; None: as much as they need.
 
     Raises:
-        ValueError, TypeError: it is no state, or too large; the message says why.
+        TypeError: it is no state; the message says why.
     """
     if isinstance(state, bytes | bytearray | memoryview):
-        content = bytes(state)
-        if room is None:
-            room = len(content)
-        if len(content) > room:
-            raise ValueError(f"a state of {len(content)} bytes is more than `state_bytes` = {room} allows")
-        header = json.dumps({"bytes": len(content)}).encode()
-        return _joined(header, [np.frombuffer(content, np.uint8)], 4 + HEADER + room)
+        content = memoryview(state).cast("B")
+        vector, place = vector_for(len(content))
+        place[:] = content
+        return vector
     if not isinstance(state, Mapping):
         raise TypeError(f"a state must be bytes or a dict of NumPy arrays, not {type(state).__name__}")
     arrays = {}
@@ -51,22 +47,63 @@ def vector_of(state: State, room: int | None) -> Vector:
     return _joined(header, parts, 4 + len(header) + sum(map(len, parts)))
 
 
+def vector_for(count: int, memory: Vector | None = None) -> tuple[Vector, memoryview]:
+    """A vector for a state of so many bytes, and the place in it where they belong.
+
+    Args:
+        count: of bytes.
+        memory: where the vector may lie, if it is as long: fresh memory costs as much as a copy.
+    """
+    header = json.dumps({"bytes": count}).encode()
+    if memory is None or len(memory) != length_for(count):
+        memory = np.empty(length_for(count), np.float32)
+    raw = memory.view(np.uint8)
+    _fill(raw, header, [])
+    start = 4 + len(header)
+    raw[start + count :] = 0
+    return raw.view(np.float32), raw[start : start + count].data
+
+
+def length_for(count: int) -> int:
+    """How long the vector of a state of so many bytes is."""
+    return -(-(4 + HEADER + count) // 4)
+
+
+def trimmed(vector: Vector) -> Vector:
+    """A vector without what stands behind its state, if that is bytes; not copied."""
+    content = bytes_in(vector) if len(vector) else None
+    return vector if content is None else vector[: length_for(len(content))]
+
+
+def bytes_in(vector: Vector) -> memoryview | None:
+    """The bytes in a vector, not copied; None where it holds arrays."""
+    raw = np.ascontiguousarray(vector).view(np.uint8)
+    start = 4 + int.from_bytes(raw[:4].tobytes(), "little")
+    count = json.loads(raw[4:start].tobytes()).get("bytes")
+    return None if count is None else raw[start : start + count].data
+
+
 def _joined(header: bytes, parts: list[npt.NDArray[np.uint8]], size: int) -> Vector:
-    raw, end = np.empty(-(-size // 4) * 4, np.uint8), 0
+    raw = np.empty(-(-size // 4) * 4, np.uint8)
+    raw[_fill(raw, header, parts) :] = 0
+    return raw.view(np.float32)
+
+
+def _fill(raw: npt.NDArray[np.uint8], header: bytes, parts: list[npt.NDArray[np.uint8]]) -> int:
+    end = 0
     for part in (np.frombuffer(len(header).to_bytes(4, "little") + header, np.uint8), *parts):
         raw[end : end + len(part)] = part
         end += len(part)
-    raw[end:] = 0
-    return raw.view(np.float32)
+    return end
 
 
 def state_in(vector: Vector) -> bytes | dict[str, npt.NDArray[Any]]:
     """The state in a vector; arrays are copies."""
+    if (content := bytes_in(vector)) is not None:
+        return content.tobytes()
     raw = np.ascontiguousarray(vector).view(np.uint8)
     start = 4 + int.from_bytes(raw[:4].tobytes(), "little")
     header = json.loads(raw[4:start].tobytes())
-    if "bytes" in header:
-        return raw[start : start + header["bytes"]].tobytes()
     arrays = {}
     for name, dtype, shape in header["arrays"]:
         count = int(np.prod(shape, dtype=np.int64))

@@ -76,7 +76,8 @@ def _estimate(
     setting, budget = experiment.setting("", method), experiment.budget
     costs = CostModel(experiment.model, experiment.cost, samples)
     drawn = [setting.space.sample(generator(0, 0, "batching", draw)) for draw in range(DRAWS)]
-    pace, first, compiled = _pace(costs, tried, program=isinstance(experiment.model, CommandSpec))
+    starts = isinstance(experiment.model, CommandSpec) and not experiment.model.stays
+    pace, first, compiled = _pace(costs, tried, program=starts)
     mean = sum(costs.of(one).seconds(1.0) for one in drawn) / DRAWS
     trial = first + pace * mean
     trials: float | None = setting.starters

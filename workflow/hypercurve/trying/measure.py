@@ -217,6 +217,10 @@ class _Trying:
     def _stopped(self, running: set[int], began: float, said: list[str]) -> None:
         """Wait until no process is left of a training that was stopped."""
         tried, model = self.tried, self.run.setting.model
+        if isinstance(model, CommandSpec) and model.stays and started(self.mark) & running:
+            tried.faults += said
+            tried.stop = "the program stays for the next trial"
+            return
         grace = model.grace if isinstance(model, CommandSpec) else 0.0
         while (left := started(self.mark) & running) and time.monotonic() - began < grace + REST:
             time.sleep(0.02)

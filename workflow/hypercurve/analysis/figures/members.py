@@ -18,7 +18,7 @@ from ...config.learning_rates import learning_rates
 from ...config.model import counts_epochs
 from ...curves.cost import step_at
 from ...results.runs import RunResult
-from ..lineage import Line, ancestry, differing, lines, parent, total_steps
+from ..lineage import Line, ancestry, differing, in_force, lines, parent, total_steps
 from ..tables import Runs
 from .style import FAILED, FAINT, GOOD, INK, MUTED, new_figure, nothing, short
 
@@ -89,7 +89,9 @@ class Population:
             given = resolve(self.setting.model, line.stretch.configuration)
             values = learning_rates(given, 0, length + 1).astype(np.float64)[steps]
         else:
-            values = np.full(len(steps), float(line.stretch.configuration[name]))
+            trial, model = self.run.trials[line.member], self.setting.model
+            held = (in_force(trial, line.stretch, line.start + step, self.total, model) for step in steps.tolist())
+            values = np.array([float(one[name]) for one in held])
         return np.column_stack([line.start + steps, values])
 
     def way(self, name: str) -> Floats:

@@ -80,6 +80,7 @@ class Part:
         self._made: dict[int, Any] = {}
         self._yields: dict[int, Any] = {}
         self._comms: dict[int, Comm] = {}
+        self._contexts: dict[int, Context] = {}
 
     def do(self, operation: str, number: int, argument: Any) -> Outcome:
         """Take a step of a trial; what the user's code raises is an outcome as well."""
@@ -91,8 +92,8 @@ class Part:
     def _open(self, number: int, argument: tuple[dict[str, Any], Context]) -> None:
         hyperparameters, context = argument
         self._comms[number] = comm = self._comm.Dup()
-        made = self._loop(hyperparameters, replace(context, data=self._data, comm=comm))
-        self._made[number] = made
+        self._contexts[number] = own = replace(context, data=self._data, comm=comm)
+        self._made[number] = made = self._loop(hyperparameters, own)
         if not isinstance(self._loop, type):
             self._yields[number] = made
 
@@ -117,11 +118,13 @@ class Part:
     def _load(self, number: int, state: Any) -> None:
         self._made[number].load(state)
 
-    def _adjust(self, number: int, hyperparameters: dict[str, Any]) -> None:
+    def _adjust(self, number: int, argument: tuple[dict[str, Any], int]) -> None:
+        hyperparameters, self._contexts[number].since = argument
         self._made[number].adjust(hyperparameters)
 
     def _close(self, number: int, _: None) -> None:
         yields, made, comm = (kept.pop(number, None) for kept in (self._yields, self._made, self._comms))
+        self._contexts.pop(number, None)
         try:
             if hasattr(yields, "close"):
                 yields.close()
@@ -230,7 +233,7 @@ class _Steps:
 
 class _Led(_Steps):
     def __init__(self, leader: Leader, hyperparameters: dict[str, Any], context: Context) -> None:
-        self._leader = leader
+        self._leader, self._context = leader, context
         self._number = leader.open(hyperparameters, context, self)
 
     def train(self) -> Iterator[Any]:
@@ -268,7 +271,7 @@ class _Led(_Steps):
 
     def adjust(self, hyperparameters: dict[str, Any]) -> None:
         """Go on with other hyperparameters."""
-        self._leader.call("adjust", self._number, hyperparameters)
+        self._leader.call("adjust", self._number, (hyperparameters, self._context.since))
 
 
 def follow(comm: Comm, make: Callable[[], tuple[Callable[..., Any], Any]]) -> None:

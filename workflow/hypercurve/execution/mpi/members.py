@@ -67,7 +67,8 @@ class Members:
         numbers: which members this rank has.
 
     Attributes:
-        sizes: lengths of weights and slots; None until a session has said them.
+        sizes: lengths of weights and slots; None until a session has said them, or all ranks have agreed.
+        agreed: whether they have, after their first reports: no state is exchanged or saved before.
     """
 
     def __init__(self, run: Run, trainer: Trainer, rank: int, numbers: Iterable[int]):
@@ -80,6 +81,7 @@ class Members:
         self._steps = trials[0].cost_of.steps if trials else 0
         self._kept: dict[tuple[int, int], tuple[int, Vector]] = {}  # evolution step and state
         self.sizes: tuple[int, int] | None = None
+        self.agreed = False
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._members.values())
@@ -101,9 +103,16 @@ class Members:
         member.report, member.session = advance(
             lambda: self._session(member), member.number, progress, self._check, self._rank
         )
-        if self.sizes is None and member.session is not None:
-            snapshot = member.session.snapshot()
-            self.sizes = len(snapshot.weights), len(snapshot.slots)
+        if not self.agreed and member.session is not None:
+            weights, slots = member.session.sizes()
+            self.sizes = max(weights, (self.sizes or (0, 0))[0]), slots
+
+    def agree(self, sizes: tuple[int, int]) -> None:
+        """All ranks have said how long their states may be: from now on, all are so long."""
+        self.sizes, self.agreed = sizes, True
+        for member in self:
+            if member.session is not None:
+                member.session.agree(sizes[0])
 
     def _session(self, member: Member) -> Session:
         if member.session is None:
@@ -111,6 +120,8 @@ class Members:
             if member.origin is not None:
                 session.restore(member.origin)
                 session.adjust(member.configuration, member.anchor)
+            if self.agreed and self.sizes is not None:
+                session.agree(self.sizes[0])
             member.session, member.origin = session, None
         return member.session
 

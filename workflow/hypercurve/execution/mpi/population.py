@@ -154,7 +154,7 @@ class _Executor:
                 raise JournalError(f"{source}: does not fit the snapshot of evolution step {manifest.step}")
             self.journal = ResumedJournal(file, lines, manifest.lines)
             self.members = Members(run, self.trainer, self.rank, mine)
-            self.members.sizes = manifest.sizes
+            self.members.agree(manifest.sizes)
             for member, rows in saved.items():
                 if rows is not None:
                     self.members.resume(self.members[member], manifest.step, rows)
@@ -176,7 +176,7 @@ class _Executor:
         """Train this rank's members to an evolution step, and send their reports on their way."""
         for member in self.members:
             self.members.train(member, step)
-            if self.lag and step < self.last and not member.failed:
+            if self.lag and step < self.last and not member.failed and self.members.agreed:
                 self.exchange.wait_sent(step)
                 self.members.keep(member, step)
             self.exchange.make_progress()
@@ -198,7 +198,7 @@ class _Executor:
     def _evolve(self, step: int) -> None:
         """Take the reports that this rank must know of, let its members copy, write a snapshot when it is time."""
         # Who diverged cannot go on without knowing now whom to copy.
-        now = step == self.last or any(member.failed for member in self.members)
+        now = step == self.last or any(member.failed for member in self.members) or not self.members.agreed
         while self.complete < (step if now else step - self.lag):
             copies = self._take_reports(self.complete + 1)
             if self.run.ended is not None:
@@ -261,8 +261,8 @@ class _Executor:
     def _take_notes(self, gathered: Reports, step: int) -> None:
         """What ranks say beside their reports: sizes, signals, files of snapshots."""
         weights, slots = gathered["sizes"].reshape(-1, 2).max(axis=0).tolist()
-        if weights + slots:
-            self.members.sizes = weights, slots
+        if weights + slots and not self.members.agreed:
+            self.members.agree((weights, slots))
         if self.stop_at is None and gathered["signal"].any():
             self.stop_at, self.signal = step + self.lag, int(gathered["signal"].max())  # which no rank has passed yet
         if gathered["save"].any():
