@@ -138,9 +138,12 @@ def tune(
             "fail_fast": fail_fast,
         }
     )
-    if any(method.population is not None or (method.tasks or 1) > 1 for method in experiment.methods.values()):
+    if any(
+        method.population is not None or max(method.tasks or 1, method.workers or 1) > 1
+        for method in experiment.methods.values()
+    ):
         raise UserError(
-            "methods: populations and methods with `tasks` are carried out by the workflow: write an experiment"
+            "methods: populations and methods with `tasks` or `workers` are carried out by the workflow: write an experiment"
         )
     for said in doubts(experiment):
         warnings.warn(said, stacklevel=2)

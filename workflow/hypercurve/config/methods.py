@@ -79,6 +79,11 @@ class Method(Model):
     tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
     """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
     result is the same (with `order: virtual`)."""
+    workers: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
+    """Jobs that carry out a run together without MPI, in place of `tasks`: each joins when it starts, and may end at any time.
+    Reports are taken in order of arrival, and there are as many `slots`, where nothing else is said."""
+    heartbeat: Annotated[Number, Field(ge=1)] = 60.0
+    """Seconds without a sign of life after which one of the `workers` counts as dead, and others take its trial."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
@@ -99,7 +104,22 @@ class Method(Model):
             yield Problem((), "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
             yield Problem((), "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        yield from self._worker_faults()
         yield from told(self._calibration_faults(), self._record_faults())
+
+    def _worker_faults(self) -> Iterator[Problem]:
+        if self.workers is None:
+            if "heartbeat" in self.model_fields_set:
+                yield Problem(("heartbeat",), "has an effect only with `workers`")
+            return
+        if self.population is not None:
+            said = "its members exchange weights at every evolution step, so all must be there; take `tasks`"
+            yield Problem(("workers",), f"a population has no `workers`: {said}")
+        if self.tasks is not None:
+            yield Problem(("workers",), "takes the place of `tasks`: jobs that join, or MPI processes")
+        if self.order == "virtual" and "order" in self.model_fields_set:
+            said = "a worker that may end at any time is not waited for"
+            yield Problem(("order",), f"is `arrival` with `workers`: {said}")
 
     def _calibration_faults(self) -> Iterator[Problem]:
         if self.stop is None or not self.stop.calibrates:
