@@ -80,8 +80,8 @@ class Method(Model):
     """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
     result is the same (with `order: virtual`)."""
     workers: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
-    """Jobs that carry out a run together without MPI, in place of `tasks`: each joins when it starts, and may end at any time.
-    Reports are taken in order of arrival, and there are as many `slots`, where nothing else is said."""
+    """Jobs that carry out a run together without MPI, in place of `tasks`: each joins when it starts, and may end at any
+    time. Reports are taken in order of arrival, and there are as many `slots`, where nothing else is said."""
     heartbeat: Annotated[Number, Field(ge=1)] = 60.0
     """Seconds without a sign of life after which one of the `workers` counts as dead, and others take its trial."""
     space: dict[str, Any] = Field(default_factory=dict)

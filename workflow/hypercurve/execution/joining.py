@@ -2,7 +2,7 @@
 
 A worker has the turn for moments only: it reads what others have journalled since, takes its report, decides, claims the
 trial that it trains next, and makes that known (:mod:`hypercurve.runs.meeting`). Reports are taken in order of arrival. A
-trial belongs to the worker that claims it until it is over or paused. Of a worker that gives no sign of life, others take the
+trial is the worker's that claims it until it is over or paused. Of a worker that gives no sign of life, others take the
 trials, from their saved states. A worker that was only suspended finds its claim gone, and drops what it has trained.
 """
 

@@ -9,8 +9,8 @@
         alive/9b2e77                  a worker's sign of life, a number that grows
 
 The turn is one file that is only ever renamed, and no name of it comes back: the number at its front grows. Of several who
-rename it, one succeeds, on NFS and Lustre too. Who ends a turn names in the same rename the state that now holds. So a worker that was
-suspended in its turn, and lost it, cannot publish anything: the name that it would rename is gone.
+rename it, one succeeds, on NFS and Lustre too. Who ends a turn names in the same rename the state that now holds. So a
+worker that was suspended in its turn, and lost it, cannot publish anything: the name that it would rename is gone.
 
 A state's lines are written to the journal by whoever has time, at the place in the file that the state names. All
 write the same bytes there, so it does not matter who does it, how often, or how late.
