@@ -62,7 +62,7 @@ class Runs:
             "objective": {"metric": "loss"},
             "space": {"rate": {"uniform": [0.01, 0.3]}, "epochs": 9},
             "budget": {"trials": trials},
-            "training": {"accumulation_points": 3},
+            "training": {"accumulation_points": 4},
             "methods": {"m": {"workers": 3, **method}},
             **more,
         }
@@ -176,13 +176,13 @@ def test_a_worker_that_was_suspended_for_long_drops_what_is_anothers_by_now(runs
     [
         ("random", "asha"),
         ("tpe", "halving"),
-        ("sobol", "lcm"),
-        ("swarm", "median"),
+        ("sobol", {"lcm": {"check_points": [0.5]}}),
+        ("pso", "median"),
         ("cmaes", "hyperband"),
         ("grid", None),
     ],
 )
-def test_searchers_and_stoppers_decide_as_the_journal_says(runs: Runs, search: str, stop: str | None) -> None:
+def test_searchers_and_stoppers_decide_as_the_journal_says(runs: Runs, search: str, stop: Any) -> None:
     method: dict[str, Any] = {"search": search} if stop is None else {"search": search, "stop": stop}
     if search == "grid":
         method["space"] = {"rate": {"choice": [0.02, 0.05, 0.1, 0.2]}}

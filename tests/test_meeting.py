@@ -19,7 +19,7 @@ def joining(tmp_path: Path) -> Callable[[], Meeting]:
     """Gives workers of one run, whose journal is empty."""
     journal = tmp_path / "journal.partial.jsonl"
     journal.touch()
-    return lambda: Meeting(tmp_path / "journal.workers-0", journal, 60.0, {})
+    return lambda: Meeting(tmp_path / "journal.workers-0", journal, 60.0, {"heartbeat": 60.0})
 
 
 def added(place: Meeting, line: bytes, **more: object) -> None:
@@ -123,7 +123,7 @@ def test_what_dead_workers_published_is_in_the_journal_when_their_meeting_is_dis
     added(dead, b"line\n")
     dead.journal.write_bytes(b"")  # it died before it wrote what it had published
     dead.signs.leave()
-    dissolve(tmp_path / "journal.jsonl", dead.journal, 0.1)
+    dissolve(tmp_path / "journal.jsonl", dead.journal)
     assert dead.journal.read_bytes() == b"line\n"
     assert not list(tmp_path.glob("*workers*"))
 

@@ -321,7 +321,7 @@ class Joined(Sessions):
     def _begin(self) -> State:
         """The first worker's first turn: what a run in one process does at its start."""
         path, run = self._journal, self._run
-        dissolve(self._output, path, PATIENCE, but=self._meeting.folder)
+        dissolve(self._output, path, but=self._meeting.folder)
         with Journal(path, PATIENCE) as journal:
             begin(journal, self._output, run.header)
             if not journal.lines:

@@ -275,13 +275,14 @@ def settle(journal: Path, state: State, sync: bool = False) -> None:
         os.close(file)
 
 
-def dissolve(output: Path, journal: Path, patience: float, but: Path | None = None) -> None:
+def dissolve(output: Path, journal: Path, but: Path | None = None) -> None:
     """End what workers have left that are dead, so that one who is no worker, or whose settings are others, may go on.
+
+    Where some have not said that they leave, it is looked for as long as their own patience is.
 
     Args:
         output: the run's journal.
         journal: the same while the run goes on.
-        patience: for how many seconds it is looked whether they live.
         but: a meeting that goes on.
 
     Raises:
@@ -290,6 +291,7 @@ def dissolve(output: Path, journal: Path, patience: float, but: Path | None = No
     for folder in sorted(output.parent.glob(f"{output.stem}.workers-*")):
         if folder == but:
             continue
+        patience = float(json.loads((folder / "run.json").read_text(encoding="utf-8"))["heartbeat"])
         signs, until = signs_in(folder / "alive"), time.monotonic() + patience
         while signs and time.monotonic() < until:
             time.sleep(min(0.2, patience / 4))

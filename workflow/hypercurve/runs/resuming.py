@@ -52,7 +52,7 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
     """
     check_plain(output)
     partial = partial_of(output)
-    dissolve(output, partial, PATIENCE)
+    dissolve(output, partial)
     with Journal(partial, PATIENCE) as journal:  # nothing is decided or changed before it is locked
         begin(journal, output, header)
         try:
