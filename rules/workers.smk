@@ -23,7 +23,7 @@ rule worker:
         data=training_data,
         record=recording,
         keeping=keeping,
-        heartbeat=lambda w: f"{experiment_of(w).methods[w.method].heartbeat:g}",
+        heartbeat=lambda w: f"{experiment_of(w).methods[w.method].heartbeat or 60:g}",
         journal=f"{RUN}/journal.jsonl",
     shell:
         "hypercurve search {input.setting:q} --repeat {wildcards.repeat} {params.data} --worker --heartbeat {params.heartbeat}"

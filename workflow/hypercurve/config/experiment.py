@@ -48,9 +48,6 @@ class Experiment(Parts):
             method: a key of ``methods``.
         """
         given = {**dict(self), **dict(self.methods[method]), "space": self.space_of(method)}
-        if (workers := self.methods[method].workers) is not None:
-            slots = self.methods[method].slots if "slots" in self.methods[method].model_fields_set else workers
-            given |= {"order": "arrival", "slots": slots}
         if not self.evaluates or counts_epochs(self.model):
             given["training"] = self.training.model_copy(update={"evaluate": "end"})
         shared = {name: given[name] for name in Setting.model_fields if name in given}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from ..search.registry import SEARCHERS
@@ -82,8 +82,9 @@ class Method(Model):
     workers: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
     """Jobs that carry out a run together without MPI, in place of `tasks`: each joins when it starts, and may end at any
     time. Reports are taken in order of arrival, and there are as many `slots`, where nothing else is said."""
-    heartbeat: Annotated[Number, Field(ge=1)] = 60.0
-    """Seconds without a sign of life after which one of the `workers` counts as dead, and others take its trial."""
+    heartbeat: Annotated[Number, Field(ge=1)] | None = None
+    """Seconds without a sign of life after which one of the `workers` counts as dead, and others take its trial; 60 where
+    nothing is said."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
@@ -93,6 +94,14 @@ class Method(Model):
     ] = "auto"
     """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
     as pay for a job's start, by the cost model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_workers(cls, given: Any) -> Any:
+        """What workers bring with them, where nothing else is said."""
+        if isinstance(given, Mapping) and isinstance(workers := given.get("workers"), int):
+            return {"order": "arrival", "slots": workers, **given}
+        return given
 
     @override
     def faults(self) -> Iterator[Problem]:
@@ -109,7 +118,7 @@ class Method(Model):
 
     def _worker_faults(self) -> Iterator[Problem]:
         if self.workers is None:
-            if "heartbeat" in self.model_fields_set:
+            if self.heartbeat is not None:
                 yield Problem(("heartbeat",), "has an effect only with `workers`")
             return
         if self.population is not None:
@@ -117,7 +126,7 @@ class Method(Model):
             yield Problem(("workers",), f"a population has no `workers`: {said}")
         if self.tasks is not None:
             yield Problem(("workers",), "takes the place of `tasks`: jobs that join, or MPI processes")
-        if self.order == "virtual" and "order" in self.model_fields_set:
+        if self.order == "virtual":
             said = "a worker that may end at any time is not waited for"
             yield Problem(("order",), f"is `arrival` with `workers`: {said}")
 
