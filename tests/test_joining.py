@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import read_setting
 from hypercurve.events.journal import read_lines
@@ -252,3 +253,52 @@ def test_a_run_whose_trials_fail_alike_ends_for_all_its_workers(runs: Runs) -> N
     assert not list(runs.run.glob("journal*.jsonl"))
     assert len(list((runs.run / "history").glob("*.failed.jsonl"))) >= 1
     assert json.loads((runs.run.parent / "setting.json").read_text())["order"] == "arrival"
+
+
+EXPERIMENT = """\
+model: {{loop: "loops:Saved"}}
+objective: {{metric: loss}}
+space: {{rate: {{uniform: [0.01, 0.3]}}, epochs: 9}}
+budget: {{trials: {trials}}}
+training: {{accumulation_points: 4}}
+snapshot: {{minutes: 0}}
+methods:
+  m: {{search: random, stop: halving, workers: 3, heartbeat: 2}}
+"""
+
+
+def test_snakemake_gathers_what_workers_did_whatever_happens_to_them(runs: Runs) -> None:
+    (runs.folder / "trials").mkdir()
+    experiment = runs.folder / "trials/e.yaml"
+    experiment.write_text(EXPERIMENT.format(trials=24))
+    command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", str(ROOT / "config/config.yaml"), "--config", "folder=trials", "experiments=[e]"]
+
+    def call(*options: str) -> subprocess.Popen[bytes]:
+        with (runs.folder / "said").open("ab") as said:
+            environment = {**os.environ, "PYTHONPATH": str(runs.folder), "SECONDS": "0.1"}
+            runs.processes.append(
+                subprocess.Popen(
+                    [*command, *options, "--", str(runs.journal.relative_to(runs.folder))],
+                    cwd=runs.folder,
+                    stdout=said,
+                    stderr=said,
+                    env=environment,
+                )
+            )
+        return runs.processes[-1]
+
+    first, epochs = call(), runs.folder / "epochs"
+    until(epochs.exists, "a worker trains")
+    os.kill(int(epochs.read_text().split()[2]), signal.SIGKILL)
+    assert first.wait(timeout=120) == 1, "a killed job is told"
+    runs.wait(call())
+    assert len(runs.check().trials) == 24
+    assert (runs.epochs() - Counter(list(runs.epochs()))).total() <= 1
+    runs.wait(call("--dry-run"))
+    assert "Nothing to be done" in runs.said.splitlines()[-2:][0] + runs.said.splitlines()[-1]
+    experiment.write_text(EXPERIMENT.format(trials=27))
+    runs.wait(call())
+    assert len(runs.check().trials) == 27
+    assert (runs.epochs() - Counter(list(runs.epochs()))).total() <= 1, "what was trained is known"
+    assert not (runs.run / "joined").exists()
