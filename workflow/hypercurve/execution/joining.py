@@ -308,7 +308,7 @@ class Joined(Sessions):
 
     def _enter(self, first: bool = False) -> State:
         """Take the turn, and what others have journalled meanwhile."""
-        state = self._meeting.take()
+        state = self._meeting.take(self._look)
         if (state is None and not first) or (self._state and state and state.run != self._state.run):
             self._meeting.give(state)
             raise Gone  # somebody has begun the run anew
@@ -384,17 +384,22 @@ class Joined(Sessions):
         assert self._state is not None
         self._meeting.settle(self._state, sync=True)
 
+    def _look(self) -> None:
+        """Take what others have journalled, without the turn: so there is little left to read in it."""
+        if self._state is None or not self._meeting.changed(self._name):
+            return
+        self._name, state = self._meeting.look()
+        if state is None or state.run != self._state.run:
+            raise Gone
+        self._catch_up(state)
+
     def _idle(self) -> None:
         """Wait until there is something to do."""
         wait, run = 0.01, self._run
         while True:
             time.sleep(wait * (0.5 + random.random()))  # so that not all look at once
             wait = min(2 * wait, IDLE)
-            if self._meeting.changed(self._name):
-                self._name, state = self._meeting.look()
-                if state is None or self._state is None or state.run != self._state.run:
-                    raise Gone
-                self._catch_up(state)
+            self._look()
             going = run.going()
             if run.ended is not None or not going or self._here(going) or self._choose(going):
                 return

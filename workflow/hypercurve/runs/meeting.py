@@ -22,7 +22,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -100,14 +100,15 @@ class Meeting:
 
     Attributes:
         name: this worker's.
-        waited, published: seconds of waiting for turns, and of making states known, for measurements.
+        turns: how many this worker has had.
+        waited, held, synced: seconds of waiting for them, of having them, and of forcing states to the disk in them.
     """
 
     def __init__(self, folder: Path, journal: Path, patience: float, called: Mapping[str, object]):
         self.folder, self.journal, self.name = folder, journal, os.urandom(6).hex()
         self._turn = folder / "turn"
         self._have: Token | None = None
-        self.waited = self.published = 0.0
+        self.turns, self.waited, self.held, self.synced, self._since = 0, 0.0, 0.0, 0.0, 0.0
         if not folder.is_dir():
             _begin(folder, self.name, called)
         try:
@@ -120,8 +121,11 @@ class Meeting:
         """Whether it is this worker's turn."""
         return self._have is not None
 
-    def take(self) -> State | None:
+    def take(self, meanwhile: Callable[[], None] = lambda: None) -> State | None:
         """Wait for the turn.
+
+        Args:
+            meanwhile: called now and then while another worker has it.
 
         Returns:
             The state; None if there is none yet.
@@ -140,9 +144,11 @@ class Meeting:
             elif self.signs.silent(token.holder):
                 self._move(token, Token(token.number + 1, token.state, FREE))
             else:
+                meanwhile()
                 time.sleep(wait * (0.5 + random.random()))  # so that not all come at once
                 wait = min(2 * wait, 0.05)
-        self.waited += time.perf_counter() - began
+        self._since = time.perf_counter()
+        self.turns, self.waited = self.turns + 1, self.waited + self._since - began
         return self._read(self._have.state)
 
     def look(self) -> tuple[str, State | None]:
@@ -177,7 +183,7 @@ class Meeting:
         Raises:
             Lost: another has had the turn meanwhile.
         """
-        began, token = time.perf_counter(), self._have
+        token = self._have
         assert token is not None
         self._have = None
         if after is None:
@@ -189,15 +195,16 @@ class Meeting:
             after = replace(after, start=before.end, lines=after.lines[len(before.lines) :])
         name = f"{token.number}-{self.name}"
         try:
-            _write(self._turn / name, _encoded(after))
+            self.synced += _write(self._turn / name, _encoded(after))
         except FileNotFoundError:
             raise Gone from None
-        if not self._move(token, Token(token.number + 1, name, FREE)):
+        moved = self._move(token, Token(token.number + 1, name, FREE))
+        self.held += time.perf_counter() - self._since
+        if not moved:
             (self._turn / name).unlink(missing_ok=True)
             raise Lost
         (self._turn / token.state).unlink(missing_ok=True)
         self.settle(after)
-        self.published += time.perf_counter() - began
         return name, after
 
     def settle(self, state: State, sync: bool = False) -> None:
@@ -324,11 +331,14 @@ def _begin(folder: Path, name: str, called: Mapping[str, object]) -> None:
         shutil.rmtree(made)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> float:
+    """Write a file and force it to the disk; seconds that the latter took."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
+        began = time.perf_counter()
         os.fsync(file.fileno())
+        return time.perf_counter() - began
 
 
 def _encoded(state: State) -> bytes:
