@@ -56,7 +56,7 @@ def execute(
     *,
     known: Callable[[Run], KnownTrainings | None] = lambda _: None,
     watch: Watch = lambda _: None,
-) -> Run | None:
+) -> None:
     """Join a run, and carry it on until it is complete.
 
     Args:
@@ -67,9 +67,6 @@ def execute(
         known: trainings that were recorded earlier, and are not done again.
         watch: called after every event, for progress displays.
 
-    Returns:
-        The complete run; None if others have completed it.
-
     Raises:
         UserError: another worker has ended the run for its failures, or it was begun anew with other settings.
         Hopeless: its trials fail alike.
@@ -78,19 +75,17 @@ def execute(
         run = make()
         if finished(output, run.header):
             print(f"{output}: the run is complete", file=sys.stderr)
-            return None
+            return
         joined = None
         try:
             joined = Joined(run, trainer, output, meet(run), watch)
             with telling(run.failures, output):
                 joined.carry_on(known)
-            return run
+            return
         except Gone:
             if not finished(output, run.header):
                 said = "was begun anew, or ended since its trials fail alike: see the logs of the other workers"
                 raise UserError(f"{output}: the run {said}") from None
-            print(f"{output}: the run is complete", file=sys.stderr)
-            return None
         except Lost:
             print("this worker was taken for dead, and joins the run again", file=sys.stderr, flush=True)
         finally:
@@ -101,7 +96,7 @@ def execute(
 def finished(output: Path, header: RunHeader) -> bool:
     """Whether a run is complete, and its journal in place."""
     line = first_line(output)
-    return line is not None and not differences_of_headers(header, line) and not partial_of(output).exists()
+    return line is not None and not differences_of_headers(header, line)
 
 
 class Joined(Sessions):
@@ -157,18 +152,11 @@ class Joined(Sessions):
             if not run.complete:
                 self._write(finish(run, self._saving, None, self._known, self._output.parent))
         except Hopeless:
-            self._settle()
-            if self._journal.exists():
-                put_aside(self._output)
-            self._meeting.close()
+            self._over(put_aside)
             raise
         finally:
             self._saving.bounds.ask = ask
-        self._settle()
-        self._saving.clear()
-        if self._journal.exists():  # else a worker that did all but the next line has died
-            end(self._output)
-        self._meeting.close()
+        self._over(end)
         self._watch(run)
 
     def leave(self) -> None:
@@ -376,13 +364,18 @@ class Joined(Sessions):
             act()
         self._after.clear()
 
-    def _settle(self) -> None:
-        """Publish what is left, and have the turn, with a journal that is whole."""
+    def _over(self, put: Callable[[Path], None]) -> None:
+        """Publish what is left, put the whole journal where it belongs, and end the meeting."""
         if self._added or self._changed:
             self._publish()
             self._meeting.take()
         assert self._state is not None
         self._meeting.settle(self._state, sync=True)
+        if self._run.complete:
+            self._saving.clear()
+        if self._journal.exists():  # else a worker that did all but the next line has died
+            put(self._output)
+        self._meeting.close()
 
     def _look(self) -> None:
         """Take what others have journalled, without the turn: so there is little left to read in it."""
