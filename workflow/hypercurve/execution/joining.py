@@ -377,9 +377,9 @@ class Joined(Sessions):
             put(self._output)
         self._meeting.close()
 
-    def _look(self) -> None:
+    def _look(self, name: str) -> None:
         """Take what others have journalled, without the turn: so there is little left to read in it."""
-        if self._state is None or not self._meeting.changed(self._name):
+        if self._state is None or name == self._name:
             return
         self._name, state = self._meeting.look()
         if state is None or state.run != self._state.run:
@@ -392,7 +392,7 @@ class Joined(Sessions):
         while True:
             time.sleep(wait * (0.5 + random.random()))  # so that not all look at once
             wait = min(2 * wait, IDLE)
-            self._look()
+            self._look(self._meeting.now())
             going = run.going()
             if run.ended is not None or not going or self._here(going) or self._choose(going):
                 return

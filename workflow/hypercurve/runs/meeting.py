@@ -121,11 +121,11 @@ class Meeting:
         """Whether it is this worker's turn."""
         return self._have is not None
 
-    def take(self, meanwhile: Callable[[], None] = lambda: None) -> State | None:
+    def take(self, meanwhile: Callable[[str], None] = lambda _: None) -> State | None:
         """Wait for the turn.
 
         Args:
-            meanwhile: called now and then while another worker has it.
+            meanwhile: called now and then while another worker has it, with the state's name.
 
         Returns:
             The state; None if there is none yet.
@@ -133,20 +133,23 @@ class Meeting:
         Raises:
             Gone: the meeting is over.
         """
-        began, wait = time.perf_counter(), 0.0005
+        began, wait, failed = time.perf_counter(), 0.0005, None
         while self._have is None:
             token = self._token()
+            if token == failed:
+                self._refresh()
             if token.holder == self.name:
                 self._have = token
             elif token.holder == FREE:
                 if self._move(token, mine := Token(token.number + 1, token.state, self.name)):
                     self._have = mine
+                failed = token
             elif self.signs.silent(token.holder):
                 self._move(token, Token(token.number + 1, token.state, FREE))
             else:
-                meanwhile()
+                meanwhile(token.state)
                 time.sleep(wait * (0.5 + random.random()))  # so that not all come at once
-                wait = min(2 * wait, 0.05)
+                wait = min(2 * wait, 0.1)
         self._since = time.perf_counter()
         self.turns, self.waited = self.turns + 1, self.waited + self._since - began
         return self._read(self._have.state)
@@ -162,13 +165,14 @@ class Meeting:
             with suppress(FileNotFoundError):  # superseded meanwhile
                 return token.state, self._read(token.state)
 
-    def changed(self, state: str) -> bool:
-        """Whether there is another state than the one of this name.
+    def now(self) -> str:
+        """The state's name.
 
         Raises:
             Gone: the meeting is over.
         """
-        return self._token().state != state
+        self._refresh()
+        return self._token().state
 
     def give(self, before: State | None, after: State | None = None) -> tuple[str, State | None]:
         """End the turn.
@@ -243,12 +247,15 @@ class Meeting:
             return True
         except FileNotFoundError:
             pass
-        # NFS may say so where an answer was lost. And it may show an old list of names; making a file gets a new one.
-        with suppress(OSError):
-            looked = self._turn / f"look-{self.name}"
-            looked.touch()
-            looked.unlink()
+        # NFS may say so where an answer was lost.
         return new.holder != FREE and (self._turn / str(new)).exists()
+
+    def _refresh(self) -> None:
+        """See the names in the folder as they are: NFS may show old ones for a minute, until a file is made there."""
+        with suppress(OSError):
+            made = self._turn / f"look-{self.name}"
+            made.touch()
+            made.unlink()
 
     def _read(self, name: str) -> State | None:
         if name == "none":
