@@ -75,6 +75,7 @@ def execute(
         run = make()
         if finished(output, run.header):
             print(f"{output}: the run is complete", file=sys.stderr)
+            trainer.clear()
             return
         joined = None
         try:
@@ -273,6 +274,8 @@ class Joined(Sessions):
         print(f"trial {number}: another worker has taken it over; dropped here", file=sys.stderr, flush=True)
         if (session := self._open.pop(number, None)) is not None:
             cast(SavingSession, session).leave()
+        if self._run.trials[number].status not in ("running", "paused"):
+            self._saving.forget(self._run.trial(number))
 
     def _check_claim(self) -> None:
         """Within a training: if this process was suspended, see whether its trial is still its own.
@@ -280,10 +283,9 @@ class Joined(Sessions):
         Raises:
             Dropped: it is not.
         """
-        signs, number = self._meeting.signs, self._training
-        if not signs.suspended or number is None:
+        number = self._training
+        if number is None or not self._meeting.signs.suspended():
             return
-        signs.suspended = False
         try:
             _, state = self._meeting.look()
         except Gone:

@@ -27,8 +27,7 @@ class Signs:
         ] = {}  # by name: the sign, since when, when it was last looked at
         self._number, self._last = 0, time.monotonic()
         self._end = threading.Event()
-        self.suspended = False
-        """Whether this process gave no sign for so long that others may have taken it for dead."""
+        self._suspended = False
         self._path.write_text("0\n")
         self._thread = threading.Thread(target=self._go_on, name="signs of life", daemon=True)
         self._thread.start()
@@ -40,6 +39,12 @@ class Signs:
         sign, since, seen = self._seen[name]
         return sign.startswith(LEFT.encode()) or seen - since > self._patience
 
+    def suspended(self) -> bool:
+        """Whether this process, since this was asked last, gave no sign for so long that others may think it dead."""
+        late = time.monotonic() - self._last > self._patience  # before its thread has woken up
+        late, self._suspended = late or self._suspended, False
+        return late
+
     def leave(self) -> None:
         """Say that this worker is gone, so that nobody waits for it."""
         self._end.set()
@@ -49,7 +54,7 @@ class Signs:
     def _go_on(self) -> None:
         while not self._end.wait(self._patience / 4):
             now = time.monotonic()
-            self.suspended = self.suspended or now - self._last > self._patience
+            self._suspended = self._suspended or now - self._last > self._patience
             self._last, self._number = now, self._number + 1
             with suppress(OSError):  # the run is over, or the file system has trouble: then others see no sign
                 self._write(str(self._number))
