@@ -15,9 +15,9 @@ from hypercurve.config.files import read_setting
 from hypercurve.events.journal import read_lines
 from hypercurve.runs.run import Run
 
-TRIALS, EPOCHS, WORKERS = 120, 24, 8
+TRIALS, EPOCHS, WORKERS = 200, 24, 8
 LOOP = """\
-import time
+import os, time
 
 class Loop:
     def __init__(self, hyperparameters, context):
@@ -29,7 +29,7 @@ class Loop:
             self.epoch += 1
             self.x -= self.rate * self.x
             with open("epochs", "a") as log:
-                log.write(f"{self.context.trial} {self.epoch}\\n")
+                log.write(f"{self.context.trial} {self.epoch} {os.getpid()}\\n")
             yield {"loss": self.x, "val_loss": self.x}
 
     def save(self):
@@ -80,8 +80,18 @@ class Workers:
         self.site.cluster.output("scontrol", "update", "nodename=n[2-4]", f"state={state}", "reason=test")
 
     def wait_for(self, count: int) -> None:
-        """Wait until there are so many."""
-        until(lambda: len(self.going()) == count, f"{count} workers", seconds=240)
+        """Wait until there are so many, which all have trained."""
+
+        def there() -> bool:
+            going = self.going()
+            return len(going) == count and set(going) <= {int(line.split()[2]) for line in self.trained()}
+
+        until(there, f"{count} workers", seconds=240)
+
+    def trained(self) -> list[str]:
+        """Trial, epoch and process of each epoch."""
+        path = self.site.folder / "epochs"
+        return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
@@ -94,11 +104,10 @@ def workers(site: Site) -> Iterator[Workers]:
 def test_nothing_is_lost_by_workers_that_come_and_go(site: Site, workers: Workers) -> None:
     (site.folder / "joined.py").write_text(LOOP)
     (site.folder / "config/experiments/joined.yaml").write_text(EXPERIMENT)
-    journal, epochs = site.folder / JOURNAL, site.folder / "epochs"
+    journal = site.folder / JOURNAL
     workers.nodes("drain")
     called = site.on_slurm("--", JOURNAL)
     workers.wait_for(2)
-    until(epochs.exists, "the first trains")
     workers.kill()
     workers.wait_for(2)
     workers.nodes("resume")
@@ -124,6 +133,6 @@ def test_nothing_is_lost_by_workers_that_come_and_go(site: Site, workers: Worker
     assert len(run.trials) == TRIALS
     assert {trial.status for trial in run.trials.values()} <= {"completed", "stopped"}
     assert len({line["wall"]["worker"] for line in lines if "worker" in line.get("wall", {})}) >= WORKERS
-    trained = Counter(epochs.read_text().splitlines())
+    trained = Counter(line.rpartition(" ")[0] for line in workers.trained())
     assert trained.total() - len(trained) <= workers.killed, "each costs the epoch that was not saved yet"
     assert not (journal.parent / "joined").exists()
