@@ -39,6 +39,12 @@ SEEN = 60.0
 HELD = 1 << 14
 """Bytes of lines that a state holds at most, before they are forced to the disk as a part of the journal."""
 
+LOOKS = 0.25
+"""Seconds between two looks at what others have journalled, while waiting for the turn."""
+
+REFRESHED = 5.0
+"""Seconds for which a worker without anything to do believes the names that its file system shows."""
+
 FREE = "free"
 
 
@@ -109,6 +115,7 @@ class Meeting:
         self._turn = folder / "turn"
         self._have: Token | None = None
         self.turns, self.waited, self.held, self.synced, self._since = 0, 0.0, 0.0, 0.0, 0.0
+        self._refreshed = 0.0
         if not folder.is_dir():
             _begin(folder, self.name, called)
         try:
@@ -134,6 +141,7 @@ class Meeting:
             Gone: the meeting is over.
         """
         began, wait, failed = time.perf_counter(), 0.0005, None
+        looked = began
         while self._have is None:
             token = self._token()
             if token == failed:
@@ -147,7 +155,9 @@ class Meeting:
             elif self.signs.silent(token.holder):
                 self._move(token, Token(token.number + 1, token.state, FREE))
             else:
-                meanwhile(token.state)
+                if (now := time.perf_counter()) - looked > LOOKS:
+                    looked = now
+                    meanwhile(token.state)
                 time.sleep(wait * (0.5 + random.random()))  # so that not all come at once
                 wait = min(2 * wait, 0.1)
         self._since = time.perf_counter()
@@ -171,7 +181,9 @@ class Meeting:
         Raises:
             Gone: the meeting is over.
         """
-        self._refresh()
+        if (now := time.perf_counter()) - self._refreshed > REFRESHED:
+            self._refreshed = now
+            self._refresh()
         return self._token().state
 
     def give(self, before: State | None, after: State | None = None) -> tuple[str, State | None]:
