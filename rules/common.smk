@@ -67,6 +67,7 @@ wildcard_constraints:
     method="[A-Za-z0-9][A-Za-z0-9_-]*",
     repeat="[0-9]+",
     batch="[0-9]+",
+    worker="[0-9]+",
     figure="[a-z]+",
 
 

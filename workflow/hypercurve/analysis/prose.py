@@ -106,6 +106,8 @@ def rules(experiment: Experiment, method: Method) -> list[str]:
     if (method.tasks or 1) > 1:
         free = ", which the result does not depend on" if method.order == "virtual" else ""
         sentences.append(f"Carried out by {method.tasks} MPI processes{free}.")
+    if (method.workers or 1) > 1:
+        sentences.append(f"Carried out by up to {method.workers} workers at a time, in order of arrival.")
     if method.slots > 1:
         sentences.append(f"{method.slots} trials go on at once.")
     if method.space:

@@ -138,9 +138,13 @@ def tune(
             "fail_fast": fail_fast,
         }
     )
-    if any(method.population is not None or method.processes > 1 for method in experiment.methods.values()):
+    if any(
+        method.population is not None or max(method.processes, method.workers or 1) > 1
+        for method in experiment.methods.values()
+    ):
         raise UserError(
-            "methods: populations and methods with `tasks` or `ranks` are carried out by the workflow: write an experiment"
+            "methods: populations and methods with `tasks`, `ranks` or `workers` are carried out by the workflow: write an "
+            "experiment"
         )
     for said in doubts(experiment):
         warnings.warn(said, stacklevel=2)

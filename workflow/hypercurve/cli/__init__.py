@@ -16,7 +16,7 @@ from .. import __version__
 from ..util.errors import UserError
 
 COMMANDS = {
-    "what people type": "check try watch figure curves replay schedule export archive verify history restart clean cut",
+    "what people type": "check try watch join figure curves replay schedule export archive verify history restart clean cut",
     "steps of the workflow, which work without it too": "resolve data record table batch preflight search trials "
     "members compare report overview schema",
 }

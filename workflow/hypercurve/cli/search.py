@@ -1,12 +1,13 @@
 """`hypercurve search`: a run, in this process or as an MPI job."""
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from ..util.errors import UserError
-from .arguments import Arguments, Parser, add_data, add_known, add_output, add_run, count
+from .arguments import Arguments, Parser, add_data, add_known, add_output, add_run, count, number
 
 HELP = "carry out a run; goes on where a killed one stopped"
 EXAMPLE = "setting.json --data digits -o journal.jsonl"
@@ -18,6 +19,10 @@ def add_arguments(parser: Parser) -> None:
     add_known(parser)
     parser.add_argument("--record", type=Path, metavar="FILE", help="the prepared record, for a method that has one")
     parser.add_argument("--tasks", type=count, help="number of MPI processes that the launcher was told to start")
+    text = "be one of several workers, which join the run when they start and may end at any time"
+    parser.add_argument("--worker", action="store_true", help=text)
+    text = "seconds without a sign of life after which a worker counts as dead (default: 60)"
+    parser.add_argument("--heartbeat", type=number, default=60.0, metavar="SECONDS", help=text)
     add_output(parser, "journal to write")
 
 
@@ -30,6 +35,9 @@ def run(given: Arguments) -> None:
     from ..watching.progress import Progress
 
     setting = read_setting(given.setting)
+    if given.worker:
+        join_run(given, setting)
+        return
     if given.tasks is not None or setting.population is not None:
         _search_together(given, setting)
         return
@@ -45,6 +53,67 @@ def run(given: Arguments) -> None:
         execute(state, trainer, journal, known=known, watch=watch)
         trainer.clear()
         tell(known)
+
+
+def join_run(given: Arguments, setting: Any) -> None:
+    """Be one of the workers of a run."""
+    from ..execution.interrupted import ended_by_sigterm
+    from ..execution.joining import execute
+    from ..runs.meeting import Meeting, folder_of
+    from ..runs.resuming import partial_of
+    from ..watching.progress import Progress
+
+    if setting.population is not None:
+        raise UserError(f"{given.setting}: a population has no workers")
+    if setting.order != "arrival":
+        raise UserError(
+            f"{given.setting}: workers take reports as they arrive: the method needs `workers`, or `order: arrival`"
+        )
+    if given.tasks is not None:
+        raise UserError("`--worker` and `--tasks` do not go together")
+    if given.heartbeat < 1:
+        raise UserError(f"--heartbeat: must be at least 1, not {given.heartbeat:g}")
+    made = make_run(given, setting)
+    trainer = trainer_of(given, made, given.output.parent)
+    there: list[Meeting] = []
+    known: list[Any] = []
+
+    def meet(run: Any) -> Meeting:
+        folder = folder_of(given.output, run.header)
+        there.append(Meeting(folder, partial_of(given.output), given.heartbeat, _called(given)))
+        return there[-1]
+
+    def knowing(run: Any) -> Any:
+        known.append(known_of(given, run, given.output))
+        return known[-1]
+
+    def leave() -> None:
+        for meeting in there:
+            meeting.signs.leave()
+
+    with Progress() as watch, ended_by_sigterm(trainer, leave):
+        execute(
+            lambda: make_run(given, setting),
+            trainer,
+            given.output,
+            meet,
+            known=knowing,
+            watch=watch,
+        )
+        for one in known:
+            tell(one)
+
+
+PATHS = ("setting", "data", "record")
+
+
+def _called(given: Arguments) -> dict[str, Any]:
+    """How the command was called, for who joins the run from elsewhere: paths are seen from the run's folder."""
+    called = {name: value for name, value in vars(given).items() if name not in ("command", "name", "output")}
+    for name in PATHS:
+        if called[name] is not None:
+            called[name] = os.path.relpath(called[name], given.output.parent)
+    return called | {"output": given.output.name, "reuse": [str(place.absolute()) for place in given.reuse]}
 
 
 def _search_together(given: Arguments, setting: Any) -> None:

@@ -184,8 +184,9 @@ def _replay(experiment: Parts, name: str) -> Iterator[Problem]:
     method, at = experiment.methods[name], ("methods", name)
     if method.population:
         yield Problem((*at, "population"), "cannot be replayed: members train under what was never recorded")
-    if method.tasks:
-        yield Problem((*at, "tasks"), "must be left out: a replay is over in milliseconds")
+    for key in ("tasks", "workers"):
+        if getattr(method, key):
+            yield Problem((*at, key), "must be left out: a replay is over in milliseconds")
     if method.space:
         yield Problem((*at, "space"), "must be left out: recorded curves bring their own")
     if method.search and method.search.kind != "random":

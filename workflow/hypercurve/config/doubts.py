@@ -123,7 +123,7 @@ def _rules(experiment: Experiment, name: str) -> Iterator[str]:
         searching = SearchContext(setting.space, objective.mode, experiment.seed, trials=setting.trials)
         for problem in search.rule.doubts(search.options, searching):
             yield f"{'.'.join(map(str, (at, 'search', search.kind, *problem.path)))}: {problem.message}"
-        if search.learns and setting.trials is not None and method.slots >= setting.trials > 1:
+        if search.learns and setting.trials is not None and setting.slots >= setting.trials > 1:
             said = f"all {setting.trials} trials start before any has ended, so {search.kind} learns nothing"
             yield f"{at}.slots: {said}: take fewer slots"
     if stop is None:

@@ -72,7 +72,7 @@ def _decaying(experiment: Experiment) -> bool:
 def _at_once(experiment: Experiment) -> bool:
     """Whether trials go on at once."""
     return any(
-        method.population is not None or (method.tasks or 1) > 1 or method.slots > 1
+        method.population is not None or max(method.tasks or 1, method.workers or 1, method.slots) > 1
         for method in experiment.methods.values()
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import override
 
 from ..search.registry import SEARCHERS
@@ -86,6 +86,12 @@ class Method(Model):
     gpus: Annotated[Number, Field(ge=0)] | None = None
     """GPUs of each process that trains, each rank of a trial included: a whole number, or a share of one, such as 0.25,
     which then serves four. 0 hides all. Without it, every process sees all GPUs of its job."""
+    workers: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
+    """Jobs that carry out a run together without MPI, in place of `tasks`: each joins when it starts, and may end at any
+    time. Reports are taken in order of arrival, and there are as many `slots`, where nothing else is said."""
+    heartbeat: Annotated[Number, Field(ge=1)] | None = None
+    """Seconds without a sign of life after which one of the `workers` counts as dead, and others take its trial; 60 where
+    nothing is said."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
@@ -95,6 +101,14 @@ class Method(Model):
     ] = "auto"
     """Trials per cluster job, for methods whose trials do not depend on each other and a budget in trials. `auto`: as many
     as pay for a job's start, by the cost model."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_workers(cls, given: Any) -> Any:
+        """What workers bring with them, where nothing else is said."""
+        if isinstance(given, Mapping) and isinstance(workers := given.get("workers"), int):
+            return {"order": "arrival", "slots": workers, **given}
+        return given
 
     @override
     def faults(self) -> Iterator[Problem]:
@@ -106,6 +120,7 @@ class Method(Model):
             yield Problem((), "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
             yield Problem((), "a population has no `order: arrival`; `lag: 1` spares it waiting")
+        yield from self._worker_faults()
         yield from told(self._calibration_faults(), self._record_faults(), self._rank_faults())
         if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
             yield Problem(("gpus",), "must be a whole number, or at most 1")
@@ -120,6 +135,22 @@ class Method(Model):
             one_more = "" if self.population is not None else ", or one more for a supervisor that trains nothing"
             said = f"must be a multiple of `ranks` = {self.ranks}, which each trial has{one_more}"
             yield Problem(("tasks",), f"{said}: {self.processes - over} or {self.processes - over + self.ranks}")
+
+    def _worker_faults(self) -> Iterator[Problem]:
+        if self.workers is None:
+            if self.heartbeat is not None:
+                yield Problem(("heartbeat",), "has an effect only with `workers`")
+            return
+        if self.population is not None:
+            said = "its members exchange weights at every evolution step, so all must be there; take `tasks`"
+            yield Problem(("workers",), f"a population has no `workers`: {said}")
+        if self.tasks is not None:
+            yield Problem(("workers",), "takes the place of `tasks`: jobs that join, or MPI processes")
+        if self.ranks > 1:
+            yield Problem(("workers",), "train by themselves: trials of several `ranks` need MPI and `tasks`")
+        if self.order == "virtual":
+            said = "a worker that may end at any time is not waited for"
+            yield Problem(("order",), f"is `arrival` with `workers`: {said}")
 
     def _calibration_faults(self) -> Iterator[Problem]:
         if self.stop is None or not self.stop.calibrates:

@@ -111,8 +111,9 @@ class Parts(Model):
     def independent_trials(self, method: str) -> int:
         """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
         chosen = self.methods[method]
-        alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
-        alone = alone and not chosen.record and chosen.ranks == 1
+        together = chosen.processes > 1 or chosen.tasks is not None or chosen.workers is not None
+        alone = not together and chosen.population is None and chosen.stop is None
+        alone = alone and not chosen.record and self.model != RECORDED
         if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
             return 0
         return trials_of(chosen.search, self.space_of(method), self.budget) or 0

@@ -32,13 +32,20 @@ def lenders(experiment: Experiment, method: str) -> tuple[str, ...]:
         or experiment.reuse is False
         or experiment.model == RECORDED
         or experiment.budget.bound != "trials"
+        or experiment.methods[method].workers is not None  # its journal's job gathers; its workers begin when they can
     ):
         return ()
     able = [
         name for name, chosen in experiment.methods.items() if chosen.stop is None and draws(experiment, name) == wanted
     ]
-    able.sort(key=lambda name: -(experiment.methods[name].tasks or batches(experiment, name)))
+    able.sort(key=lambda name: -_width(experiment, name))
     return tuple(able[: able.index(method)] if method in able else able)
+
+
+def _width(experiment: Experiment, name: str) -> int:
+    """In how many processes at once a method trains."""
+    method = experiment.methods[name]
+    return method.tasks or method.workers or batches(experiment, name)
 
 
 def draws(experiment: Experiment, method: str) -> Draws | None:

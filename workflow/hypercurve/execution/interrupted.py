@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..training.saving import SavingTrainer
@@ -10,17 +10,19 @@ from .mpi.comm import EXIT_INTERRUPTED, GRACE, Interrupted
 
 
 @contextmanager
-def ended_by_sigterm(trainer: SavingTrainer) -> Iterator[None]:
+def ended_by_sigterm(trainer: SavingTrainer, leaving: Callable[[], None] = lambda: None) -> Iterator[None]:
     """What runs in here ends with code 75 on SIGTERM, once its trials in flight are saved.
 
     A training in progress is saved at its next safe moment, but not later than some seconds from now.
 
     Args:
         trainer: of the run.
+        leaving: called before the end.
     """
     asked = False
 
     def leave(*_: object) -> None:
+        leaving()
         os.write(2, b"ended by SIGTERM; run the same command again to go on\n")
         os._exit(EXIT_INTERRUPTED)  # an exception may be raised where libraries swallow it
 

@@ -25,7 +25,10 @@ from ..events.lines import Header
 from ..util.files import check_plain, drop_unfinished, linked
 from .failures import Hopeless
 from .known import FAILED, networks_beside
+from .meeting import dissolve
 
+JOINED = "joined"
+"""Folder of the files that Snakemake takes for what workers make."""
 PATIENCE = 60.0
 """Seconds to wait for another process to end that writes the same journal: a job that Slurm is still ending."""
 
@@ -49,38 +52,62 @@ def resumable(output: Path, header: Header) -> Iterator[Journal]:
     """
     check_plain(output)
     partial = partial_of(output)
+    dissolve(output, partial)
     with Journal(partial, PATIENCE) as journal:  # nothing is decided or changed before it is locked
-        changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []
-        if changed:
-            kept = _next(output)
-            shutil.copyfile(partial, kept)  # and no second name: it is emptied next
-            print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}{_hint(changed)}", file=sys.stderr)
-            journal.clear()
-        if not journal.lines:
-            if output.exists():
-                kept = keep(output, output)
-                line = first_line(output)
-                if line is not None and (changed := differences_of_headers(header, line)):
-                    said = f"made with other {', '.join(changed)}; kept as {kept}{_hint(changed)}"
-                    print(f"{output}: {said}", file=sys.stderr)
-            found, network = _finished(output, header)
-            networks.replace_by(networks_beside(output), network)
-            if found is not None:
-                journal.take(found)
-                said = "its journal is there already" if found == output else f"taken from {found}"
-                print(f"{output}: {said}; what it holds is not trained again", file=sys.stderr)
-        else:
-            print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
+        begin(journal, output, header)
         try:
             yield journal
-        except Hopeless:  # its failures are no facts: they are tried again
-            partial.rename(_failed(_next(output)))
-            for batch in sorted((output.parent / "batches").glob("*.jsonl")):
-                forget_failures(batch)
+        except Hopeless:
+            put_aside(output)
             raise
         journal.check_place()
-        keep(partial, output)
-        partial.replace(output)
+        end(output)
+
+
+def begin(journal: Journal, output: Path, header: Header) -> None:
+    """What :func:`resumable` does first: keep what other settings began, and go on with what these did.
+
+    Args:
+        journal: open beside ``output``.
+        output: the finished journal's place.
+        header: as there.
+    """
+    partial = journal.path
+    changed = differences_of_headers(header, journal.lines[0]) if journal.lines else []
+    if changed:
+        kept = _next(output)
+        shutil.copyfile(partial, kept)  # and no second name: it is emptied next
+        print(f"{partial}: begun with other {', '.join(changed)}; kept as {kept}{_hint(changed)}", file=sys.stderr)
+        journal.clear()
+    if journal.lines:
+        print(f"{partial}: going on after line {len(journal.lines)}", file=sys.stderr)
+        return
+    if output.exists():
+        kept = keep(output, output)
+        line = first_line(output)
+        if line is not None and (changed := differences_of_headers(header, line)):
+            said = f"made with other {', '.join(changed)}; kept as {kept}{_hint(changed)}"
+            print(f"{output}: {said}", file=sys.stderr)
+    found, network = _finished(output, header)
+    networks.replace_by(networks_beside(output), network)
+    if found is not None:
+        journal.take(found)
+        said = "its journal is there already" if found == output else f"taken from {found}"
+        print(f"{output}: {said}; what it holds is not trained again", file=sys.stderr)
+
+
+def put_aside(output: Path) -> None:
+    """Keep the journal of a run whose failures are no facts: they are tried again."""
+    partial_of(output).rename(_failed(_next(output)))
+    for batch in sorted((output.parent / "batches").glob("*.jsonl")):
+        forget_failures(batch)
+
+
+def end(output: Path) -> None:
+    """Give the journal of a complete run its place, and a name in ``history``."""
+    partial = partial_of(output)
+    keep(partial, output)
+    partial.replace(output)
 
 
 def partial_of(output: Path) -> Path:
@@ -116,6 +143,7 @@ def restart(output: Path) -> list[Path]:
         if path.exists():
             keep(path, output)
             path.unlink()
+    shutil.rmtree(output.with_name(JOINED), ignore_errors=True)
     aside = {path: path.with_name(f"{path.stem}.aside{path.suffix}") for path in history(output)}
     for path, name in aside.items():  # under another name, so that the next run does not take it again
         path.rename(name)
@@ -132,6 +160,7 @@ def forget_failures(output: Path) -> list[Path]:
         if path.exists() and _has_failures(path):
             keep(path, output)
             path.unlink()
+    shutil.rmtree(output.with_name(JOINED), ignore_errors=True)
     aside = [(path, _failed(path)) for path in history(output) if _has_failures(path)]
     for path, name in aside:
         path.rename(name)

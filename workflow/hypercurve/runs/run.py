@@ -159,6 +159,10 @@ class Run:
         """The next report of one trial, or None when it is not going."""
         return self._waiting.get(trial)
 
+    def going(self) -> list[Due]:
+        """The next reports of all trials that are going, in virtual time."""
+        return sorted(self._waiting.values())
+
     def points_of(self, cost: TrialCost) -> tuple[float, ...]:
         """Where a training reports that costs so much: no point of the run twice at one step, or at one epoch."""
         return distinct_points(self.points, cost.steps)
@@ -256,16 +260,17 @@ class Run:
         """Whether nothing is left to do."""
         return self.ended is not None and (self.best is None or self.tested is not None)
 
-    def fold(self, lines: Iterable[RawLine], source: str) -> None:
-        """Take all lines of a journal, deciding anew and comparing with what was decided.
+    def fold(self, lines: Iterable[RawLine], source: str, first: int = 1) -> None:
+        """Take lines of a journal, deciding anew and comparing with what was decided.
 
         Args:
             source: the journal's name, for messages.
+            first: number of the first of them; those before it have been taken.
 
         Raises:
             JournalError: a line is damaged, out of order, or holds another decision than these settings lead to.
         """
-        for number, raw in enumerate(lines, start=1):
+        for number, raw in enumerate(lines, start=first):
             where = f"{source}:{number}"
             try:
                 again = self._again(number, decode_line(raw))

@@ -71,8 +71,11 @@ class SavingTrainer(Trainer):
         Raises:
             Exception: what the trainer raises.
         """
-        path = self.folder / f"{trial.repeat}-{trial.number}.state"
-        return SavingSession(self.trainer, trial, path, self.identity(trial), self.bounds)
+        return SavingSession(self.trainer, trial, self._path(trial), self.identity(trial), self.bounds)
+
+    def forget(self, trial: Trial) -> None:
+        """Delete what was saved of a trial that is over and has no session here."""
+        self._path(trial).unlink(missing_ok=True)
 
     def test(self, trial: Trial, snapshot: Snapshot) -> Mapping[str, float]:
         """Metrics of a trained network on the test set, as ``test_...``."""
@@ -106,6 +109,9 @@ class SavingTrainer(Trainer):
         others = () if self.runs is None else sorted(self.runs.glob(f"*/{trial.repeat}/**/{name}"))
         states = (read_state(path, self.identity(trial), None) for path in (*self.folder.glob(name), *others))
         return next((state.snapshot for state in states if state is not None), None)
+
+    def _path(self, trial: Trial) -> Path:
+        return self.folder / f"{trial.repeat}-{trial.number}.state"
 
     def _best(self, trial: Trial) -> str:
         """How the name of the file of its network begins; its objective follows."""

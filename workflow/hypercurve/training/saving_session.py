@@ -212,6 +212,10 @@ class SavingSession(Session):
             self.save()
         self._end()
 
+    def leave(self) -> None:
+        """Leave memory; what was saved stays, for another process has the trial."""
+        self._end()
+
     def close(self) -> None:
         """Delete what was saved."""
         self._end()

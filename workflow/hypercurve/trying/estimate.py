@@ -90,7 +90,8 @@ def _estimate(
         case _:
             count = float(trials or 0)
             training = count * trial
-    jobs, width = max(1, batches(experiment, method)), max(1, min(experiment.methods[method].tasks or 1, round(count)))
+    chosen = experiment.methods[method]
+    jobs, width = max(1, batches(experiment, method)), max(1, min(chosen.tasks or chosen.workers or 1, round(count)))
     own = 0.0 if source else training
     structures = 0.0
     if not counts_epochs(experiment.model) and not source:  # half of what is compiled trains, half evaluates
