@@ -251,8 +251,13 @@ def recording(wildcards, input):
 
 def processes(method):
     """How many MPI processes carry out a run; one is no MPI job, which Slurm's plugin would refuse."""
-    return method.tasks or 1
+    return method.processes
 
 
 def tasks_of(wildcards):
     return processes(experiment_of(wildcards).methods[wildcards.method])
+
+
+def started(wildcards):
+    """How many of them the launcher starts: a program's ranks are started by whoever trains it."""
+    return experiment_of(wildcards).started(wildcards.method)

@@ -56,7 +56,8 @@ rule parallel_search:
         data=training_data,
         record=recording,
         keeping=keeping,
+        started=started,
     shell:
         OWN_TMP
-        + "SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.tasks} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " {params.data} --tasks {resources.tasks} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"
+        + "HYPERCURVE_LAUNCHER={resources.mpi:q} SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {params.started} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
+        " {params.data} --tasks {params.started} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"

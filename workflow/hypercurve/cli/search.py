@@ -49,17 +49,27 @@ def run(given: Arguments) -> None:
 
 def _search_together(given: Arguments, setting: Any) -> None:
     """Carry out a run with all ranks of an MPI job; rank 0 keeps the journal."""
+    from ..config.model import LoopSpec
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
     from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded
+    from ..execution.mpi.groups import Leader, follow, split
     from ..runs.resuming import resumable
     from ..runs.telling import telling
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
+        leader = trains = None
+        if setting.ranks > 1 and isinstance(setting.model, LoopSpec):
+            trains = comm.size % setting.ranks == 0
+            comm, group = split(comm, setting.ranks)
+            if comm is None:
+                follow(group, lambda: loop_of(given, setting))
+                return
+            leader = Leader(group)
         state = make_run(given, setting)
-        trainer = trainer_of(given, state, given.output.parent)
+        trainer = trainer_of(given, state, given.output.parent, leader and leader.lead)
         journal = watch = known = None
         if comm.rank == 0:
             stack.enter_context(telling(state.failures, given.output))
@@ -70,7 +80,7 @@ def _search_together(given: Arguments, setting: Any) -> None:
             if comm.rank == 0:
                 known = known_of(given, state, given.output)
             try:
-                supervised.execute(state, trainer, journal, comm, known=known, watch=watch)
+                supervised.execute(state, trainer, journal, comm, known=known, watch=watch, trains=trains)
             except Interrupted:
                 trainer.save_now()  # of a rank that waits, too
                 raise
@@ -81,6 +91,8 @@ def _search_together(given: Arguments, setting: Any) -> None:
             folder, minutes = given.output.with_name("snapshots"), trainer.bounds.minutes
             members = trainer.trainer  # which are saved together, at evolution steps
             population.execute(state, members, journal, comm, folder=folder, minutes=minutes, watch=watch)
+        if leader is not None:
+            leader.leave()
 
 
 def make_run(given: Arguments, setting: Any) -> Any:
@@ -126,13 +138,22 @@ def make_run(given: Arguments, setting: Any) -> Any:
     )
 
 
-def trainer_of(given: Arguments, run: Any, folder: Path) -> Any:
+def loop_of(given: Arguments, setting: Any) -> tuple[Any, Any]:
+    """A user's loop and its data, for a rank that follows another."""
+    from ..training.loop import LoopTrainer
+
+    trainer = LoopTrainer(setting.model, given.data, threads=setting.training.threads)
+    return trainer.target, trainer.data
+
+
+def trainer_of(given: Arguments, run: Any, folder: Path, lead: Any = None) -> Any:
     """A run's trainer, made when something must be trained: where all is known, TensorFlow is not imported.
 
     Args:
         given: the command's arguments.
         run: the run.
         folder: the run's.
+        lead: see :class:`hypercurve.training.loop.LoopTrainer`.
     """
     from ..training import make_trainer
     from ..training.saving import SavingTrainer, identity_of
@@ -140,7 +161,7 @@ def trainer_of(given: Arguments, run: Any, folder: Path) -> Any:
 
     runs = folder.absolute().parent.parent
     return SavingTrainer(
-        LazyTrainer(lambda: make_trainer(run.setting, given.data, folder / "programs")),
+        LazyTrainer(lambda: make_trainer(run.setting, given.data, folder / "programs", lead)),
         given.output.with_name(f"{given.output.stem}.states"),
         minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
         memory=round(given.memory * 2**30),

@@ -42,13 +42,13 @@ def code_files(model: Trained) -> dict[str, Path]:
                 named = [("model.loss", model.loss), *(("model.metrics", metric) for metric in model.metrics)]
                 own = {given.partition(":")[0]: key for key, given in named if given is not None and ":" in given}
                 found |= {module: module_file(module, key) for module, key in own.items()}
-        case CommandSpec(command=command):
-            if "/" in command[0]:
-                found[command[0]] = _file(command[0], "model.command")
-                if not os.access(command[0], os.X_OK):
-                    raise UserCodeError(f"model.command: {command[0]!r} is no program: it cannot be executed")
-            elif shutil.which(command[0]) is None:
-                raise UserCodeError(f"model.command: there is no program {command[0]!r} on the PATH")
+        case CommandSpec(program=program):
+            if "/" in program:
+                found[program] = _file(program, "model.command")
+                if not os.access(program, os.X_OK):
+                    raise UserCodeError(f"model.command: {program!r} is no program: it cannot be executed")
+            elif shutil.which(program) is None:
+                raise UserCodeError(f"model.command: there is no program {program!r} on the PATH")
     return found | {name: _file(name, "model.files") for name in model.files}
 
 

@@ -14,7 +14,7 @@ from ..util.words import listing
 from .data import CSV
 from .hyperparameters import known, role_of
 from .methods import Population
-from .model import RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs, label
+from .model import LAUNCHER, RECORDED, RESERVED, SEGMENTS, CommandSpec, KerasSpec, Trained, counts_epochs, label
 from .objective import COST, PARAMETERS
 from .parts import Parts
 
@@ -49,7 +49,9 @@ def faults_between(experiment: Parts) -> Iterator[Problem]:
         _vary,
     )
     replayed = experiment.model is not WRONG and experiment.model == RECORDED
-    each = (_replay, _stop) if replayed else (_method_space, _epochs, _population, _grid, _jobs, _counted, _stop)
+    each = (
+        (_replay, _stop) if replayed else (_method_space, _ranks, _epochs, _population, _grid, _jobs, _counted, _stop)
+    )
     names = () if experiment.methods is WRONG else experiment.methods
     of_methods = (check(experiment, name) for name in names for check in each)
     yield from dict.fromkeys(told(*(check(experiment) for check in checks), *of_methods))
@@ -238,7 +240,7 @@ def _domain(model: Trained, space: Space, at: Place, name: str, taken: Sequence[
     if name not in table:
         if isinstance(model, str):
             yield Problem((*at, name), f"unknown key: model {model} has {', '.join(table)}", tuple(table))
-        elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS):
+        elif isinstance(model, CommandSpec) and name in (*RESERVED, *SEGMENTS, LAUNCHER):
             yield Problem((*at, name), "means something else in commands; give the hyperparameter another name")
         elif name in taken:
             columns = f"is the name of a column of results, as {listing(one for one in taken if one != name)} are"
@@ -248,6 +250,17 @@ def _domain(model: Trained, space: Space, at: Place, name: str, taken: Sequence[
         if problem := table[name].problem(value):
             yield Problem((*at, name), f"{problem}, not {value!r}")
             return
+
+
+def _ranks(experiment: Parts, name: str) -> Iterator[Problem]:
+    model, at = experiment.model, ("methods", name, "ranks")
+    if experiment.methods[name].ranks == 1:
+        return
+    if not counts_epochs(model):
+        yield Problem(at, f"are for loops and programs of your own: {label(model)} is trained by one process")
+    elif isinstance(model, CommandSpec) and LAUNCHER not in model.placeholders:
+        said = f'are started by {{{LAUNCHER}}}, which must stand before the program: ["{{{LAUNCHER}}}", ./solver, ...]'
+        yield Problem(at, said)
 
 
 def _epochs(experiment: Parts, name: str) -> Iterator[Problem]:

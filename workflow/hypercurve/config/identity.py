@@ -18,7 +18,7 @@ def training_digest(setting: Setting, data: str, model: str | None) -> str:
         data: digest of the prepared data.
         model: digest of the user's own code, where there is any.
     """
-    fields = {"model", "objective", "constraints", "training", "schedule"}
+    fields = {"model", "objective", "constraints", "training", "schedule", "ranks"}
     if COST in setting.constraints:
         fields.add("cost")
     parts = {"arithmetic": ARITHMETIC, "data": data, "code": model} | setting.model_dump(mode="json", include=fields)

@@ -77,8 +77,12 @@ class Method(Model):
     """Whether decisions take reports in virtual-time order, so that the result is the same on any number of processes, or
     as they arrive."""
     tasks: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
-    """MPI processes that carry out a run together; without it, one process, or batches where trials are independent. The
-    result is the same (with `order: virtual`)."""
+    """MPI processes that carry out a run together; without it, those of one trial, or batches where trials are independent.
+    The result is the same (with `order: virtual`)."""
+    ranks: Annotated[Whole, Field(ge=1, le=100_000)] = 1
+    """MPI processes of each trial, for loops and programs of your own: a loop gets a communicator as `context.comm`, a
+    program is started on them by what stands for `{launcher}`. `tasks` is then a multiple of it: 4 ranks and 12 tasks train
+    three trials at once; one task more, and the first process supervises and trains nothing."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
@@ -99,7 +103,18 @@ class Method(Model):
             yield Problem((), "a population takes no `stop`: it replaces its members by itself")
         if self.population is not None and self.order == "arrival":
             yield Problem((), "a population has no `order: arrival`; `lag: 1` spares it waiting")
-        yield from told(self._calibration_faults(), self._record_faults())
+        yield from told(self._calibration_faults(), self._record_faults(), self._rank_faults())
+
+    @property
+    def processes(self) -> int:
+        """How many MPI processes a run takes, those of its trials' ranks included."""
+        return self.tasks or self.ranks
+
+    def _rank_faults(self) -> Iterator[Problem]:
+        if (over := self.processes % self.ranks) > (self.population is None):
+            one_more = "" if self.population is not None else ", or one more for a supervisor that trains nothing"
+            said = f"must be a multiple of `ranks` = {self.ranks}, which each trial has{one_more}"
+            yield Problem(("tasks",), f"{said}: {self.processes - over} or {self.processes - over + self.ranks}")
 
     def _calibration_faults(self) -> Iterator[Problem]:
         if self.stop is None or not self.stop.calibrates:

@@ -30,6 +30,8 @@ RESERVED = ("seed", "trial", "repeat", "epochs", "data", "threads")
 """What a command may name in braces besides hyperparameters."""
 SEGMENTS = ("resume", "snapshot", "until")
 """What a command names in braces if it can be run in segments."""
+LAUNCHER = "launcher"
+"""What an argument of a command names, alone, in whose place the words stand that start MPI processes."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -80,6 +82,11 @@ class CommandSpec(Model):
         return hash(self.model_dump_json())
 
     @property
+    def program(self) -> str:
+        """The program itself."""
+        return next((word for word in self.command if word != f"{{{LAUNCHER}}}"), "")
+
+    @property
     def placeholders(self) -> frozenset[str]:
         """What the arguments name in braces."""
         return frozenset(name for argument in self.command for name in names_in(argument) if name is not None)
@@ -97,15 +104,20 @@ class CommandSpec(Model):
             variables: those that vary.
             data: whether the experiment has data.
         """
-        known = (*names, *RESERVED, *SEGMENTS)
+        known = (*names, *RESERVED, *SEGMENTS, LAUNCHER)
         for index, argument in enumerate(self.command):
             for name in names_in(argument):
                 if name is None:
                     yield Problem(("command", index), "a single brace; braces themselves are written {{ and }}")
                 elif name not in known:
                     yield Problem(("command", index), f"unknown placeholder {{{name}}}{hint(name, known)}", known)
-        if "{" in self.command[0]:
-            yield Problem(("command", 0), "the program itself cannot hold placeholders")
+                elif name == LAUNCHER and argument != f"{{{name}}}":
+                    yield Problem(
+                        ("command", index), f"{{{name}}} stands for several words: it must be an argument alone"
+                    )
+        if "{" in self.program:
+            where = ("command", self.command.index(self.program))
+            yield Problem(where, "the program itself cannot hold placeholders")
         given = self.placeholders
         if "data" in given and not data:
             yield Problem(("command",), "{data} is given nothing: the experiment has no `data`")
@@ -151,8 +163,8 @@ def label(model: Trained) -> str:
             return reference
         case LoopSpec(loop=reference):
             return f"loop {reference}"
-        case CommandSpec(command=command):
-            return f"program {command[0]}"
+        case CommandSpec():
+            return f"program {model.program}"
 
 
 def counts_epochs(model: Trained) -> bool:

@@ -11,7 +11,7 @@ from .budget import Budget
 from .data import DataSpec
 from .figures import FigureName
 from .methods import Method
-from .model import RECORDED, ModelSpec
+from .model import RECORDED, CommandSpec, ModelSpec
 from .objective import Constraints, Curve, JudgedCurve, Objective
 from .setting import trials_of
 from .training import Cost, Snapshots, Training
@@ -103,11 +103,16 @@ class Parts(Model):
         own = self.methods[method].space
         return merged(self.space, own) if own else self.space
 
+    def started(self, method: str) -> int:
+        """How many MPI processes of ours carry out a run: the ranks of a program are started by whoever trains it."""
+        chosen = self.methods[method]
+        return chosen.processes // (chosen.ranks if isinstance(self.model, CommandSpec) else 1)
+
     def independent_trials(self, method: str) -> int:
         """How many trials of a method may be scattered over jobs; 0 where trials depend on each other or are not counted."""
         chosen = self.methods[method]
         alone = chosen.tasks is None and chosen.population is None and chosen.stop is None and self.model != RECORDED
-        alone = alone and not chosen.record
+        alone = alone and not chosen.record and chosen.ranks == 1
         if not alone or self.budget.kind != "trials" or (chosen.search is not None and chosen.search.learns):
             return 0
         return trials_of(chosen.search, self.space_of(method), self.budget) or 0

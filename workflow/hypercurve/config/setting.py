@@ -46,6 +46,7 @@ class Setting(Model):
     population: Population | None
     order: Literal["virtual", "arrival"]
     slots: int
+    ranks: Annotated[int, Field(exclude_if=lambda given: given == 1)] = 1
     schedule: Annotated[Segments, Field(exclude_if=lambda given: not given)] = ()
     """What every trial is trained under, from its start; it is then tested at its end. Without it, its configuration."""
 

@@ -10,7 +10,9 @@ See docs/models.md.
 
 import json
 import math
+import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -21,7 +23,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..config.code_files import code_files
-from ..config.model import CommandSpec, filled
+from ..config.model import LAUNCHER, CommandSpec, filled
 from ..runs.trial import Trial
 from ..space.search_space import Value
 from ..util.seeding import integer_seed
@@ -37,6 +39,10 @@ PATIENCE = 1.0
 
 LARGEST = 1 << 30
 """Bytes of a snapshot file that is kept, in memory, of a trial that has come to its end."""
+
+OPEN_MPI = {"PRTE_MCA_hwloc_default_binding_policy": "none", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+"""What Open MPI's launcher is told, and others do not read: several of them share the cores of a node, and each would bind
+its processes to the first ones."""
 
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+]?\b(?:nan(?:\([\w]*\))?|inf(?:inity)?)(?!\w)', re.IGNORECASE)
 
@@ -60,6 +66,7 @@ class CommandTrainer(Trainer):
         threads: threads that a trial may use.
         exchanges: whether sessions are members of a population.
         logs: where standard error goes, a file per trial; None drops it.
+        ranks: MPI processes of a trial, which stands for `{launcher}` starts.
 
     Attributes:
         pace: seconds per epoch of the slowest program so far; None: there was none.
@@ -77,11 +84,15 @@ class CommandTrainer(Trainer):
         threads: int = 1,
         exchanges: bool = False,
         logs: Path | None = None,
+        ranks: int = 1,
     ) -> None:
         code_files(spec)
         self.spec, self.dataset, self.threads, self.exchanges, self.logs = spec, dataset, threads, exchanges, logs
         self.environment = dict.fromkeys(THREADS, str(threads)) | spec.env
         self.programs = Programs(spec.grace)
+        self.launcher = launcher(ranks, threads)
+        if LAUNCHER in spec.placeholders and Path(self.launcher[0]).name != "srun":
+            self.environment = {**OPEN_MPI, "PRTE_MCA_prte_tmpdir_base": str(self.programs.folder), **self.environment}
         self.pace: float | None = None
         self.segments = spec.segmented
 
@@ -135,8 +146,13 @@ class CommandSession(EpochSession):
         }
         if trainer.dataset is not None:
             values["data"] = str(trainer.dataset)
-        arguments = (filled(argument, values) for argument in trainer.spec.command)
-        return [argument for argument in arguments if argument is not None]
+        words: list[str] = []
+        for argument in trainer.spec.command:
+            if argument == f"{{{LAUNCHER}}}":
+                words += trainer.launcher
+            elif (word := filled(argument, values)) is not None:
+                words.append(word)
+        return words
 
     def _begin(self, until: int) -> None:
         if self._program is None:
@@ -308,6 +324,26 @@ class CommandSession(EpochSession):
             raise TypeError("the command has no {resume}, {snapshot} and {until}")
         assert isinstance(state, bytes)
         self._content, self._program = state, None
+
+
+def launcher(ranks: int, threads: int) -> list[str]:
+    """The words that start a program's MPI processes within the allocation of this job.
+
+    The variable HYPERCURVE_LAUNCHER, which the workflow sets to the profile's `mpi`, says by what; else it is the mpiexec
+    beside this Python.
+
+    Args:
+        ranks: how many.
+        threads: of each.
+    """
+    beside = str(Path(sys.executable).with_name("mpiexec"))
+    words = shlex.split(os.environ.get("HYPERCURVE_LAUNCHER", "")) or [beside]
+    if words == ["mpiexec"] and Path(beside).exists():
+        words = [beside]
+    if Path(words[0]).name == "srun":
+        # A step of its own, beside the one that this process is in.
+        words += ["--overlap", "--exact", f"--cpus-per-task={threads}"]
+    return [*words, "-n", str(ranks)]
 
 
 def _text(value: Value) -> str:

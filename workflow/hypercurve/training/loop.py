@@ -42,6 +42,7 @@ class Context:
         epochs: how often to yield.
         data: the prepared data set; None where the experiment has none.
         threads: threads that the trial may use.
+        comm: the trial's own communicator, an `mpi4py.MPI.Comm`, where the method has `ranks`; else None.
     """
 
     seed: int
@@ -50,6 +51,7 @@ class Context:
     epochs: int
     data: Dataset | None
     threads: int
+    comm: Any = None
 
 
 class LoopTrainer(Trainer):
@@ -61,6 +63,7 @@ class LoopTrainer(Trainer):
         threads: threads that a trial may use.
         exchanges: whether sessions are members of a population.
         target: the loop itself, where it is at hand and need not be imported.
+        lead: gives what runs the loop (first argument, with the data) on all ranks of each trial, where it has several.
 
     Raises:
         UserError: the loop cannot be imported, or cannot do what a population asks for.
@@ -74,6 +77,7 @@ class LoopTrainer(Trainer):
         threads: int = 1,
         exchanges: bool = False,
         target: Callable[..., Any] | None = None,
+        lead: Callable[[Callable[..., Any], Any], Callable[..., Any]] | None = None,
     ) -> None:
         self.spec, self.threads, self.exchanges = spec, threads, exchanges
         self.data = None if dataset is None else load(dataset)
@@ -92,6 +96,8 @@ class LoopTrainer(Trainer):
                 f"model.loop: {spec.loop} has no {', '.join(missing)}: members of a population exchange states, so it must "
                 f"be a class with {', '.join(EXCHANGE)}"
             )
+        if lead is not None:
+            self.target = lead(self.target, self.data)
 
     def open(self, trial: Trial) -> "LoopSession":
         """A session at the start of its training."""

@@ -35,6 +35,7 @@ def execute(
     *,
     known: KnownTrainings | None = None,
     watch: Watch | None = None,
+    trains: bool | None = None,
 ) -> None:
     """Carry a run to its end with all ranks; each calls this.
 
@@ -45,6 +46,7 @@ def execute(
         comm: the ranks; see :mod:`hypercurve.execution.mpi.comm`.
         known: on rank 0, trainings that were recorded earlier, and are not done again.
         watch: on rank 0, called now and then, for progress displays.
+        trains: whether rank 0 trains as well; None: with few ranks it does.
 
     Raises:
         Interrupted: a signal asks this rank to end.
@@ -56,7 +58,9 @@ def execute(
     run.fold(journal.lines, str(journal.path))
     if not journal.lines:
         journal.append(run.start(Wall(at=time.time(), origin=origin())))
-    own = Worker(run, trainer, 0) if comm.size <= TRAINING_SUPERVISOR else None
+    if trains is None:
+        trains = comm.size <= TRAINING_SUPERVISOR
+    own = Worker(run, trainer, 0) if trains else None
     supervisor = Supervisor(run, journal, comm, own, watch or (lambda _: None), known)
     if run.ended is None:
         supervisor.resume()
