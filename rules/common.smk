@@ -5,6 +5,7 @@
 import sys
 import time
 from functools import cache
+from math import ceil
 from pathlib import Path
 from shlex import quote
 
@@ -234,6 +235,8 @@ def keeping(wildcards):
     places = experiment.reuse if isinstance(experiment.reuse, tuple) else ()
     options = [f"--reuse {quote(place)}" for place in places] + ["--no-reuse"] * (experiment.reuse is False)
     options += ["--no-fail-fast"] * (not experiment.fail_fast)
+    gpus = experiment.methods[wildcards.method].gpus
+    options += [] if gpus is None else [f"--gpus {gpus:g}"]
     return " ".join(
         [*options, f"--snapshot-minutes {experiment.snapshot.minutes:g} --memory {experiment.snapshot.memory:g}"]
     )
@@ -257,6 +260,13 @@ def processes(method):
 
 def tasks_of(wildcards):
     return processes(experiment_of(wildcards).methods[wildcards.method])
+
+
+def gpus_of(wildcards):
+    """How many GPUs a job of a method has in all: those of all its processes, rounded up."""
+    method = experiment_of(wildcards).methods[wildcards.method]
+    alone = batches_of(wildcards) > 0  # a batch has one process
+    return ceil((method.gpus or 0) * (1 if alone else method.processes))
 
 
 def started(wildcards):

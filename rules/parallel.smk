@@ -58,6 +58,8 @@ rule parallel_search:
     resources:
         tasks=tasks_of,
         mpi="mpiexec",
+        gpu=gpus_of,
+        tasks_per_gpu=0,  # said by no option: Slurm's plugin would take `tasks`
     params:
         own=own_code,
         data=training_data,

@@ -37,6 +37,8 @@ rule search:
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
+    resources:
+        gpu=gpus_of,
     params:
         own=own_code,
         data=training_data,

@@ -34,6 +34,8 @@ rule batch:
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads
+    resources:
+        gpu=gpus_of,
     params:
         own=own_code,
         of=batches_of,

@@ -27,6 +27,7 @@ MARK = "HYPERCURVE_SLURM"
 """Variable in the environment of all daemons."""
 
 NODES = 4
+GPUS = 2  # of each node; there are none, but Slurm counts them and says which a step has
 CPUS = 2  # with more CPUs a node than the machine has, ranks fail in MPI_Init
 
 # A node's TmpFS is its own, since PMIx servers of two nodes on one machine would meet in it. Credentials are short-lived
@@ -51,6 +52,7 @@ TmpFS={folder}/%n/tmp
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
+GresTypes=gpu
 SelectTypeParameters=CR_CPU
 MpiDefault=pmix
 JobAcctGatherType=jobacct_gather/none
@@ -180,7 +182,8 @@ class Cluster:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
-        CONF.unlink(missing_ok=True)
+        for path in (CONF, CONF.with_name("gres.conf")):
+            path.unlink(missing_ok=True)
 
     def _processes(self) -> list[psutil.Process]:
         """What still runs of this cluster: daemons, and what they have started, also what got away from its parent."""
@@ -205,10 +208,16 @@ class Cluster:
         for path in (munge, munge / "key"):
             os.chown(path, user.pw_uid, user.pw_gid)
         nodes = "\n".join(
-            f"NodeName=n{n} NodeHostname=localhost Port={17000 + n} CPUs={CPUS} RealMemory=20000 State=UNKNOWN"
+            f"NodeName=n{n} NodeHostname=localhost Port={17000 + n} CPUs={CPUS} RealMemory=20000 Gres=gpu:{GPUS} "
+            "State=UNKNOWN"
             for n in range(1, NODES + 1)
         )
         CONF.parent.mkdir(exist_ok=True)
+        files = [self.folder / f"gpu{number}" for number in range(GPUS)]  # Slurm only looks whether they are there
+        for file in files:
+            file.touch()
+        listed = "".join(f"NodeName=n[1-{NODES}] Name=gpu File={file}\n" for file in files)
+        CONF.with_name("gres.conf").write_text(listed)
         CONF.write_text(SETTINGS.format(name=NAME, folder=self.folder, nodes=nodes, count=NODES))
 
     def _run(self, *command: str, **options: Any) -> None:

@@ -130,5 +130,7 @@ def add_known(parser: Parser) -> None:
     parser.add_argument("--no-fail-fast", action="store_true", help=text)
     text = "save trials in flight after so many minutes at the latest; 0: whenever they can be, -1: never (default: 5)"
     parser.add_argument("--snapshot-minutes", type=number, default=5.0, metavar="N", help=text)
+    text = "GPUs of this process, or the share of one that it has; 0: none (default: all that its job has)"
+    parser.add_argument("--gpus", type=number, metavar="N", help=text)
     text = "GiB of paused trials that a process holds in memory (default: 2)"
     parser.add_argument("--memory", type=number, default=2.0, metavar="GIB", help=text)

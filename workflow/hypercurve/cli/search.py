@@ -52,14 +52,17 @@ def _search_together(given: Arguments, setting: Any) -> None:
     from ..config.model import LoopSpec
     from ..execution.mpi import population
     from ..execution.mpi import search as supervised
-    from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded
+    from ..execution.mpi.comm import GRACE, Interrupted, check_interrupted, communicator, guarded, load
     from ..execution.mpi.groups import Leader, follow, split
     from ..runs.resuming import resumable
     from ..runs.telling import telling
+    from ..training.gpus import check
     from ..watching.progress import Progress
 
     comm = communicator(given.tasks or 1)
     with guarded(comm, GRACE if setting.population is None else None), ExitStack() as stack:
+        if given.gpus is not None:
+            check(gpus_of(given, setting), comm.Split_type(load().COMM_TYPE_SHARED).size)
         leader = trains = None
         if setting.ranks > 1 and isinstance(setting.model, LoopSpec):
             trains = comm.size % setting.ranks == 0
@@ -138,10 +141,20 @@ def make_run(given: Arguments, setting: Any) -> Any:
     )
 
 
+def gpus_of(given: Arguments, setting: Any) -> float:
+    """GPUs of this process; of a program on several ranks, those of all."""
+    from ..config.model import CommandSpec
+
+    return float(given.gpus * (setting.ranks if isinstance(setting.model, CommandSpec) else 1))
+
+
 def loop_of(given: Arguments, setting: Any) -> tuple[Any, Any]:
     """A user's loop and its data, for a rank that follows another."""
+    from ..training.gpus import reserve
     from ..training.loop import LoopTrainer
 
+    if given.gpus is not None:
+        reserve(given.gpus)
     trainer = LoopTrainer(setting.model, given.data, threads=setting.training.threads)
     return trainer.target, trainer.data
 
@@ -156,12 +169,18 @@ def trainer_of(given: Arguments, run: Any, folder: Path, lead: Any = None) -> An
         lead: see :class:`hypercurve.training.loop.LoopTrainer`.
     """
     from ..training import make_trainer
+    from ..training.gpus import reserve
     from ..training.saving import SavingTrainer, identity_of
-    from ..training.trainer import LazyTrainer
+    from ..training.trainer import LazyTrainer, Trainer
+
+    def make() -> Trainer:
+        if given.gpus is not None:
+            reserve(gpus_of(given, run.setting))
+        return make_trainer(run.setting, given.data, folder / "programs", lead)
 
     runs = folder.absolute().parent.parent
     return SavingTrainer(
-        LazyTrainer(lambda: make_trainer(run.setting, given.data, folder / "programs", lead)),
+        LazyTrainer(make),
         given.output.with_name(f"{given.output.stem}.states"),
         minutes=given.snapshot_minutes if given.snapshot_minutes >= 0 else None,
         memory=round(given.memory * 2**30),

@@ -83,6 +83,9 @@ class Method(Model):
     """MPI processes of each trial, for loops and programs of your own: a loop gets a communicator as `context.comm`, a
     program is started on them by what stands for `{launcher}`. `tasks` is then a multiple of it: 4 ranks and 12 tasks train
     three trials at once; one task more, and the first process supervises and trains nothing."""
+    gpus: Annotated[Number, Field(ge=0)] | None = None
+    """GPUs of each process that trains, each rank of a trial included: a whole number, or a share of one, such as 0.25,
+    which then serves four. 0 hides all. Without it, every process sees all GPUs of its job."""
     space: dict[str, Any] = Field(default_factory=dict)
     """Domains that replace or extend the experiment's space for this method."""
     slots: Annotated[Whole, Field(ge=1, le=100_000)] = 1
@@ -104,6 +107,8 @@ class Method(Model):
         if self.population is not None and self.order == "arrival":
             yield Problem((), "a population has no `order: arrival`; `lag: 1` spares it waiting")
         yield from told(self._calibration_faults(), self._record_faults(), self._rank_faults())
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            yield Problem(("gpus",), "must be a whole number, or at most 1")
 
     @property
     def processes(self) -> int:

@@ -43,6 +43,8 @@ LARGEST = 1 << 30
 OPEN_MPI = {"PRTE_MCA_hwloc_default_binding_policy": "none", "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 """What Open MPI's launcher is told, and others do not read: several of them share the cores of a node, and each would bind
 its processes to the first ones."""
+OF_A_JOB = ("SLURM_JOB", "SLURM_CONF", "SLURM_CLUSTER", "SLURM_SUBMIT")
+"""Slurm's variables that say something of the whole job; all others are of a step."""
 
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|[-+]?\b(?:nan(?:\([\w]*\))?|inf(?:inity)?)(?!\w)', re.IGNORECASE)
 
@@ -91,7 +93,7 @@ class CommandTrainer(Trainer):
         self.environment = dict.fromkeys(THREADS, str(threads)) | spec.env
         self.programs = Programs(spec.grace)
         self.launcher = launcher(ranks, threads)
-        if LAUNCHER in spec.placeholders and Path(self.launcher[0]).name != "srun":
+        if LAUNCHER in spec.placeholders and self.launcher[0] != "env":
             self.environment = {**OPEN_MPI, "PRTE_MCA_prte_tmpdir_base": str(self.programs.folder), **self.environment}
         self.pace: float | None = None
         self.segments = spec.segmented
@@ -341,7 +343,9 @@ def launcher(ranks: int, threads: int) -> list[str]:
     if words == ["mpiexec"] and Path(beside).exists():
         words = [beside]
     if Path(words[0]).name == "srun":
-        # A step of its own, beside the one that this process is in.
+        # A step of its own, beside the one that this process is in, whose variables srun and PMIx would take for its own.
+        known = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_")) and not name.startswith(OF_A_JOB)]
+        words = ["env", *(f"--unset={name}" for name in known), *words]
         words += ["--overlap", "--exact", f"--cpus-per-task={threads}"]
     return [*words, "-n", str(ranks)]
 
