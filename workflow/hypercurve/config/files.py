@@ -41,8 +41,8 @@ class ConfigError(UserError):
 
 
 def _of_a_file(image: str) -> str:
-    if "://" in image:
-        raise ValueError("must be the path of an image file: make one with 'apptainer build', see docs/slurm.md")
+    if "://" in image or re.search(r"\s", image):  # Snakemake takes no spaces
+        raise ValueError("must be the path of an image file, without spaces; docs/slurm.md says how to make one")
     return image
 
 
