@@ -21,10 +21,10 @@ rule preflight:
     benchmark:
         f"{RESULTS}/{{experiment}}/logs/preflight.tsv"
     retries: 0
-    container:
-        None
     conda:
         "../envs/hypercurve.yaml"
+    container:
+        None
     resources:
         tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
         mpi="mpiexec",
@@ -50,10 +50,10 @@ rule parallel_search:
         f"{LOG}/search.tsv"
     wildcard_constraints:
         experiment=only(lambda method: processes(method) > 1),
-    container:
-        None
     conda:
         "../envs/hypercurve.yaml"
+    container:
+        None
     threads: lambda w: experiment_of(w).training.threads
     resources:
         tasks=tasks_of,
