@@ -16,7 +16,7 @@ from hypercurve.config.jobs import batches
 from hypercurve.config.sharing import lenders
 from hypercurve.util.errors import UserError
 from hypercurve.workflow_support.failures import tell_failures
-from hypercurve.workflow_support.launching import set_environment
+from hypercurve.workflow_support.launching import into_container, set_environment
 from hypercurve.workflow_support.ordering import wait_for_trainings
 from hypercurve.workflow_support.recovery import recover
 from hypercurve.util.provenance import CAPTIONS, analysis_digest
@@ -30,7 +30,8 @@ set_environment(workflow.basedir)
 CONFIG = ", ".join(map(str, workflow.configfiles)) or "config"
 try:
     WORKFLOW = read_workflow(config, CONFIG)
-except ConfigError as error:
+    WITHIN = into_container(WORKFLOW.container, workflow.deployment_settings)
+except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 RESULTS = WORKFLOW.results

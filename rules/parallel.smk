@@ -1,6 +1,7 @@
 # Runs that several MPI processes carry out together: searches with a supervisor and workers, and populations. A profile
 # changes the launcher, for instance to `srun --mpi=pmix`. A run of one process is an ordinary search (search.smk). srun takes
-# the threads of a process from SRUN_CPUS_PER_TASK, not from its job.
+# the threads of a process from SRUN_CPUS_PER_TASK, not from its job. A launcher starts outside of any container, and each process
+# enters it by itself (WITHIN).
 
 
 # What a killed mpiexec leaves in the temporary folder refuses a later one that happens to get its process number: each gets a
@@ -22,13 +23,17 @@ rule preflight:
     retries: 0
     conda:
         "../envs/hypercurve.yaml"
+    container:
+        None
     resources:
         tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
         mpi="mpiexec",
     # No parameters: with a changed one, Snakemake makes this again and forgets, until it is called again, the runs that are
     # missing and depend on this by `ancient` (its issue 4166). Runs check their own number when they start.
     shell:
-        "hypercurve preflight --launcher {resources.mpi:q} --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
+        "hypercurve preflight --launcher {resources.mpi:q}"
+        + (f" --within {quote(WITHIN)}" if WITHIN else "")
+        + " --tasks {resources.tasks} --output {output:q} > {log:q} 2>&1"
 
 
 rule parallel_search:
@@ -47,6 +52,8 @@ rule parallel_search:
         experiment=only(lambda method: processes(method) > 1),
     conda:
         "../envs/hypercurve.yaml"
+    container:
+        None
     threads: lambda w: experiment_of(w).training.threads
     resources:
         tasks=tasks_of,
@@ -61,5 +68,7 @@ rule parallel_search:
         started=started,
     shell:
         OWN_TMP
-        + "HYPERCURVE_LAUNCHER={resources.mpi:q} SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {params.started} hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
+        + "HYPERCURVE_LAUNCHER={resources.mpi:q} SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {params.started} "
+        + WITHIN
+        + "hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
         " {params.data} --tasks {params.started} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"

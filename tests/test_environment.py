@@ -17,6 +17,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 LOCK = ROOT / "envs" / "lock.txt"
 CONDA = ROOT / "envs" / "hypercurve.yaml"
 ORACLES = ROOT / "envs" / "oracles.txt"
+CONTAINERFILE = ROOT / "envs" / "Containerfile"
 PYTHONS = ("3.11", "3.12", "3.13")
 """Versions of Python that the project is for."""
 
@@ -104,7 +105,23 @@ def test_versions_of_python_agree() -> None:
     assert "(3, 11) <= sys.version_info < (3, 14)" in makefile
 
 
-@pytest.mark.parametrize("path", [LOCK, CONDA, ORACLES, ROOT / "pyproject.toml"], ids=lambda path: path.name)
+def test_the_image_holds_exactly_the_lock_on_a_python_of_the_project() -> None:
+    text = CONTAINERFILE.read_text(encoding="utf-8")
+    instructions = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    arguments = [rest for kind, rest in instructions if kind == "ARG"]
+    assert arguments in [[f"PYTHON={python}"] for python in PYTHONS]
+    assert [rest for kind, rest in instructions if kind == "FROM"] == ["python:${PYTHON}-slim"], "no host of a registry"
+    assert [rest for kind, rest in instructions if kind in ("COPY", "ADD")] == ["lock.txt /opt/hypercurve/lock.txt"]
+    installing, naming = [rest for kind, rest in instructions if kind == "RUN"]
+    assert installing == "pip install --no-cache-dir --requirement /opt/hypercurve/lock.txt"
+    assert naming.startswith("printf ")
+    (named,) = re.findall(r"--build-arg PYTHON=(.*)\.", text)
+    assert tuple(re.findall(r"3\.\d+", named)) == PYTHONS
+
+
+@pytest.mark.parametrize(
+    "path", [LOCK, CONDA, ORACLES, CONTAINERFILE, ROOT / "pyproject.toml"], ids=lambda path: path.name
+)
 def test_no_address_of_an_index_stands_in_an_environment_file(path: Any) -> None:
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"https?://|file://|--(extra-)?index-url|--find-links|--trusted-host|@\s*git", text)

@@ -11,6 +11,7 @@ EXAMPLE = "--launcher mpiexec --tasks 2 -o preflight.json"
 
 def add_arguments(parser: Parser) -> None:
     parser.add_argument("--launcher", default="mpiexec", help="command that starts MPI processes (default: mpiexec)")
+    parser.add_argument("--within", default="", help="command before each process, which enters a container with it")
     parser.add_argument("--tasks", type=count, required=True, help="number of MPI processes to start")
     add_output(parser, "JSON file to write: launcher, MPI library, processes on each node")
 
@@ -18,5 +19,5 @@ def add_arguments(parser: Parser) -> None:
 def run(given: Arguments) -> None:
     from ..execution.mpi.preflight import preflight
 
-    found = preflight(given.launcher, given.tasks)
+    found = preflight(given.launcher, given.tasks, within=given.within)
     write_text(given.output, json.dumps(found, indent=2) + "\n")

@@ -11,10 +11,10 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from ..util.errors import UserError
 from ..util.files import read_plain
@@ -40,6 +40,12 @@ class ConfigError(UserError):
     """A config that cannot be used; the message is for the user and may have several lines."""
 
 
+def _of_a_file(image: str) -> str:
+    if "://" in image or re.search(r"\s", image):  # Snakemake takes no spaces
+        raise ValueError("must be the path of an image file, without spaces; docs/slurm.md says how to make one")
+    return image
+
+
 class Workflow(Model):
     """What `config/config.yaml` may say."""
 
@@ -49,6 +55,8 @@ class Workflow(Model):
     """Where the experiment files lie."""
     results: str = "results"
     """Where results go."""
+    container: Annotated[str, AfterValidator(_of_a_file)] | None = None
+    """The image file that rules run in, where Snakemake is told `--sdm apptainer`."""
 
 
 class _TooLarge(Exception):

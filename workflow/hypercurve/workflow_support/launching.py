@@ -1,9 +1,13 @@
 """The environment of the rules' commands, set once when the Snakefile is parsed."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
+from ..util.errors import UserError
 from ..util.provenance import PACKAGE
 
 
@@ -34,3 +38,30 @@ def set_environment(beside: str) -> None:
     if os.geteuid() == 0:
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT", "1")
         environment.setdefault("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+
+
+def into_container(image: str | None, settings: Any) -> str:
+    """What stands before the command of an MPI process, so that each enters the container by itself.
+
+    Snakemake starts a rule's whole command in the container. But the launcher must start outside: an image has no srun, and
+    a launcher in it would start its processes on other nodes without it. So rules of several processes have no container
+    of Snakemake's, and this in their command. The environment's OPAL_PREFIX is none of the image's.
+
+    Args:
+        image: the image file that the config names.
+        settings: Snakemake's deployment settings.
+
+    Returns:
+        A part of a shell command, for Snakemake to format; empty if there is no container, or Snakemake was not told
+        to use it.
+
+    Raises:
+        UserError: the image is missing.
+    """
+    if image is None or "apptainer" not in {str(method) for method in settings.deployment_method}:
+        return ""
+    if not Path(image).exists():
+        raise UserError(f"container: there is no image {image}; docs/slurm.md says how to build one")
+    program = "apptainer" if shutil.which("apptainer") else "singularity"
+    words = f'env -u OPAL_PREFIX {program} exec --home "$PWD" {settings.apptainer_args} {quote(image)} '
+    return words.replace("{", "{{").replace("}", "}}")

@@ -28,13 +28,14 @@ _MARK = "preflight: "
 _ELEMENTS = 1 << 18
 
 
-def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str, Any]:
+def preflight(launcher: str, tasks: int, patience: float = PATIENCE, within: str = "") -> dict[str, Any]:
     """Start MPI processes as a run would, and see whether they make up one job.
 
     Args:
         launcher: the command that starts them, such as ``srun --mpi=pmix``.
         tasks: how many.
         patience: seconds to wait.
+        within: the command with which each process enters a container, if it is to run in one.
 
     Returns:
         launcher, tasks, MPI library, and how many processes ran on each node.
@@ -43,10 +44,11 @@ def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str
         UserError: they do not; says why, and what to change.
     """
     try:
-        words = shlex.split(launcher)
+        words, inner = _words(launcher), _words(within)
     except ValueError as error:
         raise UserError(f"the launcher `{launcher}` cannot be read: {error}") from None
-    command = [*words, "-n", str(tasks), sys.executable, "-m", __name__, str(tasks)]
+    python = "python" if inner else sys.executable
+    command = [*words, "-n", str(tasks), *inner, python, "-m", __name__, str(tasks)]
     try:
         done = _run(command, patience)
     except FileNotFoundError:
@@ -63,6 +65,11 @@ def preflight(launcher: str, tasks: int, patience: float = PATIENCE) -> dict[str
             f"{_said(done.stdout, done.stderr)}\n{_advice(launcher)}"
         )
     return {"launcher": launcher, "tasks": tasks, **json.loads(answers[0])}
+
+
+def _words(command: str) -> list[str]:
+    """A command's words as a shell reads them, with variables of the environment, as `$PBS_NODEFILE`."""
+    return [os.path.expandvars(word) for word in shlex.split(command)]
 
 
 def _run(command: list[str], patience: float) -> subprocess.CompletedProcess[str]:
