@@ -15,6 +15,7 @@ from hypercurve.config.budget import Budget
 from hypercurve.config.experiment import Experiment
 from hypercurve.config.files import _read_yaml, read_experiment, read_resolved, read_setting
 from hypercurve.config.hyperparameters import HYPERPARAMETERS
+from hypercurve.config.identity import training_digest
 from hypercurve.config.setting import Setting
 
 SHIPPED = sorted((ROOT / "config" / "experiments").glob("*.yaml"))
@@ -282,8 +283,21 @@ def test_digest_does_not_change_with_what_does_not(
 def test_digest_changes_with_every_field_of_a_setting() -> None:
     covered = {"seed", "data", "model", "objective", "constraints", "space", "budget", "cost", "training"}
     covered |= {"curve", "search", "stop", "record", "preselect", "population", "order", "slots"}
-    covered |= {"schedule"}  # which no experiment file has: tests/test_schedule_export.py
+    covered |= {"schedule", "ranks"}  # which no synthetic model has: tests/test_schedule_export.py, and below
     assert set(Setting.model_fields) == covered | {"experiment", "method"}, "a new field wants a row in MATTERS"
+
+
+def test_digests_of_a_run_and_of_its_trainings_change_with_ranks_of_trials(
+    experiment_from: Callable[..., Experiment],
+) -> None:
+    loop = ("model: synthetic", 'model: {loop: "mine:train"}\nobjective: {metric: loss}')
+    epochs, method = ("space:\n", "space:\n  epochs: 5\n"), "lcm: {search: random"
+    one, same, two = (
+        experiment_from(loop, epochs, (method, f"lcm: {{ranks: {ranks}, tasks: 4, search: random")).setting("a", "lcm")
+        for ranks in (1, 1, 2)
+    )
+    assert one.digest == same.digest != two.digest
+    assert training_digest(one, "none", None) != training_digest(two, "none", None)
 
 
 def test_digest_names_experiment_and_method(experiment_from: Callable[..., Experiment]) -> None:
