@@ -29,6 +29,7 @@ _UNINTERRUPTED = 0.005  # seconds after which one that waits in the kernel count
 _BECOMING = (
     1.0  # seconds that a process is looked at again whose environment is empty, as it is while a program starts in it
 )
+_PARENTS = 0.1  # seconds that children wait for their parent to stop: some continue it all the time
 _FEW = 1000  # new numbers that are looked at one by one; of more, all processes are listed
 _PER_SECOND = 50_000  # no machine starts more processes than that
 _KERNEL_THREAD = 0x00200000
@@ -105,7 +106,7 @@ class Tree:
     computed: float = 0.0
     pauses: int = 0
     ticks: dict[int, int] = field(default_factory=dict)  # by number, when it was seen to stand still
-    paused: float = 0.0  # since when
+    paused: float = 0.0  # since when; 0: it is not
 
 
 class Trees:
@@ -142,18 +143,20 @@ class Trees:
         tree = Tree(root, {root: process.began if process else 0})
         self._trees[root] = self._marks[mark.encode()] = self._owners[root] = tree
 
-    def remove(self, root: int) -> set[int]:
+    def remove(self, root: int) -> tuple[set[int], str]:
         """Forget a program that is to end.
 
         Returns:
-            Which of its processes are stopped.
+            Which of its processes are stopped, and what it computed in pauses; empty: nothing to speak of.
         """
         tree = self._trees.pop(root, None)
         if tree is None:
-            return set()
+            return set(), ""
+        if tree.paused:
+            self._count(tree, self._those_of(tree))
         self._marks = {mark: other for mark, other in self._marks.items() if other is not tree}
         self._owners = {number: other for number, other in self._owners.items() if other is not tree}
-        return tree.stopped
+        return tree.stopped, f"{tree.computed:.2f} s in {tree.pauses} pauses" if tree.pauses else ""
 
     def stop(self, root: int) -> str:
         """Stop a program's processes, until they are seen to stand still.
@@ -165,7 +168,7 @@ class Trees:
         began, waits, quiet = time.monotonic(), 0, 0
         missed: dict[int, str] = {}
         while True:
-            moving = self._stop_once(tree, time.monotonic() - began > _UNINTERRUPTED, missed)
+            moving = self._stop_once(tree, time.monotonic() - began, missed)
             new = self._look(tree)
             # Of several, one may have continued another before it stopped itself, as `mpiexec` does.
             quiet = 0 if moving or new else quiet + 1
@@ -181,29 +184,33 @@ class Trees:
         tree.paused = time.monotonic()
         return ", ".join(f"process {number} ({why})" for number, why in missed.items())
 
-    def _stop_once(self, tree: Tree, late: bool, missed: dict[int, str]) -> dict[int, str]:
-        """Signal those that are not stopped.
+    def _stop_once(self, tree: Tree, waited: float, missed: dict[int, str]) -> dict[int, str]:
+        """Signal those that are not stopped, parents before their children.
 
         Returns:
             Those that moved.
         """
         moving = {}
-        for number, process in self._those_of(tree):
+        found = self._those_of(tree)
+        for number, process in found:
             tree.ticks[number] = process.ticks
             if process.ended or (process.state in "TtZ" and (process.threads == 1 or _all_stopped(number))):
                 continue
-            if number not in tree.stopped:
-                try:
-                    os.kill(number, signal.SIGSTOP)
-                except ProcessLookupError:
-                    continue
-                except PermissionError:
-                    missed[number] = "it is another user's"
-                    continue
-                tree.stopped.add(number)
-            elif late and process.state == "D":
+            if waited > _UNINTERRUPTED and process.state == "D" and number in tree.stopped:
                 continue
             moving[number] = f"its state is {process.state}"
+        for number, process in found:
+            # A shell with job control that does not stand still yet would see its child stop, and take that for its end.
+            if number not in moving or (process.parent in moving and waited < _PARENTS):
+                continue
+            try:  # at each look: another process may have continued it meanwhile, which takes the signal back
+                os.kill(number, signal.SIGSTOP)
+                tree.stopped.add(number)
+            except ProcessLookupError:
+                del moving[number]
+            except PermissionError:
+                missed[number] = "it is another user's"
+                del moving[number]
         return moving
 
     def go_on(self, root: int) -> None:
@@ -211,20 +218,24 @@ class Trees:
         if root not in self._trees:
             return
         tree = self._trees[root]
-        long = time.monotonic() - tree.paused > NOISE
-        if long:
+        if time.monotonic() - tree.paused > NOISE:
             self._look(tree)
-        ticks = 0
-        for number, process in reversed(self._those_of(tree)):
-            ticks += process.ticks - tree.ticks.get(number, 0)
+        found = self._those_of(tree)
+        self._count(tree, found)
+        for number, _ in reversed(found):
             if number in tree.stopped:  # at once, whatever it was about to do: signals to stop are taken back
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(number, signal.SIGCONT)
         tree.stopped.clear()
-        tree.ticks.clear()
-        if long and ticks > NOISE * _TICK:
+
+    def _count(self, tree: Tree, found: list[tuple[int, Process]]) -> None:
+        """Count what was computed in the pause that ends."""
+        ticks = sum(process.ticks - tree.ticks.get(number, 0) for number, process in found)
+        if ticks > NOISE * _TICK:
             tree.computed += ticks / _TICK
             tree.pauses += 1
+        tree.ticks.clear()
+        tree.paused = 0.0
 
     def _those_of(self, tree: Tree) -> list[tuple[int, Process]]:
         found = []
@@ -280,11 +291,6 @@ class Trees:
             owner.processes[number] = process.began
             self._owners[number] = owner
             self._unsure.pop(number, None)
-
-    def computed(self, root: int) -> str:
-        """What a program computed in pauses, for its log; empty: nothing to speak of."""
-        tree = self._trees.get(root)
-        return f"{tree.computed:.2f} s in {tree.pauses} pauses" if tree is not None and tree.pauses else ""
 
     def _marked(self, environment: bytes) -> Tree | None:
         if self._prefix not in environment:

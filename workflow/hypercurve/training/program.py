@@ -112,23 +112,26 @@ class Programs:
         elif missed := self._trees.stop(process.pid):
             log.note(f"could not be stopped while its trial was paused: {missed}")
 
-    def go_on(self, process: subprocess.Popen[bytes], log: "Log") -> None:
-        """Let it run. What it computed while it was paused is said in the log, once."""
+    def go_on(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it run."""
         if self._trees.known:
             self._trees.go_on(process.pid)
-            if computed := self._trees.computed(process.pid):
-                log.note(f"computed while its trial was paused: {computed} so far")
         else:
             _signal(process, signal.SIGCONT)
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either."""
+    def end(self, process: subprocess.Popen[bytes], log: "Log | None" = None) -> None:
+        """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either.
+
+        What it computed while it was paused is said in the log.
+        """
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-        stopped = " ".join(map(str, self._trees.remove(process.pid)))
+        stopped, computed = self._trees.remove(process.pid)
+        if computed and log is not None:
+            log.note(f"computed while its trial was paused: {computed}", again=True)
         if process.poll() is None:
-            self._tell(f"-{process.pid} {self.grace} {stopped}")
+            self._tell(f"-{process.pid} {self.grace} {' '.join(map(str, stopped))}")
             self._ended.append(process)
         else:
             _signal(process, signal.SIGKILL)  # what it has started and left behind
@@ -188,7 +191,7 @@ class Log:
     def __init__(self, path: Path | None):
         self.path, self._size, self._begun = path, 0, False
         self._last = b""
-        self._noted = False
+        self._there, self._noted = False, False
 
     def write(self, content: bytes) -> None:
         """Add what was written."""
@@ -197,23 +200,27 @@ class Log:
             return
         kept = content[: LARGEST_LOG - self._size]
         self._size += len(kept)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        check_plain(self.path)
-        with self.path.open("ab" if self._begun or self._noted else "wb") as file:
-            file.write(kept)
-            if self._size >= LARGEST_LOG:
-                file.write(b"\n[the rest is not kept]\n")
+        self._add(kept + (b"\n[the rest is not kept]\n" if self._size >= LARGEST_LOG else b""))
         self._begun = True
 
-    def note(self, text: str) -> None:
-        """Say something of our own there, which no message repeats and which does not count as the program's; once."""
-        if self.path is None or self._noted:
-            return
-        self._noted = True
+    def note(self, text: str, again: bool = False) -> None:
+        """Say something of our own there, which no message repeats and which does not count as the program's.
+
+        Args:
+            text: what.
+            again: even if something was said before.
+        """
+        if self.path is not None and (again or not self._noted):
+            self._noted = True
+            self._add(f"\n[hypercurve: {text}]\n".encode())
+
+    def _add(self, content: bytes) -> None:
+        assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         check_plain(self.path)
-        with self.path.open("ab") as file:
-            file.write(f"\n[hypercurve: {text}]\n".encode())
+        with self.path.open("ab" if self._there else "wb") as file:
+            file.write(content)
+        self._there = True
 
     @property
     def tail(self) -> str:
@@ -250,7 +257,7 @@ class Program:
     ):
         self._timeout, self._grace, self._log, self._programs = timeout, programs.grace, log, programs
         self._process = programs.start(command, environment)
-        self._finalizer = weakref.finalize(self, programs.end, self._process)
+        self._finalizer = weakref.finalize(self, programs.end, self._process, log)
         self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
         self._rest = bytearray()
         assert self._process.stdout is not None
@@ -352,7 +359,7 @@ class Program:
     def go_on(self) -> None:
         """Let it run."""
         if not self._running:
-            self._programs.go_on(self._process, self._log)
+            self._programs.go_on(self._process)
             self._running = True
 
     def close(self) -> None:
