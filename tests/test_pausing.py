@@ -149,7 +149,18 @@ def test_standard_error_does_not_count_for_the_timeout(population: bool, printed
 
 def test_programs_see_settings_of_mpi_but_not_whose_rank_started_them() -> None:
     settings = ["OMPI_MCA_btl", "OMPI_ALLOW_RUN_AS_ROOT", "OMPI_CC", "PRTE_MCA_rmaps_default_mapping_policy"]
-    settings += ["PMIX_MCA_psec", "HYDRA_LAUNCHER", "OPAL_PREFIX", "SLURM_JOB_ID", "SLURM_MPI_TYPE", "I_MPI_FABRICS"]
+    settings += [
+        "PMIX_MCA_psec",
+        "HYDRA_LAUNCHER",
+        "OPAL_PREFIX",
+        "PRTE_ALLOW_RUN_AS_ROOT",
+        "PMI_MMAP_SYNC_WAIT_TIME",
+        "SLURM_PMIX_DIRECT_CONN",
+        "SLURM_JOB_ID",
+        "SLURM_MPI_TYPE",
+        "I_MPI_FABRICS",
+    ]
+    settings += ["PRTE_ALLOW_RUN_AS_ROOT", "PMI_MMAP_SYNC_WAIT_TIME", "SLURM_PMIX_DIRECT_CONN", "HYDRA_IFACE"]
     parents = ["OMPI_COMM_WORLD_RANK", "OMPI_MCA_orte_ess_node_rank", "PMIX_RANK", "PMIX_SERVER_URI4", "PRTE_LAUNCHED"]
     parents += ["PMI_RANK", "PMI_FD", "SLURM_PROCID", "OMPI_UNIVERSE_SIZE", "OMPI_MCA_num_procs", "MPI_LOCALRANKID"]
     assert [name for name in settings + parents if _IDENTITY.match(name)] == parents

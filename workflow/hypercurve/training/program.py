@@ -36,17 +36,19 @@ TAIL = 4000
 _PIECE = 1 << 16
 _LOOK = 0.25  # seconds between two looks whether a program has ended whose output somebody else keeps open
 # What a launcher gives each process that it starts, to tell it who it is: Open MPI 4 and 5, MPICH and those made from it,
-# MVAPICH, HPE's PALS, Slurm. A program would take it for its own. What else begins with OMPI_, PMIX_MCA_, PRTE_MCA_, HYDRA_,
-# SLURM_ and the like is a setting of the user's or the site's.
+# MVAPICH, HPE's PALS, Slurm. A program would take it for its own. What else begins with OMPI_, PMIX_MCA_, PRTE_, PMI_,
+# HYDRA_, SLURM_ and the like is a setting of the user's or the site's.
 _IDENTITY = re.compile(
     r"OMPI_(?:COMM_WORLD_|WORLD_|APP_CTX_|NUM_APP_CTX$|FIRST_RANKS$|UNIVERSE_SIZE$|ARGV$|COMMAND$|FILE_LOCATION$|LIBDIR_LOC$"
     r"|TOOL_NAME$|VERSION$)"
     r"|OMPI_MCA_(?:PREFIXES$|cpu_type$|initial_wdir$|num_procs$|ess(?:$|_)|pmix$|shmem_RUNTIME_QUERY_hint$)"
     r"|OMPI_MCA_orte_(?:ess_|local_daemon_uri$|hnp_uri$|parent_uri$|app_num$|num_nodes$|launch$|precondition_transports$"
     r"|(?:top|jobfam)_session_dir$)"
-    r"|OPAL_USER_PARAMS_GIVEN$|PMIX_(?!MCA_)|PRTE_(?!MCA_)|PRTE_MCA_ess(?:$|_)|PMI2?_|HYDI_|HYDRA_(?:PROXY|PMI)"
-    r"|MPI_LOCAL(?:NRANKS|RANKID)$|MV2_COMM_WORLD_|PALS_"
-    r"|SLURM_(?:PROCID|LOCALID|NODEID|GTIDS|TASK_PID|STEP_|STEPID$|STEPMGR|SRUN_COMM_|PMIX|PMI)"
+    r"|OPAL_USER_PARAMS_GIVEN$|PMIX_(?!MCA_|PREFIX$|INSTALL_PREFIX$)|PRTE_LAUNCHED$|PRTE_MCA_(?:ess$|ess_|prte_hnp_|prte_parent_)"
+    r"|PMI2?_(?:RANK|SIZE|FD|PORT|ID|SPAWNED|APPNUM|JOB_?ID|UNIVERSE_SIZE|TOTALVIEW|PROCESS_MAPPING|HOSTNAME|SHARED_SECRET"
+    r"|CONTROL_(?:FD|PORT)|LOCAL_(?:RANK|SIZE)|GRAPH_RANK)$"
+    r"|HYDI_|MPI_LOCAL(?:NRANKS|RANKID)$|MV2_COMM_WORLD_|PALS_"
+    r"|SLURM_(?:PROCID|LOCALID|NODEID|GTIDS|TASK_PID|STEP_|STEPID$|STEPMGR|SRUN_COMM_|PMIXP_|PMIX_MAPPING_SERV$)"
 )
 
 
