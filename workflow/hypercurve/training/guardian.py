@@ -8,8 +8,8 @@ A daemon leaves its group, its session and its parent, but keeps the environment
 mark of its own in a variable, and whoever still carries it after the program's end is killed. Where there is no /proc,
 nobody is found in this way.
 
-Lines: ``+GROUP MARK`` a program has started; ``-GROUP GRACE`` it is to end: SIGTERM now, SIGKILL after so many seconds;
-``=GROUP`` it has ended.
+Lines: ``+GROUP MARK`` a program has started; ``-GROUP GRACE [PROCESS ...]`` it is to end: SIGTERM now, SIGKILL after
+so many seconds, and these are stopped and go on; ``=GROUP`` it has ended.
 """
 
 import os
@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 VARIABLE = "HYPERCURVE_PROGRAM"
@@ -90,8 +91,12 @@ def main(folder: str) -> None:
                     case b"+":
                         groups[which] = more
                     case b"-":
+                        grace, *stopped = more.split()
                         _kill(which, signal.SIGTERM, signal.SIGCONT)
-                        doomed[which] = time.monotonic() + float(more)
+                        for process in map(int, stopped):  # such as ranks, in groups of their own
+                            with suppress(ProcessLookupError, PermissionError):
+                                os.kill(process, signal.SIGCONT)
+                        doomed[which] = time.monotonic() + float(grace)
                     case _:
                         doomed.pop(which, None)
                         if mark := groups.pop(which, ""):

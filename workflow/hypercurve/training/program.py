@@ -1,13 +1,14 @@
 """Programs of users as processes: started without a shell, read line by line, stopped and killed for sure.
 
 A program has a process group of its own, so that what it starts ends with it. It runs only while its next line is waited
-for: in between, its group is stopped (SIGSTOP), so that a paused trial computes nothing, and what it takes is measured where
-it is spent. When it is no longer wanted it gets SIGTERM, and SIGKILL after a while; when this process dies, even by SIGKILL,
-its guardian (:mod:`hypercurve.training.guardian`) kills it, and what has left the group, which it knows by a mark in its
-environment.
+for: in between, it and all that it has started are stopped (:mod:`hypercurve.training.process_trees`), so that a paused
+trial computes nothing, and what it takes is measured where it is spent. When it is no longer wanted it gets SIGTERM, and
+SIGKILL after a while; when this process dies, even by SIGKILL, its guardian (:mod:`hypercurve.training.guardian`) kills it,
+and what has left the group, which it knows by a mark in its environment.
 """
 
 import os
+import re
 import resource
 import selectors
 import signal
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 from ..util.files import check_plain
 from . import guardian
+from .process_trees import Trees
 from .trainer import TrialFailed
 
 LONGEST_LINE = 1 << 20
@@ -33,8 +35,21 @@ TAIL = 4000
 """Bytes of its end that the journal keeps of a trial that failed."""
 _PIECE = 1 << 16
 _LOOK = 0.25  # seconds between two looks whether a program has ended whose output somebody else keeps open
-# A program that is itself started by MPI's or Slurm's launcher would take these for its own.
-_LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "HYDRA_")
+# What a launcher gives each process that it starts, to tell it who it is: Open MPI 4 and 5, MPICH and those made from it,
+# MVAPICH, HPE's PALS, Slurm. A program would take it for its own. What else begins with OMPI_, PMIX_MCA_, PRTE_, PMI_,
+# HYDRA_, SLURM_ and the like is a setting of the user's or the site's.
+_IDENTITY = re.compile(
+    r"OMPI_(?:COMM_WORLD_|WORLD_|APP_CTX_|NUM_APP_CTX$|FIRST_RANKS$|UNIVERSE_SIZE$|ARGV$|COMMAND$|FILE_LOCATION$|LIBDIR_LOC$"
+    r"|TOOL_NAME$|VERSION$)"
+    r"|OMPI_MCA_(?:PREFIXES$|cpu_type$|initial_wdir$|num_procs$|ess(?:$|_)|pmix$|shmem_RUNTIME_QUERY_hint$)"
+    r"|OMPI_MCA_orte_(?:ess_|local_daemon_uri$|hnp_uri$|parent_uri$|app_num$|num_nodes$|launch$|precondition_transports$"
+    r"|(?:top|jobfam)_session_dir$)"
+    r"|OPAL_USER_PARAMS_GIVEN$|PMIX_(?!MCA_|PREFIX$|INSTALL_PREFIX$)|PRTE_LAUNCHED$|PRTE_MCA_(?:ess$|ess_|prte_hnp_|prte_parent_)"
+    r"|PMI2?_(?:RANK|SIZE|FD|PORT|ID|SPAWNED|APPNUM|JOB_?ID|UNIVERSE_SIZE|TOTALVIEW|PROCESS_MAPPING|HOSTNAME|SHARED_SECRET"
+    r"|CONTROL_(?:FD|PORT)|LOCAL_(?:RANK|SIZE)|GRAPH_RANK)$"
+    r"|HYDI_|MPI_LOCAL(?:NRANKS|RANKID)$|MV2_COMM_WORLD_|PALS_"
+    r"|SLURM_(?:PROCID|LOCALID|NODEID|GTIDS|TASK_PID|STEP_|STEPID$|STEPMGR|SRUN_COMM_|PMIXP_|PMIX_MAPPING_SERV$)"
+)
 
 
 class Programs:
@@ -57,6 +72,7 @@ class Programs:
         )
         self._ended: list[subprocess.Popen[bytes]] = []
         self._started = 0
+        self._trees = Trees(f"{self.folder.name}-", self._guardian.pid)
         _allow_open_files()
         self._finalizer = weakref.finalize(self, _close, self._guardian)
 
@@ -69,7 +85,7 @@ class Programs:
             TrialFailed: it cannot be started.
         """
         self._reap()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_LAUNCHERS)}
+        kept = {name: value for name, value in os.environ.items() if not _IDENTITY.match(name)}
         mark = f"{self.folder.name}-{self._started}"
         self._started += 1
         marks = {guardian.VARIABLE: f"{kept.get(guardian.VARIABLE, '')} {mark}".strip()}
@@ -87,15 +103,39 @@ class Programs:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise TrialFailed(f"{command[0]} cannot be started: {reason}") from None
         self._tell(f"+{process.pid} {mark}")
+        self._trees.add(process.pid, mark)
         return process
 
-    def end(self, process: subprocess.Popen[bytes]) -> None:
-        """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either."""
+    def pause(self, process: subprocess.Popen[bytes], log: "Log") -> None:
+        """Stop a program and all that it has started. What does not stop is said in the log, once.
+
+        Whether it has ended is not asked: that would free its number, and signals would reach whoever has it next.
+        """
+        if not self._trees.known:
+            _signal(process, signal.SIGSTOP)
+        elif missed := self._trees.stop(process.pid):
+            log.note(f"could not be stopped while its trial was paused: {missed}")
+
+    def go_on(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it run."""
+        if self._trees.known:
+            self._trees.go_on(process.pid)
+        else:
+            _signal(process, signal.SIGCONT)
+
+    def end(self, process: subprocess.Popen[bytes], log: "Log | None" = None) -> None:
+        """Have a program ended, without waiting for it; one that has ended already leaves nothing behind either.
+
+        What it computed while it was paused is said in the log.
+        """
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+        stopped, computed = self._trees.remove(process.pid)
+        if computed and log is not None:
+            log.note(f"computed while its trial was paused: {computed}", again=True)
         if process.poll() is None:
-            self._tell(f"-{process.pid} {self.grace}")
+            self._tell(f"-{process.pid} {self.grace} {' '.join(map(str, stopped))}")
             self._ended.append(process)
         else:
             _signal(process, signal.SIGKILL)  # what it has started and left behind
@@ -155,6 +195,7 @@ class Log:
     def __init__(self, path: Path | None):
         self.path, self._size, self._begun = path, 0, False
         self._last = b""
+        self._there, self._noted = False, False
 
     def write(self, content: bytes) -> None:
         """Add what was written."""
@@ -163,13 +204,27 @@ class Log:
             return
         kept = content[: LARGEST_LOG - self._size]
         self._size += len(kept)
+        self._add(kept + (b"\n[the rest is not kept]\n" if self._size >= LARGEST_LOG else b""))
+        self._begun = True
+
+    def note(self, text: str, again: bool = False) -> None:
+        """Say something of our own there, which no message repeats and which does not count as the program's.
+
+        Args:
+            text: what.
+            again: even if something was said before.
+        """
+        if self.path is not None and (again or not self._noted):
+            self._noted = True
+            self._add(f"\n[hypercurve: {text}]\n".encode())
+
+    def _add(self, content: bytes) -> None:
+        assert self.path is not None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         check_plain(self.path)
-        with self.path.open("ab" if self._begun else "wb") as file:
-            file.write(kept)
-            if self._size >= LARGEST_LOG:
-                file.write(b"\n[the rest is not kept]\n")
-        self._begun = True
+        with self.path.open("ab" if self._there else "wb") as file:
+            file.write(content)
+        self._there = True
 
     @property
     def tail(self) -> str:
@@ -208,7 +263,7 @@ class Program:
     ):
         self._timeout, self._grace, self._log, self._programs = timeout, programs.grace, log, programs
         self._process = programs.start(command, environment, self._STDIN)
-        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, programs.end, self._process)
+        self._finalizer: weakref.finalize[..., Any] = weakref.finalize(self, programs.end, self._process, log)
         self._selector = selectors.PollSelector()  # which needs no file of its own: many trials may be paused
         self._rest = bytearray()
         assert self._process.stdout is not None
@@ -302,18 +357,15 @@ class Program:
             return True
 
     def pause(self) -> None:
-        """Stop it where it is, until its next line is wanted.
-
-        Whether it has ended is not asked: that would free its number, and signals would reach whoever has it next.
-        """
+        """Stop it where it is, with all that it has started, until its next line is wanted."""
         if self._running:
-            _signal(self._process, signal.SIGSTOP)
+            self._programs.pause(self._process, self._log)
         self._running, self._over = False, None
 
     def go_on(self) -> None:
         """Let it run."""
         if not self._running:
-            _signal(self._process, signal.SIGCONT)
+            self._programs.go_on(self._process)
             self._running = True
 
     def close(self) -> None:
