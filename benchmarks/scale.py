@@ -26,8 +26,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from heapq import heappop, heappush
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ from hypercurve.execution.mpi.worker import Worker
 from hypercurve.records.curve_files import read_curves
 from hypercurve.runs.run import Run
 from hypercurve.runs.trial import Trial
+from hypercurve.training.synthetic import SyntheticTrainer
 from hypercurve.training.trainer import Report, Snapshot
 from hypercurve.training.trainer import Trainer as Base
 
@@ -79,6 +82,7 @@ class Recorded(Base):
     """
 
     samples = 1
+    trained = 0.0  # seconds, by all ranks
 
     def __init__(self, curves: Path | None, mean: float | None):
         draw = np.random.default_rng(0)
@@ -86,12 +90,16 @@ class Recorded(Base):
             whole = 600 * np.exp(0.5 * draw.standard_normal(ROWS))
             self.seconds = np.repeat(whole[:, None] / POINTS, POINTS, axis=1)
             ends = draw.random(ROWS)[:, None]
-            self.losses = ends + (1 - ends) * np.exp(-4 * np.linspace(0.1, 1, POINTS)) + 0.01 * draw.random((ROWS, POINTS))
+            self.losses = (
+                ends + (1 - ends) * np.exp(-4 * np.linspace(0.1, 1, POINTS)) + 0.01 * draw.random((ROWS, POINTS))
+            )
         else:
             found = [curve for curve in read_curves(curves).curves if curve.outcome == "completed"]
             drawn = [found[k] for k in draw.integers(len(found), size=ROWS)]
             cuts = [[curve.at((k + 1) / POINTS) for k in range(POINTS)] for curve in drawn]
-            sums = [np.concatenate(([0], np.cumsum(curve.seconds)))[np.array(cut) + 1] for curve, cut in zip(drawn, cuts)]
+            sums = [
+                np.concatenate(([0], np.cumsum(curve.seconds)))[np.array(cut) + 1] for curve, cut in zip(drawn, cuts)
+            ]
             self.seconds = np.diff(sums, prepend=0, axis=1)
             metric = next(iter(drawn[0].reports[-1]))
             self.losses = np.array([[c.reports[k][metric] for k in cut] for c, cut in zip(drawn, cuts)])
@@ -119,10 +127,12 @@ class Training:
         self._speed = 0.7 + 0.6 * (self._rate * 1e6 % 1)
         row = trial.configuration["batch_size"] - 1
         self._seconds, self._losses, self._done = recorded.seconds[row], recorded.losses[row], 0
+        self._recorded = recorded
 
     def advance(self, progress: float) -> Report:
         point, self._done = self._done, self._done + 1
         seconds, loss = float(self._seconds[point]) * self._speed, float(self._losses[point]) + 1e-3 * self._rate
+        self._recorded.trained += seconds
         return Report(progress, {"loss": loss, "val_loss": loss}, seconds=seconds)
 
     def snapshot(self) -> Snapshot:
@@ -147,7 +157,9 @@ class Ranks:
         self.workers = [Worker(run, trainer, rank) for rank in range(1, self.size)]
         self.inboxes: list[deque[tuple[float, Tag, bytes]]] = [deque() for _ in self.workers]
         self.idle = [True] * workers
-        self.clock = self.working = self.trained = 0.0
+        self.clock = self.working = 0.0
+        self.recorded = trainer
+        self.by_trial: dict[int, float] = {}  # seconds trained
         self.ended: float | None = None  # when the first was told to leave
         self._events: list[tuple[float, int, int, bytes | None]] = []  # time, order, rank, and what it has to report
         self._arrived: deque[tuple[int, Tag, bytes]] = deque()  # at rank 0
@@ -236,12 +248,12 @@ class Ranks:
             if inbox:
                 self._at(max(now, inbox[0][0]), rank, None)
             return
-        point, line = worker.advance(number)
-        report = wire.pack_report(point, line)
+        before = self.recorded.trained
+        report = wire.pack_report(*worker.advance(number))
         assert report is not None
-        assert line.wall.seconds is not None
-        self.trained += line.wall.seconds
-        self._at(now + line.wall.seconds, rank, report)
+        took = self.recorded.trained - before
+        self.by_trial[number] = self.by_trial.get(number, 0.0) + took
+        self._at(now + took, rank, report)
 
 
 def methods(ranks: int) -> dict[str, Any]:
@@ -269,18 +281,94 @@ def search(ranks: int, method: str, order: str, recorded: Recorded, trainings: f
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.jsonl") as journal:
         Ranks.byte = MPI.BYTE
         comm = Ranks(theirs, recorded, ranks)
+        end, going = run.end, set[int]()
+
+        def noted(*arguments: Any) -> Any:
+            going.update(trial.number for trial in run.trials.values() if trial.status in ("running", "paused"))
+            return end(*arguments)
+
+        run.end = noted  # type: ignore[method-assign]
         supervised.execute(run, recorded, journal, comm)
     assert comm.ended is not None
+    surplus = sum(
+        seconds - (0.0 if trial is None else trial.seconds)
+        for number, seconds in comm.by_trial.items()
+        if (trial := run.trials.get(number)) is None or number in going
+    )
     reports = sum(trial.reports for trial in run.trials.values())
     return {
         "used": run.seconds / ranks / comm.ended,
-        "in vain": (comm.trained - run.seconds) / ranks / comm.ended,
+        "in vain": (recorded.trained - run.seconds - surplus) / ranks / comm.ended,
+        "early": surplus / ranks / comm.ended,
         "reports": reports,
         "reports per second": reports / comm.working,
         "busy": comm.working / comm.ended,
         "MiB": peak(),
         "before": before,
     }
+
+
+def evolutions(comm: Any) -> dict[str, float]:
+    """A population of synthetic members on real ranks: milliseconds for each evolution beside training."""
+    explore = {"learning_rate": {"factors": [1.2, 0.8]}}
+    content = {
+        "space": {"learning_rate": {"log_uniform": [0.001, 1.0]}, "batch_size": 32, "epochs": 1},
+        "objective": {"metric": "accuracy", "mode": "max"},
+        "budget": {"trials": MEMBERS},
+        "methods": {"method": {"population": {"every": 32, "explore": explore}}},
+    }
+    given = setting({}, **content)
+    run, trainer, spent = (
+        Run(given, 0, samples=32 * 32 * EVOLUTIONS, data="none"),
+        SyntheticTrainer(failures=False),
+        [0.0],
+    )
+    real = trainer.open
+
+    def timed(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            began = time.process_time()
+            try:
+                return call(*arguments)
+            finally:
+                spent[0] += time.process_time() - began
+
+        return wrapped
+
+    def opened(trial: Trial) -> Any:
+        session = real(trial)
+        session.advance = timed(session.advance)  # type: ignore[method-assign]
+        return session
+
+    trainer.open = timed(opened)  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(comm.bcast(folder))
+        with Journal(place / "journal.jsonl") if comm.rank == 0 else nullcontext() as journal:
+            comm.Barrier()
+            began, cpu = time.perf_counter(), time.process_time()
+            population.execute(run, trainer, journal, comm, folder=place / "snapshots")
+            cpu = time.process_time() - cpu - spent[0]
+            seconds = time.perf_counter() - began
+            comm.Barrier()
+    shares = comm.allgather(cpu / len(run.points))
+    return {
+        "evolution_ms_1000": 1e3 * max(shares),
+        "mean": 1e3 * sum(shares) / comm.size,
+        "wall": 1e3 * seconds / len(run.points),
+    }
+
+
+def started(*arguments: str, ranks: int = 0) -> dict[str, float]:
+    """What this program prints in a process of its own, or on so many MPI ranks."""
+    launcher = [str(Path(sys.executable).with_name("mpiexec")), "--oversubscribe", "-n", str(ranks)] if ranks else []
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_osc": "^ucx"}
+    environment = {**os.environ, "PRTE_MCA_hwloc_default_binding_policy": "none", **root}
+    command = [*launcher, sys.executable, __file__, "--one", *arguments]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit("failed: " + " ".join(command))
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> None:
@@ -290,13 +378,45 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="*", default=RANKS)
     parser.add_argument("--methods", nargs="*", default=[*methods(1)])
     parser.add_argument("--orders", nargs="*", default=ORDERS)
-    parser.add_argument("--trainings", type=float, default=10, help="budget: so many trainings' time for each rank")
-    parser.add_argument("--slots", type=float, default=1, help="slots for each rank")
+    parser.add_argument("--slots", type=float, default=2, help="for each rank")
+    parser.add_argument("--trainings", type=float, default=3, help="budget: so many trainings' time for each rank")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.one and not given.ranks:
+        comm = communicator(PROCESSES)
+        with guarded(comm):
+            found = evolutions(comm)
+            if comm.rank == 0:
+                print(json.dumps(found), flush=True)
+        return
     if given.one:
         recorded = Recorded(given.curves, given.seconds)
-        print(json.dumps(search(given.ranks[0], given.methods[0], given.orders[0], recorded, given.trainings, given.slots)))
+        one = search(given.ranks[0], given.methods[0], given.orders[0], recorded, given.trainings, given.slots)
+        print(json.dumps(one))
+        return
+    shared = ["--slots", str(given.slots), "--trainings", str(given.trainings)]
+    shared += ["--curves", str(given.curves)] if given.curves else []
+    shared += ["--seconds", str(given.seconds)] if given.seconds else []
+    line: dict[str, float] = {}
+    for ranks, method, order in product(given.ranks, given.methods, given.orders):
+        found = started("--ranks", str(ranks), "--methods", method, "--orders", order, *shared)
+        print(
+            f"{ranks:6} {method:8} {order:8} " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()),
+            flush=True,
+        )
+        if ranks == max(RANKS):
+            line[f"used_{method}_{ranks}" + "_virtual" * (order == "virtual")] = found["used"]
+            line["peak_mib_10000"] = max(line.get("peak_mib_10000", 0), found["MiB"])
+    # Where the supervisor is the limit, it takes many reports at once.
+    found = started(
+        "--ranks", str(max(RANKS)), "--methods", "random", "--orders", "arrival", "--slots", "2", "--seconds", "1"
+    )
+    line["reports_per_second_10000"] = found["reports per second"]
+    print("trainings of a second: " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()), flush=True)
+    found = started("--ranks", ranks=PROCESSES)
+    line["evolution_ms_1000"] = found["evolution_ms_1000"]
+    print(f"a population of {MEMBERS}: " + "  ".join(f"{name} {value:.4g}" for name, value in found.items()))
+    print(json.dumps({name: round(value, 4) for name, value in line.items()}))
 
 
 if __name__ == "__main__":
