@@ -7,9 +7,11 @@ which take what was recorded (`--curves`; without it, seconds by formula), up to
 differently in each trial; and the network: a message takes 50 µs. Every rank has a clock. Rank 0's goes on by the processor
 time that the supervisor really takes, so other work on the machine changes little; it only supervises.
 
-Runs end by a budget in seconds, as jobs do: ten trainings' time for each rank. Everything is counted from the first message to that end.
+Runs end by a budget in seconds, as jobs do: so many trainings' time for each rank (`--trainings`). Every rank has two
+slots (`--slots`).
 
-- used: share of the workers' time that went into training which the run used. "in vain": training that it did not.
+- used: share of the workers' time that went into training which the run used. "in vain": training of trials that were
+  stopped at an earlier point; "early": of trials that had not come so far when the run ended.
 - reports per second: how many the supervisor takes in a second of its own processor time.
 - busy: share of the run's time in which the supervisor was at work. At 1 it is the limit.
 - MiB: peak memory of the process, all simulated ranks included; "before": when nothing had begun.
@@ -98,11 +100,12 @@ class Recorded(Base):
             drawn = [found[k] for k in draw.integers(len(found), size=ROWS)]
             cuts = [[curve.at((k + 1) / POINTS) for k in range(POINTS)] for curve in drawn]
             sums = [
-                np.concatenate(([0], np.cumsum(curve.seconds)))[np.array(cut) + 1] for curve, cut in zip(drawn, cuts)
+                np.concatenate(([0], np.cumsum(curve.seconds)))[np.array(cut) + 1]
+                for curve, cut in zip(drawn, cuts, strict=True)
             ]
             self.seconds = np.diff(sums, prepend=0, axis=1)
             metric = next(iter(drawn[0].reports[-1]))
-            self.losses = np.array([[c.reports[k][metric] for k in cut] for c, cut in zip(drawn, cuts)])
+            self.losses = np.array([[c.reports[k][metric] for k in cut] for c, cut in zip(drawn, cuts, strict=True)])
         if mean is not None:
             self.seconds *= mean / self.seconds.sum(axis=1).mean()
         self.mean = float(self.seconds.sum(axis=1).mean())
@@ -170,14 +173,14 @@ class Ranks:
 
     # what executors use of a communicator
 
-    def Isend(self, message: Sequence[Any], rank: int, tag: Tag) -> Any:  # noqa: N802
+    def Isend(self, message: Sequence[Any], rank: int, tag: Tag) -> Any:
         self._sent.append((rank, tag, message[0]))
         return self
 
-    def Test(self) -> bool:  # noqa: N802
+    def Test(self) -> bool:
         return True
 
-    def Iprobe(self, source: int, tag: int, status: Any = None) -> bool:  # noqa: N802
+    def Iprobe(self, source: int, tag: int, status: Any = None) -> bool:
         took = time.process_time() - self._mark
         self.clock += took
         if self.ended is None:
@@ -192,7 +195,7 @@ class Ranks:
         self._mark = time.process_time()
         return bool(self._arrived)
 
-    def Recv(self, message: Sequence[Any], source: int, tag: int) -> None:  # noqa: N802
+    def Recv(self, message: Sequence[Any], source: int, tag: int) -> None:
         message[0][:] = self._arrived.popleft()[2]
 
     # behind it

@@ -23,8 +23,12 @@ from . import messages as wire
 from .comm import Tag
 
 AHEAD = 4
-"""Trials that a rank may have open before their turn. With fewer, ranks train in vain more often; with more, long trials
-are left to the end, and more is in vain when a budget ends."""
+"""Trials that a rank may have open before their turn, at least. With fewer, ranks train in vain more often; with more, long
+trials are left to the end, and more is in vain when a budget ends."""
+
+RESERVE = 4
+"""In a long run it may have more: one in so many of those that are done or, if they are fewer, left. Together they are
+trained no longer than :data:`AHEAD` whole trainings."""
 
 STOCK = 4
 """Points that another rank has in stock, if possible: while rank 0 trains to a point itself, it does not answer."""
@@ -87,6 +91,7 @@ class Placement:
         self._places = {rank: place for place, rank in enumerate(ranks)}
         self._loads: list[Load] = []  # a heap, in which every rank has an entry that is no more than its load is now
         self._next = 0  # number of the next trial to hand out before its turn
+        self._first = len(run.points)  # how far the last such trial goes before it may be stopped or paused, in points
         self._exhausted = False  # there is none
         self._weigh()
 
@@ -153,19 +158,27 @@ class Placement:
 
     def assign_ahead(self) -> None:
         """Hand out trials before their turn to ranks that run out of work that will be wanted."""
+        most = self._most_ahead()
         while self._short:  # there may be thousands of ranks: none is looked at again before something has changed
             rank = self._short.pop()
-            while self._committed[rank] < (STOCK if rank else 1) and self._ahead[rank] < AHEAD:
-                if not self._assign_next(rank):
+            while self._committed[rank] < (STOCK if rank else 1) and self._ahead[rank] < most:
+                if not self._assign_next(rank, most):
                     self._short.add(rank)
                     return
 
-    def _assign_next(self, rank: int) -> bool:
+    def _most_ahead(self) -> int:
+        """How many trials a rank may have open before their turn."""
+        run, started = self._run, len(self._run.trials)
+        left = started if run.setting.trials is None else run.setting.trials - started
+        reserve = min(started, left) // (RESERVE * len(self._ranks))
+        return max(AHEAD, min(reserve, AHEAD * len(run.points) // self._first))
+
+    def _assign_next(self, rank: int, most: int) -> bool:
         """Hand out a trial before its turn; whether there was one."""
         run = self._run
         number = self._next = max(self._next, len(run.trials))
         ahead = number - len(run.trials)
-        if self._exhausted or ahead >= AHEAD * len(self._ranks):
+        if self._exhausted or ahead >= most * len(self._ranks):
             return False
         configuration = run.peek(number)
         if configuration is None:
@@ -175,7 +188,7 @@ class Placement:
         curve, ended = self._ahead_of(number, configuration)
         if not ended:
             self._ahead[rank] += 1
-            self._place(number, configuration, rank, 0.0, curve, inf)
+            self._first = self._place(number, configuration, rank, 0.0, curve, inf).limit
         return True
 
     def _ahead_of(self, number: int, configuration: Configuration) -> tuple[wire.Curve, bool]:
