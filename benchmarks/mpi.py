@@ -88,6 +88,9 @@ class Nothing:
     def close(self) -> None:
         pass
 
+    def rest(self) -> None:
+        pass
+
 
 class Trained(Nothing):
     """Training that sleeps: `seconds` for an epoch, by up to 30 % wrong, differently in each trial."""
