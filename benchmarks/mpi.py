@@ -1,6 +1,6 @@
 """What the MPI machinery costs: a table, and one line of JSON.
 
-    python benchmarks/mpi.py
+    python benchmarks/mpi.py --data mnist.npz
 
 Everything is measured on this machine in one run, with more ranks than cores if there are few; trainers do nothing, or
 sleep, so that it is the machinery that is measured. Where the machine is loaded, numbers per second suffer.
@@ -11,7 +11,8 @@ sleep, so that it is the machinery that is measured. Where the machine is loaded
 - idle_cpu: share of a core that a rank takes while it waits.
 - virtual_utilisation: share of all ranks' time that went into training that the run used, with 4 slots on 4 ranks in
   virtual order, when trials take up to 30 % more or less than the cost model says: random search to a number of trials.
-  The table shows LCM as well, where decisions wait for others' ends, and what was trained in vain ("all" less "used").
+- virtual_utilisation_lcm: the same of LCM with two slots a rank. With one, the slowest of the trials that are going sets
+  the pace of all decisions. The table shows this as well, and what was trained in vain ("all" less "used").
 - report_us_100, report_us_10000: microseconds that LCM takes for a report when so many curves are recorded.
 - exploit_ms, exploit_files, pbt_overhead: from mpi_exploit.py.
 """
@@ -50,6 +51,7 @@ def setting(trials: int, points: int, **method: Any) -> Setting:
     experiment = {
         "data": {"name": "digits"},
         "model": "synthetic",
+        "curve": "loss",
         "space": {"learning_rate": {"log_uniform": [0.001, 1.0]}, "epochs": {"uniform": [3.0, 6.0]}},
         "budget": {"trials": trials},
         "training": {"accumulation_points": points},
@@ -84,6 +86,9 @@ class Nothing:
         return Snapshot.empty()
 
     def close(self) -> None:
+        pass
+
+    def rest(self) -> None:
         pass
 
 
@@ -171,8 +176,9 @@ def utilisation(comm: Comm, folder: Path) -> dict[str, float]:
     lcm = {"lcm": {"check_points": [0.1, 0.2, 0.4]}}
     for name, method in (
         ("virtual", {}),
-        ("virtual, lcm", {"stop": lcm}),
-        ("arrival, lcm", {"stop": lcm, "order": "arrival"}),
+        ("virtual, lcm, a slot a rank", {"stop": lcm}),
+        ("virtual, lcm", {"stop": lcm, "slots": 2 * RANKS}),
+        ("arrival, lcm", {"stop": lcm, "slots": 2 * RANKS, "order": "arrival"}),
     ):
         given, trainer, path = setting(80, 10, **method), Trainer(0.04), folder / "journal.jsonl"
         seconds = carry_out(comm, given, trainer, path)
@@ -233,11 +239,11 @@ def last_line(output: str) -> dict[str, float]:
     return found
 
 
-def exploit() -> dict[str, float]:
+def exploit(data: str | None) -> dict[str, float]:
     """What mpi_exploit.py measures."""
-    done = subprocess.run(
-        [sys.executable, Path(__file__).with_name("mpi_exploit.py")], stdout=subprocess.PIPE, text=True
-    )
+    options = ["--data", data] if data else []
+    command = [sys.executable, str(Path(__file__).with_name("mpi_exploit.py")), *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit("mpi_exploit.py failed")
     found = last_line(done.stdout)
@@ -248,6 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what the MPI machinery costs.")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--ranks", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--data", metavar="FILE.npz", help="MNIST in the form of Keras; default: the cache of Keras")
     parser.add_argument("--no-exploit", action="store_true", help="leave out what mpi_exploit.py measures")
     given = parser.parse_args()
     if given.part:
@@ -264,16 +271,24 @@ def main() -> None:
         lambda: measured("idle", 3),
         lambda: measured("utilisation", RANKS),
         lambda: {"report_us_100": matching(100), "report_us_10000": matching(10_000)},
-        *([] if given.no_exploit else [exploit]),
+        *([] if given.no_exploit else [lambda: exploit(given.data)]),
     ]
     for part in parts:
         found = part()
         rows |= found
         for name, value in found.items():
             print(f"{name:24} {value:12.4g}", flush=True)
-    rows["virtual_utilisation"] = rows["virtual: used"]
+    rows["virtual_utilisation"], rows["virtual_utilisation_lcm"] = rows["virtual: used"], rows["virtual, lcm: used"]
     keys = ("reports_per_second", "exploit_ms", "exploit_files", "pbt_overhead", "report_us_100", "report_us_10000")
-    print(json.dumps({key: rows[key] for key in (*keys, "idle_cpu", "virtual_utilisation") if key in rows}))
+    print(
+        json.dumps(
+            {
+                key: rows[key]
+                for key in (*keys, "idle_cpu", "virtual_utilisation", "virtual_utilisation_lcm")
+                if key in rows
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

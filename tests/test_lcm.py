@@ -174,3 +174,16 @@ def test_the_accumulation_stage_ends_exactly(n: int, r: float, complete: int) ->
     train(lcm, complete + 1, [float(complete)] * 5, performance=-complete)
     lcm.on_start(complete + 2, {})
     assert lcm.on_report(complete + 2, 0.1, float(complete)) is Decision.STOP
+
+
+def test_sums_that_are_not_kept_change_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = np.random.default_rng(3).random((60, len(POINTS))).tolist()
+
+    def stopped() -> list[float]:
+        lcm = stopper(configurations=60, check_points=(0.1, 0.2, 0.4), stopping_rate=0.5)
+        return [train(lcm, trial, curve, -curve[-1]) for trial, curve in enumerate(curves)]
+
+    kept = stopped()
+    monkeypatch.setattr("hypercurve.stopping.lcm.KEPT", 0)
+    assert stopped() == kept
+    assert 0 < sum(at < 1 for at in kept) < len(kept)

@@ -98,6 +98,8 @@ class PopulationScheduler:
         iterations = step_at(progress, self._steps) - self._anchors[member]
         generation.current[member] = decayed(self._configurations[member], iterations, self._setting.model, metrics)
         self._waiting.add(member)
+        if len(generation.fitness) < len(self._configurations):  # nobody else has waited for this report
+            return self._go_on(member)
         actions = [action for waiting in sorted(self._waiting) for action in self._go_on(waiting)]
         oldest = min(self._reports.values()) - self._options.lag
         self._generations = {step: kept for step, kept in self._generations.items() if step >= oldest}

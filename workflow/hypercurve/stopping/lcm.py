@@ -104,6 +104,10 @@ check point to the next. They are added up point by point in any case, so each i
 made, in a resumed run as well."""
 
 
+KEPT = 1 << 23
+"""Numbers in such sums that are kept at most, 64 MiB: with thousands of slots, some trials' are made anew at each check."""
+
+
 class RegretBudget(Model):
     """What stopping may cost in regret; the stopping rate follows from the method's `record`."""
 
@@ -343,5 +347,8 @@ class LearningCurveMatching(Stopper):
                 sums += terms(self._losses[point, : self._size], loss)
             elif known < self._size:
                 sums[known:] += terms(self._losses[point, known : self._size], loss)
-        self._sums[trial] = (max(curve) + 1, sums)
+        if (len(self._sums) + 1) * self._size <= KEPT:
+            self._sums[trial] = (max(curve) + 1, sums)
+        else:
+            self._sums.pop(trial, None)
         return int(np.argmin(distance(sums)))

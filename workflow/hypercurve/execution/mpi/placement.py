@@ -11,6 +11,7 @@ measured.
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
+from heapq import heapify, heappush, heapreplace
 from math import inf
 
 from ...events.events import Completed, Failed, Reported
@@ -22,14 +23,20 @@ from . import messages as wire
 from .comm import Tag
 
 AHEAD = 4
-"""Trials that a rank may have open before their turn. With fewer, ranks train in vain more often; with more, long trials
-are left to the end, and more is in vain when a budget ends."""
+"""Trials that a rank may have open before their turn, at least. With fewer, ranks train in vain more often; with more, long
+trials are left to the end, and more is in vain when a budget ends."""
+
+RESERVE = 4
+"""In a long run it may have more: one in so many of those that are done or, if they are fewer, left. Together they are
+trained no longer than :data:`AHEAD` whole trainings."""
 
 STOCK = 4
 """Points that another rank has in stock, if possible: while rank 0 trains to a point itself, it does not answer."""
 
 Order = tuple[int, Tag, bytes]
 """What a rank is told: the rank, and the message."""
+Load = tuple[int, int, int, int]
+"""Of a rank: points that it will train to for certain, open trials; its place in order, and itself."""
 
 
 @dataclass(slots=True)
@@ -81,8 +88,12 @@ class Placement:
         self._open = dict.fromkeys(ranks, 0)
         self._ahead = dict.fromkeys(ranks, 0)
         self._short = set(ranks)
+        self._places = {rank: place for place, rank in enumerate(ranks)}
+        self._loads: list[Load] = []  # a heap, in which every rank has an entry that is no more than its load is now
         self._next = 0  # number of the next trial to hand out before its turn
+        self._first = len(run.points)  # how far the last such trial goes before it may be stopped or paused, in points
         self._exhausted = False  # there is none
+        self._weigh()
 
     def start(self, number: int) -> Placed | None:
         """A trial starts or goes on: give it to a rank, or let the rank know that has it already.
@@ -97,12 +108,13 @@ class Placement:
                 return None
             if len(curve) < len(state.curve):
                 curve = state.curve
-            rank = min(self._ranks, key=lambda rank: (self._committed[rank], self._open[rank]))
+            rank = self._least_loaded()
             return self._place(number, state.configuration, rank, state.progress, curve, state.origin)
         placed.ahead = False
         if not placed.over:
             self._ahead[placed.rank] -= 1
             self._allow(number, placed)
+            self._take(placed.rank, 0)
         return placed
 
     def go_on(self, number: int) -> None:
@@ -146,19 +158,27 @@ class Placement:
 
     def assign_ahead(self) -> None:
         """Hand out trials before their turn to ranks that run out of work that will be wanted."""
-        for rank in list(self._short):
-            while self._committed[rank] < (STOCK if rank else 1):
-                if not self._assign_next(rank):
-                    break
-            else:
-                self._short.discard(rank)
+        most = self._most_ahead()
+        while self._short:  # there may be thousands of ranks: none is looked at again before something has changed
+            rank = self._short.pop()
+            while self._committed[rank] < (STOCK if rank else 1) and self._ahead[rank] < most:
+                if not self._assign_next(rank, most):
+                    self._short.add(rank)
+                    return
 
-    def _assign_next(self, rank: int) -> bool:
+    def _most_ahead(self) -> int:
+        """How many trials a rank may have open before their turn."""
+        run, started = self._run, len(self._run.trials)
+        left = started if run.setting.trials is None else run.setting.trials - started
+        reserve = min(started, left) // (RESERVE * len(self._ranks))
+        return max(AHEAD, min(reserve, AHEAD * len(run.points) // self._first))
+
+    def _assign_next(self, rank: int, most: int) -> bool:
         """Hand out a trial before its turn; whether there was one."""
         run = self._run
         number = self._next = max(self._next, len(run.trials))
         ahead = number - len(run.trials)
-        if self._exhausted or self._ahead[rank] >= AHEAD or ahead >= AHEAD * len(self._ranks):
+        if self._exhausted or ahead >= most * len(self._ranks):
             return False
         configuration = run.peek(number)
         if configuration is None:
@@ -168,7 +188,7 @@ class Placement:
         curve, ended = self._ahead_of(number, configuration)
         if not ended:
             self._ahead[rank] += 1
-            self._place(number, configuration, rank, 0.0, curve, inf)
+            self._first = self._place(number, configuration, rank, 0.0, curve, inf).limit
         return True
 
     def _ahead_of(self, number: int, configuration: Configuration) -> tuple[wire.Curve, bool]:
@@ -216,3 +236,19 @@ class Placement:
         self._committed[rank] -= points
         if self._committed[rank] < STOCK:
             self._short.add(rank)
+        heappush(self._loads, self._load(rank))
+        if len(self._loads) > 4 * len(self._ranks):
+            self._weigh()
+
+    def _load(self, rank: int) -> Load:
+        return self._committed[rank], self._open[rank], self._places[rank], rank
+
+    def _weigh(self) -> None:
+        self._loads = [self._load(rank) for rank in self._ranks]
+        heapify(self._loads)
+
+    def _least_loaded(self) -> int:
+        """The rank that has the least to do; of several, the first."""
+        while self._loads[0] != (load := self._load(self._loads[0][-1])):
+            heapreplace(self._loads, load)
+        return self._loads[0][-1]
