@@ -273,3 +273,12 @@ def gpus_of(wildcards):
 def started(wildcards):
     """How many of them the launcher starts: a program's ranks are started by whoever trains it."""
     return experiment_of(wildcards).started(wildcards.method)
+
+
+def joined(wildcards):
+    """What the workers of a run leave when they end."""
+    return expand(
+        f"{RUN}/joined/{{worker}}",
+        worker=range(experiment_of(wildcards).methods[wildcards.method].workers),
+        allow_missing=True,
+    )

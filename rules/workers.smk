@@ -32,15 +32,6 @@ rule worker:
         " --output {params.journal:q} {params.record} {params.keeping} > {log:q} 2>&1 && touch {output:q}"
 
 
-def joined(wildcards):
-    """What the workers of a run leave when they end."""
-    return expand(
-        f"{RUN}/joined/{{worker}}",
-        worker=range(experiment_of(wildcards).methods[wildcards.method].workers),
-        allow_missing=True,
-    )
-
-
 # Snakemake deletes the journal before this, not knowing who wrote it; the run's history gives it back.
 rule joined_search:
     input:
