@@ -466,6 +466,7 @@ class TestCommands:
         assert {path.name for path in (tmp_path / "results/formulas/schedules/pbt/0").iterdir()} == {
             *exporting.FILES,
             "retrained.jsonl",
+            "retrained.states",
             "history",
             "gain.csv",
         }

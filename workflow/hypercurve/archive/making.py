@@ -111,7 +111,11 @@ def _own_files(folder: Path, experiment: Experiment) -> list[str]:
         names += [f"runs/{method}/{repeat}/journal.jsonl" for repeat in range(experiment.repeats)]
     names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("figures/[!.]*.*")) if path.is_file()]
     if experiment.retrain:
-        names += [path.relative_to(folder).as_posix() for path in sorted(folder.glob("schedules/*/*/[!.]*.*"))]
+        names += [
+            path.relative_to(folder).as_posix()
+            for path in sorted(folder.glob("schedules/*/*/[!.]*.*"))
+            if path.is_file()
+        ]
     return [*names, "report.html"] if (folder / "report.html").is_file() else names
 
 
