@@ -109,7 +109,7 @@ def test_gpus_of_a_machine_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.slow
 @needs_mpi
-@pytest.mark.parametrize(("number", "distinct"), [("1", 2), ("0.5", 2), ("0", 1)])
+@pytest.mark.parametrize(("number", "distinct"), [("0.5", 2), ("0", 1)])
 def test_each_process_of_a_search_sees_its_own(tmp_path: Path, number: str, distinct: int) -> None:
     (tmp_path / "seeing.py").write_text(LOOP)
     given: dict[str, Any] = {

@@ -133,7 +133,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_workers_that_are_killed_at_random_lose_at_most_what_they_were_about_to_save(runs: Runs, workers: int) -> None:
     runs.write({"search": "random", "stop": {"halving": {}}} if workers > 1 else {"search": "random"}, trials=24)
     chance, killed = random.Random(workers), 0
@@ -175,12 +175,9 @@ def test_a_worker_that_was_suspended_for_long_drops_what_is_anothers_by_now(runs
 @pytest.mark.parametrize(
     ("search", "stop"),
     [
-        ("random", "asha"),
-        ("tpe", "halving"),
+        ("tpe", "asha"),
         ("sobol", {"lcm": {"check_points": [0.5]}}),
-        ("pso", "median"),
         ("cmaes", "hyperband"),
-        ("grid", None),
     ],
 )
 def test_searchers_and_stoppers_decide_as_the_journal_says(runs: Runs, search: str, stop: Any) -> None:

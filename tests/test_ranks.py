@@ -130,8 +130,7 @@ def test_programs_are_started_on_ranks_beside_each_other(tmp_path: Path) -> None
     assert {line["wall"]["worker"] for line in lines if line["event"] == "reported"} == {0, 1}
 
 
-@pytest.mark.parametrize("rank", ["0", "1"])
-@pytest.mark.parametrize("method", ["halving", "pbt"])
+@pytest.mark.parametrize(("method", "rank"), [("halving", "1"), ("pbt", "0")])
 def test_a_killed_rank_costs_no_more_than_the_time_since(tmp_path: Path, method: str, rank: str) -> None:
     whole, folder = search(tmp_path / "whole", method, 2, "Killed", KILL_RANK="9"), tmp_path / "killed"
     assert whole.returncode == 0, whole.stderr
