@@ -60,15 +60,15 @@ rule parallel_search:
         mpi="mpiexec",
         gpu=gpus_of,
         tasks_per_gpu=0,  # said by no option: Slurm's plugin would take `tasks`
+        processes=started,  # no parameter: another number of processes outdates nothing
     params:
         own=own_code,
         data=training_data,
         record=recording,
         keeping=keeping,
-        started=started,
     shell:
         OWN_TMP
-        + "HYPERCURVE_LAUNCHER={resources.mpi:q} SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {params.started} "
+        + "HYPERCURVE_LAUNCHER={resources.mpi:q} SRUN_CPUS_PER_TASK={threads} {resources.mpi} -n {resources.processes} "
         + WITHIN
         + "hypercurve search {input.setting:q} --repeat {wildcards.repeat}"
-        " {params.data} --tasks {params.started} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"
+        " {params.data} --tasks {resources.processes} --output {output:q} {params.record} {params.keeping} > {log:q} 2>&1"
