@@ -160,6 +160,7 @@ def test_a_worker_that_was_suspended_for_long_drops_what_is_anothers_by_now(runs
     runs.write({"search": "random"}, trials=6)
     asleep = runs.start(SECONDS="0.5")
     until(lambda: runs.by(asleep) >= 2, "it trains")
+    time.sleep(0.25)  # its report is made, and it trains the next epoch
     asleep.send_signal(signal.SIGSTOP)
     other = runs.start()
     until(lambda: "taken over from a worker that has ended" in runs.said, "its trial is taken over")
