@@ -254,13 +254,9 @@ def recording(wildcards, input):
     return f"--record {quote(input.record)}" if input.get("record") else ""
 
 
-def processes(method):
-    """How many MPI processes carry out a run; one is no MPI job, which Slurm's plugin would refuse."""
-    return method.processes
-
-
 def tasks_of(wildcards):
-    return processes(experiment_of(wildcards).methods[wildcards.method])
+    """How many MPI processes carry out a run; one is no MPI job, which Slurm's plugin would refuse."""
+    return experiment_of(wildcards).methods[wildcards.method].processes
 
 
 def gpus_of(wildcards):
@@ -282,3 +278,9 @@ def joined(wildcards):
         worker=range(experiment_of(wildcards).methods[wildcards.method].workers),
         allow_missing=True,
     )
+
+
+def heartbeat(wildcards):
+    """The option that says after how long a worker counts as dead, where the experiment says it."""
+    seconds = experiment_of(wildcards).methods[wildcards.method].heartbeat
+    return "" if seconds is None else f"--heartbeat {seconds:g}"

@@ -26,7 +26,7 @@ rule preflight:
     container:
         None
     resources:
-        tasks=lambda w: max(map(processes, experiment_of(w).methods.values())),
+        tasks=lambda w: max(method.processes for method in experiment_of(w).methods.values()),
         mpi="mpiexec",
     # No parameters: with a changed one, Snakemake makes this again and forgets, until it is called again, the runs that are
     # missing and depend on this by `ancient` (its issue 4166). Runs check their own number when they start.
@@ -49,7 +49,7 @@ rule parallel_search:
     benchmark:
         f"{LOG}/search.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: processes(method) > 1),
+        experiment=only(lambda method: method.processes > 1),
     conda:
         "../envs/hypercurve.yaml"
     container:

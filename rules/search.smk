@@ -33,7 +33,7 @@ rule search:
     benchmark:
         f"{LOG}/search.tsv"
     wildcard_constraints:
-        experiment=only(lambda method: processes(method) == 1 and not method.workers),
+        experiment=only(lambda method: method.processes == 1 and not method.workers),
     conda:
         "../envs/hypercurve.yaml"
     threads: lambda w: experiment_of(w).training.threads

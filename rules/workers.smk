@@ -25,10 +25,10 @@ rule worker:
         data=training_data,
         record=recording,
         keeping=keeping,
-        heartbeat=lambda w: f"{experiment_of(w).methods[w.method].heartbeat or 60:g}",
+        heartbeat=heartbeat,
         journal=f"{RUN}/journal.jsonl",
     shell:
-        "hypercurve search {input.setting:q} --repeat {wildcards.repeat} {params.data} --worker --heartbeat {params.heartbeat}"
+        "hypercurve search {input.setting:q} --repeat {wildcards.repeat} {params.data} --worker {params.heartbeat}"
         " --output {params.journal:q} {params.record} {params.keeping} > {log:q} 2>&1 && touch {output:q}"
 
 

@@ -34,16 +34,6 @@ METHODS: dict[str, Any] = {
 }
 HYPERCURVE = [sys.executable, "-m", "hypercurve"]
 COMMAND = ["{launcher}", sys.executable, "ranked_program.py", "{rate}", "{epochs}"]
-PROGRAM = """\
-import json, sys
-from mpi4py import MPI
-
-comm, rate, epochs = MPI.COMM_WORLD, float(sys.argv[1]), int(sys.argv[2])
-for epoch in range(epochs):
-    loss = comm.allreduce(rate * (comm.rank + 1)) / (epoch + 1)
-    if comm.rank == 0:
-        print(json.dumps({"loss": loss, "val_loss": loss, "size": comm.size}), flush=True)
-"""
 SOON = "import hypercurve.execution.mpi.groups as it; it.STUCK = 1.0; from hypercurve.cli import main; exit(main())"
 
 pytestmark = [pytest.mark.slow, needs_mpi]
@@ -59,8 +49,8 @@ def search(
 ) -> subprocess.CompletedProcess[str]:
     """A run in a folder with these processes; without a loop, of a program."""
     folder.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "tests" / "ranked_loops.py", folder)
-    (folder / "ranked_program.py").write_text(PROGRAM)
+    for name in ("ranked_loops.py", "ranked_program.py"):
+        shutil.copy(ROOT / "tests" / name, folder)
     model = {"loop": f"ranked_loops:{loop}"} if loop else {"command": COMMAND, "files": ["ranked_program.py"]}
     changes = {"model": model, "budget": {"trials": 9 if loop else 4}, "methods": {method: METHODS[method]}}
     experiment = Experiment.model_validate({**EXPERIMENT, **changes})

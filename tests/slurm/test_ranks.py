@@ -10,16 +10,6 @@ from pathlib import Path
 from checkout import ROOT, Site, events, ranks, until
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
-PROGRAM = """\
-import json, sys
-from mpi4py import MPI
-
-comm, rate, epochs = MPI.COMM_WORLD, float(sys.argv[1]), int(sys.argv[2])
-for epoch in range(epochs):
-    loss = comm.allreduce(rate * (comm.rank + 1)) / (epoch + 1)
-    if comm.rank == 0:
-        print(json.dumps({"loss": loss, "val_loss": loss, "size": comm.size}), flush=True)
-"""
 LOOP = """\
 model: {loop: "ranked_loops:Waiting"}
 objective: {metric: loss}
@@ -29,7 +19,7 @@ methods:
   lcm: {search: random, stop: {lcm: {split: 0.4}}, slots: 4, ranks: 2, tasks: 8}
 """
 COMMAND = """\
-model: {command: ["{launcher}", PYTHON, program.py, "{rate}", "{epochs}"], files: [program.py]}
+model: {command: ["{launcher}", PYTHON, ranked_program.py, "{rate}", "{epochs}"], files: [ranked_program.py]}
 objective: {metric: loss}
 space: {rate: {log_uniform: [0.01, 0.5]}, epochs: 10}
 budget: {trials: 6}
@@ -79,7 +69,7 @@ def test_four_trials_of_two_ranks_on_four_nodes_are_killed_and_go_on(site: Site,
 
 
 def test_programs_of_two_ranks_are_steps_of_their_job(site: Site) -> None:
-    (site.folder / "program.py").write_text(PROGRAM)
+    shutil.copy(ROOT / "tests" / "ranked_program.py", site.folder)
     target = write(site, "programs", COMMAND.replace("PYTHON", sys.executable))
     site.wait(site.on_slurm("--", target))
     lines = events(site.folder / target)

@@ -29,7 +29,6 @@ def make_trainer(
         setting: of the method.
         data: the folder of the prepared data set, where the experiment has one.
         logs: where programs' standard error goes, a file per trial; None drops it.
-
         lead: runs loops on all ranks of their trials: see :class:`hypercurve.training.loop.LoopTrainer`.
 
     Raises:

@@ -15,12 +15,11 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from ..config.model import MOST_STATE, CommandSpec
+from ..config.model import MOST_STATE
 from ..runs.trial import Trial
 from ..util.errors import UserError
 from ..util.seeding import integer_seed
@@ -66,17 +65,8 @@ class StayingTrainer(CommandTrainer):
         spare: memory of a state that is not needed any more.
     """
 
-    def __init__(
-        self,
-        spec: CommandSpec,
-        dataset: Path | None,
-        *,
-        threads: int = 1,
-        exchanges: bool = False,
-        logs: Path | None = None,
-        ranks: int = 1,
-    ) -> None:
-        super().__init__(spec, dataset, threads=threads, exchanges=exchanges, logs=logs, ranks=ranks)
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
         self.slots: list[Slot] = []
         self.saves: bool | None = None
         self.spare: Vector | None = None
